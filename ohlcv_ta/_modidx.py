@@ -448,6 +448,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'ohlcv_ta.serving.api.ready': ('serving/api.html#ready', 'ohlcv_ta/serving/api.py'),
                                       'ohlcv_ta.serving.api.root': ('serving/api.html#root', 'ohlcv_ta/serving/api.py')},
             'ohlcv_ta.serving.app': { 'ohlcv_ta.serving.app._css': ('serving/app.html#_css', 'ohlcv_ta/serving/app.py'),
+                                      'ohlcv_ta.serving.app._looks': ('serving/app.html#_looks', 'ohlcv_ta/serving/app.py'),
                                       'ohlcv_ta.serving.app._theme': ('serving/app.html#_theme', 'ohlcv_ta/serving/app.py'),
                                       'ohlcv_ta.serving.app.create_ui': ('serving/app.html#create_ui', 'ohlcv_ta/serving/app.py'),
                                       'ohlcv_ta.serving.app.launch': ('serving/app.html#launch', 'ohlcv_ta/serving/app.py'),

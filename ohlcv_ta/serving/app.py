@@ -27,7 +27,7 @@ TABS: list[tuple[str, Tab]] = [
     ("Breakout", breakout_tab),
 ] # name and function of each tab; a later chapter appends its own
 
-# %% ../../nbs/serving/app.ipynb #e8666342
+# %% ../../nbs/serving/app.ipynb #e6177bce
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 def _theme() -> gr.themes.Base:
@@ -40,11 +40,14 @@ def _css() -> str:
     rules = resources.files("ohlcv_ta").joinpath("serving/templates/app.css").read_text(encoding="utf-8")
     return f":root {{{variables('light')}}}\n.dark {{{variables('dark')}}}\n{rules}"
 
+def _looks() -> dict[str, Any]: # what mounting and launching have in common
+    return {"theme": _theme(), "css": _css(), "head": _HEAD, "footer_links": [], "max_file_size": "16mb", "ssr_mode": False}
+
 _HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _TITLE = """<div class="ta-title"><h1>ohlcv-ta</h1><p>Charts read by machines, with what each answer is worth.
 For research; not advice to trade.</p></div>"""
 
-# %% ../../nbs/serving/app.ipynb #8cd434d7
+# %% ../../nbs/serving/app.ipynb #0a35f0fd
 def create_ui(
     models: dict[str, Any] | None = None, # loaded models by name; read from their folder by default
 ) -> gr.Blocks: # not launched
@@ -64,10 +67,8 @@ def mount(
 ) -> FastAPI: # the same service, with the app
     "Put the app on the HTTP service."
     service.state.app_path = path
-    return gr.mount_gradio_app(service, create_ui(service.state.models), path=path, theme=_theme(), css=_css(), head=_HEAD,
-                               footer_links=[], max_file_size="16mb", show_error=False, ssr_mode=False)
+    return gr.mount_gradio_app(service, create_ui(service.state.models), path=path, show_error=False, **_looks())
 
 def launch(**settings: Any) -> None: # settings of `gr.Blocks.launch`, such as server_port
     "Start the app alone, as a Space does."
-    create_ui().launch(theme=_theme(), css=_css(), head=_HEAD, footer_links=[], max_file_size="16mb", ssr_mode=False,
-                       **settings)
+    create_ui().launch(**_looks(), **settings)

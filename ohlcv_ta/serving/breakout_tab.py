@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['WORDS', 'ZONES', 'RULE_NAMES', 'page', 'message', 'markets', 'breakout_tab']
 
-# %% ../../nbs/serving/breakout_tab.ipynb #a11a164d
+# %% ../../nbs/serving/breakout_tab.ipynb #3e161c20
 import logging
+import warnings
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..data.sources import read
 from ..models.breakout import BreakoutModel
 from .reading import History, Reading, Worth, in_words, read_history, read_session, worth
 
-# %% ../../nbs/serving/breakout_tab.ipynb #fb14c08c
+# %% ../../nbs/serving/breakout_tab.ipynb #6c2ca02d
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}%"
 
@@ -43,7 +44,7 @@ def _answer_card(reading: Reading, found: Worth | None) -> str:
 
 def _worth_card(model: BreakoutModel, found: Worth | None) -> str:
     if found is None:
-        return '<section class="ta-card"><h3>What it is worth</h3><p>This model has no record of its calibration.</p></section>'
+        return '<section class="ta-card"><h3>What it is worth</h3><p>Nobody has measured it for this model.</p></section>'
     auc = model.metrics.get("walk_forward", {}).get("roc_auc")
     rank = f"ROC AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})." if auc else ""
     return f"""<section class="ta-card"><h3>What it is worth</h3>
@@ -81,7 +82,7 @@ def _reasons_card(reading: Reading, most: int = 7) -> str:
 average one, <b class="ta-ink-down">down</b> or <b class="ta-ink-up">up</b>.</p>
 <ol class="ta-reasons">{''.join(rows)}</ol></section>"""
 
-# %% ../../nbs/serving/breakout_tab.ipynb #fa728543
+# %% ../../nbs/serving/breakout_tab.ipynb #27b3fb60
 _SIZES = {"ta-wide": ((10.2, 4.6), 110), "ta-narrow": ((4.0, 4.4), 44)} # class -> inches, bars
 
 def _last_bars(reading: Reading, most: int) -> pd.DataFrame:
@@ -94,17 +95,18 @@ def _chart(reading: Reading, tz: str) -> str:
     for kind, (size, bars) in _SIZES.items():
         figure = draw_profile(_last_bars(reading, bars), reading.profile, {"+0.5%": reading.target}, tz=tz, size=size)
         pictures += f'<div class="{kind}">{to_svg(figure, label)}</div>'
-    return f"""<figure class="ta-card ta-chart">{pictures}<figcaption>Volume by price at the right, the value area darker.
-POC: most traded price. VAH, VAL: ends of the value area. Times in {escape(tz)}.</figcaption></figure>"""
+    return f"""<figure class="ta-card ta-chart">{pictures}<figcaption>Volume by price at the right, the value
+area darker. POC: most traded price. VAH, VAL: ends of the value area. Times in {escape(tz)}.</figcaption></figure>"""
 
-# %% ../../nbs/serving/breakout_tab.ipynb #c73f654b
+# %% ../../nbs/serving/breakout_tab.ipynb #4ec06765
 def _notes(history: History, reading: Reading, model: BreakoutModel, market: str | None) -> list[str]:
     notes, bars = [], history.days.bars
     if reading.followed is not None:
         what = "a breakout" if reading.followed >= reading.target else "no breakout"
         notes.append(f"What followed: a high of {reading.followed:,.6g}, {what}.")
-    if bars.loc[reading.date] < 0.9 * bars.median():
-        notes.append(f"This session has {bars.loc[reading.date]} of the usual {bars.median():.0f} bars; is it over yet?")
+    own, usual = bars.loc[reading.date], bars.median()
+    if own < 0.9 * usual:
+        notes.append(f"This session has {own} of the usual {usual:.0f} bars; is it over yet?")
     if market in model.about.get("markets", []) and f"{reading.date:%Y-%m-%d}" <= model.about.get("last", ""):
         notes.append("The model was fitted on this session among others, so this is an explanation and no forecast. "
                      "What it is worth was measured on sessions that it had not seen.")
@@ -127,8 +129,8 @@ def page(
     found = worth(model, reading.probability)
     notes = [*_notes(history, reading, model, market), *(more or [])]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"""<article class="ta-page"><header><h2>{escape(title)}</h2><p>Session of {reading.date:%a} {reading.date.day}
-{reading.date:%B %Y}, bars of {infer_timeframe(history.frame)}</p></header>
+    return f"""<article class="ta-page"><header><h2>{escape(title)}</h2>
+<p>Session of {reading.date:%a} {reading.date.day} {reading.date:%B %Y}, bars of {infer_timeframe(history.frame)}</p></header>
 <div class="ta-pair">{_answer_card(reading, found)}{_worth_card(model, found)}</div>
 <p class="ta-reading">{escape(in_words(reading, found and found.base_rate))}</p>
 {_chart(reading, history.hours["tz"])}{_reasons_card(reading)}<ul class="ta-notes">{listed}</ul></article>"""
@@ -167,13 +169,14 @@ def _friendly(error: Exception) -> str:
     said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return said.replace("clean() or read(repair=True), which report what they change", "the box “Mend small faults”")
 
-# %% ../../nbs/serving/breakout_tab.ipynb #3dce4a8a
+# %% ../../nbs/serving/breakout_tab.ipynb #71dde2d8
 ZONES = ["UTC", "America/New_York", "America/Chicago", "Europe/London", "Europe/Berlin", "Asia/Shanghai", "Asia/Tokyo",
          "Asia/Kolkata", "Asia/Tehran", "Australia/Sydney"]
 RULE_NAMES = [("Two rows, as on the trading floor", "two_rows"), ("One row", "one_row"), ("Heaviest rows", "heaviest")]
-_NO_MODEL = message("No model is loaded", "Fetch the served models with `dvc pull`, or set OHLCV_TA_MODELS, and start again.")
-_NO_FILE = message("Your own market", "Upload bars of one hour or shorter, of at least 15 sessions, with columns for time, "
-                   "open, high, low, close and volume: CSV, JSON or parquet.")
+_NO_MODEL = message("No model is loaded", "Fetch the served models with `dvc pull`, or set OHLCV_TA_MODELS, and "
+                    "start again.")
+_NO_FILE = message("Your own market", "Upload bars of one hour or shorter, of at least 15 sessions, with columns for "
+                   "time, open, high, low, close and volume: CSV, JSON or parquet.")
 
 def _days(history: History) -> list[tuple[str, str]]:
     return [(f"{day:%a} {day.day} {day:%b %Y}", f"{day:%Y-%m-%d}") for day in history.features.index[::-1]]

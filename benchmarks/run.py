@@ -1,0 +1,179 @@
+"""Speed of what is used most, beside its peers, in one run on this machine: `make bench` writes results.json.
+
+Contestants take turns, so that a machine that slows down slows all of them; the median of the rounds counts.
+"""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+import httpx
+import numpy as np
+from market_profile import MarketProfile
+
+from ohlcv_ta.data import hours, load, sessions
+from ohlcv_ta.data.files import write_json
+from ohlcv_ta.features import choose_tick, described_profile, market_profile, session_profiles
+
+HERE = Path(__file__).parent
+ROUNDS = 5
+
+
+def timed(call):
+    "Seconds that a call takes."
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+def in_turn(contestants, rounds=ROUNDS):
+    "Median seconds of each contestant, after one call that is not counted."
+    for call in contestants.values():
+        call()
+    seconds = [{who: timed(call) for who, call in contestants.items()} for _ in range(rounds)]
+    return {who: median(one[who] for one in seconds) for who in contestants}
+
+
+def peer(part, tick):
+    "POC and value area by py-market-profile."
+    profile = MarketProfile(part, tick_size=tick)[part.index[0]:part.index[-1]]
+    return profile.poc_price, profile.value_area
+
+
+def profiles(symbol, timeframe, days):
+    "Microseconds a session of each way to make profiles, on the last sessions of a market."
+    bars, when = load(symbol, timeframe), hours(symbol)
+    dates = sessions(bars, **when)
+    last = np.sort(dates.dropna().unique())[-days:]
+    bars = bars[dates.isin(last)]
+    parts = [part for _, part in bars.groupby(sessions(bars, **when))]
+    tick = choose_tick(parts[0].Low.min(), parts[0].High.max())
+    bin_size = 1.0 if symbol == "BTC-USD" else tick
+    contestants = {
+        "ours, all sessions at once": lambda: session_profiles(bars, **when, tick=tick),
+        "ours, one call a session": lambda: [market_profile(p, tick=tick) for p in parts],
+        "described, plain Python": lambda: [described_profile(p.Low, p.High, p.Volume, bin_size) for p in parts],
+        "py-market-profile": lambda: [peer(p, tick) for p in parts],
+    }
+    each = {who: seconds / len(parts) * 1e6 for who, seconds in in_turn(contestants).items()}
+    ours = each["ours, all sessions at once"]
+    return [{"market": f"{symbol}, {timeframe}", "who": who, "microseconds a session": us,
+             "ours is faster by": None if who.startswith("ours") else us / ours} for who, us in each.items()]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def service():
+    "The real service on a free port; yields its address and the seconds until it answered."
+    port, begin = free_port(), time.perf_counter()
+    command = [Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                httpx.get(f"{address}/health").raise_for_status()
+                break
+            except httpx.TransportError:
+                if server.poll() is not None:
+                    raise SystemExit("the service did not start; run `make app` to see why") from None
+                time.sleep(0.05)
+        yield address, time.perf_counter() - begin
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def hammer(url, body, clients, requests):
+    "Latencies in seconds of requests sent by some clients at once, and the seconds that all took."
+    def one_client(_):
+        with httpx.Client() as client:
+            return [timed(lambda: client.post(url, json=body).raise_for_status()) for _ in range(requests // clients)]
+
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        latencies = [s for several in pool.map(one_client, range(clients)) for s in several]
+    return np.array(latencies), time.perf_counter() - begin
+
+
+def serving(address):
+    "Requests a second and latency of single and batch predictions."
+    body = json.loads((HERE.parent / "examples" / "sample_prediction_request.json").read_text())
+    loads = [("POST /predict", body, 1, 300), ("POST /predict", body, 8, 800), ("POST /batch-predict of 100", [body] * 100, 1, 100)]
+    rows = []
+    for what, sent, clients, requests in loads:
+        path = what.split()[1]
+        hammer(address + path, sent, clients, clients * 5)
+        latencies, seconds = hammer(address + path, sent, clients, requests)
+        rows.append({"request": what, "clients": clients, "requests a second": len(latencies) / seconds,
+                     "median ms": float(np.median(latencies) * 1e3), "99th percentile ms": float(np.quantile(latencies, 0.99) * 1e3)})
+    return rows
+
+
+def startup(ready):
+    "Seconds from nothing to a first useful answer."
+    python = sys.executable
+    commands = {
+        "import ohlcv_ta.data and load a series": [python, "-c", "from ohlcv_ta.data import load; load('BTC-USD', '1h')"],
+        "and make a market profile": [python, "-c", "from ohlcv_ta.data import load; from ohlcv_ta.features import market_profile; "
+                                      "market_profile(load('BTC-USD', '1h').tail(24))"],
+        "ohlcv-ta --help": [Path(python).with_name("ohlcv-ta"), "--help"],
+    }
+    runs = {what: (lambda c=command: subprocess.run(c, check=True, capture_output=True)) for what, command in commands.items()}
+    seconds = in_turn(runs, 3) | {"service answers /health": ready}
+    return [{"what": what, "seconds": s} for what, s in seconds.items()]
+
+
+def pipeline():
+    "Seconds of each stage of the pipeline, run alone and by force."
+    listed = subprocess.run([sys.executable, "-m", "dvc", "stage", "list", "--name-only"], check=True, capture_output=True, text=True)
+    rows = []
+    for stage in listed.stdout.split():
+        command = [sys.executable, "-m", "dvc", "repro", "--quiet", "--single-item", "--force", stage]
+        seconds = timed(lambda c=command: subprocess.run(c, check=True, capture_output=True, cwd=HERE.parent))
+        rows.append({"stage": stage, "seconds": seconds})
+        print(f"  {stage}: {seconds:.1f} s")
+    return rows
+
+
+def processor():
+    "Name of the processor where the system tells it."
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown processor"
+
+
+def main():
+    warnings.simplefilter("ignore") # the peer's own deprecations
+    print("Market profile, four ways")
+    results = {"machine": {"cores": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
+               "profile": profiles("BTC-USD", "30m", 200) + profiles("SPY", "1m", 40)}
+    print("Service")
+    with service() as (address, ready):
+        results["service"] = serving(address)
+    print("Start-up")
+    results["startup"] = startup(ready)
+    print("Pipeline, stage by stage")
+    results["pipeline"] = pipeline()
+    write_json(HERE / "results.json", results, digits=4)
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

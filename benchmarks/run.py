@@ -25,7 +25,7 @@ from ohlcv_ta.data.files import write_json
 from ohlcv_ta.features import choose_tick, described_profile, market_profile, session_profiles
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 3
 
 
 def timed(call):
@@ -134,7 +134,7 @@ def startup(ready):
         "ohlcv-ta --help": [Path(python).with_name("ohlcv-ta"), "--help"],
     }
     runs = {what: (lambda c=command: subprocess.run(c, check=True, capture_output=True)) for what, command in commands.items()}
-    seconds = in_turn(runs, 3) | {"service answers /health": ready}
+    seconds = in_turn(runs) | {"service answers /health": ready}
     return [{"what": what, "seconds": s} for what, s in seconds.items()]
 
 
@@ -163,7 +163,7 @@ def main():
     warnings.simplefilter("ignore") # the peer's own deprecations
     print("Market profile, four ways")
     results = {"machine": {"cores": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
-               "profile": profiles("BTC-USD", "30m", 200) + profiles("SPY", "1m", 40)}
+               "profile": profiles("BTC-USD", "30m", 700) + profiles("SPY", "1m", 250)}
     print("Service")
     with service() as (address, ready):
         results["service"] = serving(address)

@@ -58,7 +58,7 @@ def apply_overlay(
     if name not in overlays: raise KeyError(f"params.yaml has no overlay {name!r}; it has {', '.join(overlays)}")
     return write_whole(path, yaml.safe_dump(_merged(params, overlays[name]), sort_keys=False, allow_unicode=True))
 
-# %% ../nbs/pipeline.ipynb #baa50b2c
+# %% ../nbs/pipeline.ipynb #8f7cb020
 _DIRECTIVE = re.compile(r"^#\|\s*(?P<key>[\w-]+):?\s*(?P<value>.*)$")
 _TAGS = {("default_exp", None): "remove-cell", ("hide", None): "remove-cell", ("include", "false"): "remove-cell",
          ("echo", "false"): "remove-input", ("code-fold", "true"): "hide-input"}
@@ -93,13 +93,14 @@ def book_page(
     for position, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{position}"
         if cell.cell_type == "code": cell.execution_count = None
+        if "outputs" in cell: cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
         for output in cell.get("outputs", []):
             if "execution_count" in output: output["execution_count"] = None
         _for_book(cell)
     notebook.cells = [cell for cell in notebook.cells if cell.source or cell.get("outputs")]
     return notebook
 
-# %% ../nbs/pipeline.ipynb #a643c4b4
+# %% ../nbs/pipeline.ipynb #bafcbd73
 class StageError(RuntimeError):
     "A stage could not run, or one of its cells failed."
 
@@ -121,6 +122,11 @@ def _story(failure):
     return f"cell {failure.cell_index} failed:\n\n{failure.source}\n\n{trace[-3000:]}"
 
 
+def _warnings(notebook):
+    "What the cells wrote to stderr: for the terminal, not for a page."
+    return "".join(o.text for c in notebook.cells for o in c.get("outputs", []) if o.get("name") == "stderr")
+
+
 def run(
     source: str | Path, # notebook to execute
     output: str | Path, # where the executed page goes
@@ -136,14 +142,16 @@ def run(
     raw = output.with_name(f".{output.stem}.running.ipynb")
     raw.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTHONHASHSEED", "0")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # a page has no use for progress widgets
     try:
         papermill.execute_notebook(str(source), str(raw), given, kernel_name="python3", cwd=str(root), config=Config({"KernelManager": {"transport": "ipc"}}))
-        page = book_page(nbformat.read(raw, 4))
+        executed = nbformat.read(raw, 4)
     except papermill.exceptions.PapermillExecutionError as failure:
         raise StageError(f"{source.name}, {_story(failure)}") from None
     finally:
         raw.unlink(missing_ok=True)
-    return write_whole(output, nbformat.writes(page) + "\n")
+    print(_warnings(executed), end="", file=sys.stderr)
+    return write_whole(output, nbformat.writes(book_page(executed)) + "\n")
 
 # %% ../nbs/pipeline.ipynb #17f73bad
 def stage_paths(

@@ -106,7 +106,7 @@ def _figure(size: tuple[float, float], look: dict[str, str], title: str) -> Figu
         figure.suptitle(title, x=0.012, ha="left", color=look["ink"], fontsize=11, fontweight="bold")
     return figure
 
-# %% ../../nbs/charts/candles.ipynb #eebc4611
+# %% ../../nbs/charts/candles.ipynb #b1727875
 def _labels(
     ax: Axes, # its limits are final by now
     levels: dict[str, tuple[float, str]], # name -> price, colour
@@ -120,6 +120,7 @@ def _labels(
         text = f"{name} {price_text(price, high - low)}"
         ax.annotate(text, (1, at), (6, 0), xycoords=where, textcoords="offset points", va="center",
                     color=colour, fontsize=size, fontweight="bold", annotation_clip=False)
+    ax.figure.draw_without_rendering() # the layout makes room for them
 
 def _limits(frame: pd.DataFrame, more: list[float]) -> tuple[float, float]:
     low, high = min([frame.Low.min(), *more]), max([frame.High.max(), *more])

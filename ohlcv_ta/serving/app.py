@@ -5,16 +5,18 @@
 # %% auto #0
 __all__ = ['Tab', 'TABS', 'create_ui', 'mount', 'launch']
 
-# %% ../../nbs/serving/app.ipynb #a030948d
+# %% ../../nbs/serving/app.ipynb #fef8fe43
 import os
 from collections.abc import Callable
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False") # read when gradio is imported
 
 import gradio as gr
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import FileResponse
 
 from ..charts.candles import THEMES
 from .breakout_tab import breakout_tab
@@ -27,39 +29,57 @@ TABS: list[tuple[str, Tab]] = [
     ("Breakout", breakout_tab),
 ] # name and function of each tab; a later chapter appends its own
 
-# %% ../../nbs/serving/app.ipynb #e6177bce
+# %% ../../nbs/serving/app.ipynb #366b2bef
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 
 def _theme() -> gr.themes.Base:
-    return gr.themes.Soft(primary_hue="blue", neutral_hue="slate", radius_size="md", font=_FONTS,
-                          font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"])
+    theme = gr.themes.Default(primary_hue="blue", neutral_hue="slate", radius_size="md", font=_FONTS,
+                              font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"])
+    return theme.set(body_background_fill="#f6f8fa", body_background_fill_dark="#080d13", block_border_width="0px",
+                     block_background_fill="transparent", block_background_fill_dark="transparent",
+                     block_title_text_weight="600", block_padding="4px", block_shadow="none")
+
+def _template(name: str) -> Path:
+    return Path(str(resources.files("ohlcv_ta") / "serving" / "templates" / name))
 
 def _css() -> str:
     def variables(theme: str) -> str:
         return "".join(f"--chart-{role}: {colour};" for role, colour in THEMES[theme].items())
-    rules = resources.files("ohlcv_ta").joinpath("serving/templates/app.css").read_text(encoding="utf-8")
+    rules = _template("app.css").read_text(encoding="utf-8")
     return f":root {{{variables('light')}}}\n.dark {{{variables('dark')}}}\n{rules}"
 
 def _looks() -> dict[str, Any]: # what mounting and launching have in common
-    return {"theme": _theme(), "css": _css(), "head": _HEAD, "footer_links": [], "max_file_size": "16mb", "ssr_mode": False}
+    return {"theme": _theme(), "css": _css(), "head": _HEAD, "footer_links": [], "max_file_size": "16mb",
+            "ssr_mode": False}
 
 _HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _TITLE = """<div class="ta-title"><h1>ohlcv-ta</h1><p>Charts read by machines, with what each answer is worth.
 For research; not advice to trade.</p></div>"""
 
-# %% ../../nbs/serving/app.ipynb #0a35f0fd
+# %% ../../nbs/serving/app.ipynb #ac4967aa
 def create_ui(
     models: dict[str, Any] | None = None, # loaded models by name; read from their folder by default
 ) -> gr.Blocks: # not launched
     "All tabs on one page."
     models = load_models() if models is None else models
     with gr.Blocks(title="ohlcv-ta", analytics_enabled=False) as blocks:
-        gr.HTML(_TITLE)
+        gr.HTML(_TITLE, apply_default_css=False)
         with gr.Tabs():
             for name, draw in TABS:
                 with gr.Tab(name):
                     draw(models, blocks)
     return blocks.queue(max_size=64)
+
+_page_files = APIRouter(include_in_schema=False) # browsers ask for these at the root, wherever the app is mounted
+
+@_page_files.get("/favicon.ico")
+def _icon() -> FileResponse:
+    return FileResponse(_template("icon.svg"), media_type="image/svg+xml")
+
+@_page_files.get("/manifest.json")
+def _manifest() -> dict[str, Any]:
+    return {"name": "ohlcv-ta", "short_name": "ohlcv-ta", "start_url": "/app/", "display": "browser",
+            "icons": [{"src": "/favicon.ico", "sizes": "any", "type": "image/svg+xml"}]}
 
 def mount(
     service: FastAPI, # of `serving.api.create_app`; its models are used
@@ -67,8 +87,9 @@ def mount(
 ) -> FastAPI: # the same service, with the app
     "Put the app on the HTTP service."
     service.state.app_path = path
+    service.include_router(_page_files)
     return gr.mount_gradio_app(service, create_ui(service.state.models), path=path, show_error=False, **_looks())
 
 def launch(**settings: Any) -> None: # settings of `gr.Blocks.launch`, such as server_port
     "Start the app alone, as a Space does."
-    create_ui().launch(**_looks(), **settings)
+    create_ui().launch(**_looks(), favicon_path=_template("icon.svg"), **settings)

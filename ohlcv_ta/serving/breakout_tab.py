@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['WORDS', 'ZONES', 'RULE_NAMES', 'page', 'message', 'markets', 'breakout_tab']
 
-# %% ../../nbs/serving/breakout_tab.ipynb #3e161c20
+# %% ../../nbs/serving/breakout_tab.ipynb #b13cfb3a
 import logging
 import warnings
 from functools import lru_cache
@@ -16,13 +16,13 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from ..charts.candles import draw_profile, price_text, to_svg
+from ..charts.candles import draw_profile, to_svg
 from ..data import bar_length, catalog, hours, infer_timeframe, load
 from ..data.sources import read
 from ..models.breakout import BreakoutModel
 from .reading import History, Reading, Worth, in_words, read_history, read_session, worth
 
-# %% ../../nbs/serving/breakout_tab.ipynb #6c2ca02d
+# %% ../../nbs/serving/breakout_tab.ipynb #5e4effc7
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}%"
 
@@ -37,22 +37,24 @@ def _scale(probability: float, found: Worth | None) -> str:
     return f'<div class="ta-scale" aria-hidden="true">{band}{base}{dot}<span>0%</span><span>100%</span></div>'
 
 def _answer_card(reading: Reading, found: Worth | None) -> str:
-    span = reading.recent.High.tail(96).max() - reading.recent.Low.tail(96).min()
     return f"""<section class="ta-card ta-answer"><div class="ta-big">{reading.probability:.0%}</div>
-<p>probability that the next session trades at <b>{price_text(reading.target, span)}</b> or higher,
+<p>probability that the next session trades at <b>{reading.text(reading.target)}</b> or higher,
 0.5% above the value area</p>{_scale(reading.probability, found)}</section>"""
 
 def _worth_card(model: BreakoutModel, found: Worth | None) -> str:
     if found is None:
-        return '<section class="ta-card"><h3>What it is worth</h3><p>Nobody has measured it for this model.</p></section>'
-    auc = model.metrics.get("walk_forward", {}).get("roc_auc")
-    rank = f"ROC AUC {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})." if auc else ""
+        return message("What it is worth", "Nobody has measured it for this model.")
     return f"""<section class="ta-card"><h3>What it is worth</h3>
 <p>Sessions with a probability near this one (about {found.forecast:.0%}) broke out in
 <b>{found.observed:.0%}</b> of {found.count:,} cases when the model had not seen them
 <span class="ta-soft">(95% interval {found.low:.0%} to {found.high:.0%})</span>.</p>
-<p class="ta-soft"><i class="ta-key ta-base"></i> All sessions: {found.base_rate:.0%}.
-<i class="ta-key ta-band"></i> The interval. {rank}</p></section>"""
+<p class="ta-soft"><i class="ta-key ta-band"></i> the interval &ensp; <i class="ta-key ta-base"></i> all sessions:
+{found.base_rate:.0%}</p><p class="ta-soft">{_rank(model)}</p></section>"""
+
+def _rank(model: BreakoutModel) -> str:
+    said = {"walk_forward": "ROC AUC", "close_vs_vah": "the close's distance from VAH alone"}
+    found = {words: model.metrics[who]["roc_auc"] for who, words in said.items() if who in model.metrics}
+    return "; ".join(f"{words} {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})" for words, auc in found.items())
 
 # %% ../../nbs/serving/breakout_tab.ipynb #9e2c4db8
 WORDS = {
@@ -82,8 +84,8 @@ def _reasons_card(reading: Reading, most: int = 7) -> str:
 average one, <b class="ta-ink-down">down</b> or <b class="ta-ink-up">up</b>.</p>
 <ol class="ta-reasons">{''.join(rows)}</ol></section>"""
 
-# %% ../../nbs/serving/breakout_tab.ipynb #27b3fb60
-_SIZES = {"ta-wide": ((10.2, 4.6), 110), "ta-narrow": ((4.0, 4.4), 44)} # class -> inches, bars
+# %% ../../nbs/serving/breakout_tab.ipynb #a48ab4a1
+_SIZES = {"ta-wide": ((8.4, 4.1), 100), "ta-narrow": ((3.4, 4.1), 40)} # class -> inches, bars
 
 def _last_bars(reading: Reading, most: int) -> pd.DataFrame:
     own = int((reading.recent.index >= reading.profile.start).sum())
@@ -98,16 +100,17 @@ def _chart(reading: Reading, tz: str) -> str:
     return f"""<figure class="ta-card ta-chart">{pictures}<figcaption>Volume by price at the right, the value
 area darker. POC: most traded price. VAH, VAL: ends of the value area. Times in {escape(tz)}.</figcaption></figure>"""
 
-# %% ../../nbs/serving/breakout_tab.ipynb #4ec06765
+# %% ../../nbs/serving/breakout_tab.ipynb #ff434fa3
 def _notes(history: History, reading: Reading, model: BreakoutModel, market: str | None) -> list[str]:
     notes, bars = [], history.days.bars
     if reading.followed is not None:
         what = "a breakout" if reading.followed >= reading.target else "no breakout"
-        notes.append(f"What followed: a high of {reading.followed:,.6g}, {what}.")
+        notes.append(f"What followed: a high of {reading.text(reading.followed)}, {what}.")
     own, usual = bars.loc[reading.date], bars.median()
     if own < 0.9 * usual:
         notes.append(f"This session has {own} of the usual {usual:.0f} bars; is it over yet?")
-    if market in model.about.get("markets", []) and f"{reading.date:%Y-%m-%d}" <= model.about.get("last", ""):
+    trained = market in model.about.get("markets", []) and f"{reading.date:%Y-%m-%d}" <= model.about.get("last", "")
+    if trained and reading.followed is not None:
         notes.append("The model was fitted on this session among others, so this is an explanation and no forecast. "
                      "What it is worth was measured on sessions that it had not seen.")
     if reading.outside:
@@ -129,8 +132,9 @@ def page(
     found = worth(model, reading.probability)
     notes = [*_notes(history, reading, model, market), *(more or [])]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    day = f"{reading.date:%A} {reading.date.day} {reading.date:%B %Y}"
     return f"""<article class="ta-page"><header><h2>{escape(title)}</h2>
-<p>Session of {reading.date:%a} {reading.date.day} {reading.date:%B %Y}, bars of {infer_timeframe(history.frame)}</p></header>
+<p>Session of {day}, bars of {infer_timeframe(history.frame)}</p></header>
 <div class="ta-pair">{_answer_card(reading, found)}{_worth_card(model, found)}</div>
 <p class="ta-reading">{escape(in_words(reading, found and found.base_rate))}</p>
 {_chart(reading, history.hours["tz"])}{_reasons_card(reading)}<ul class="ta-notes">{listed}</ul></article>"""
@@ -218,7 +222,7 @@ class _Handlers:
             return gr.Dropdown(choices=[], value=None), message("This file can't be read", "It holds something we had "
                                                                 "not foreseen. Is it a table of bars?")
 
-# %% ../../nbs/serving/breakout_tab.ipynb #906d034c
+# %% ../../nbs/serving/breakout_tab.ipynb #4445a568
 def breakout_tab(
     models: dict[str, Any], # the served models
     blocks: gr.Blocks, # the page that is being built; its `load` fills the tab
@@ -232,7 +236,7 @@ def breakout_tab(
             with gr.Tab("Your file") as own:
                 file = _file_inputs()
         with gr.Column(scale=3, min_width=320):
-            result = gr.HTML(elem_classes="ta-result")
+            result = gr.HTML(elem_classes="ta-result", apply_default_css=False)
     _listen(handlers.market, "breakout", market, result,
             [blocks.load, embedded.select, *(one.input for one in market.values())])
     _listen(handlers.file, "breakout_file", file, result,

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['History', 'read_history', 'Reading', 'read_session', 'Worth', 'worth', 'in_words']
 
-# %% ../../nbs/serving/reading.ipynb #6322de2a
+# %% ../../nbs/serving/reading.ipynb #7033ed1f
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
+from ..charts.candles import price_text
 from ..data import bar_length, infer_timeframe, sessions
 from ..features.profile import Profile, market_profile
 from ..models.breakout import BreakoutModel, complete_sessions, explain, relative_features
@@ -46,7 +47,7 @@ def read_history(
         raise ValueError("No session has at least half of its bars. Are the time zone and the session's hours right?")
     return History(frame, dict(hours), days, _readable(days), rule)
 
-# %% ../../nbs/serving/reading.ipynb #28fd0669
+# %% ../../nbs/serving/reading.ipynb #1e73cc33
 @dataclass
 class Reading:
     "What is to be said about one session as of its close."
@@ -60,6 +61,11 @@ class Reading:
     outside: list[str] # features beyond anything in training
     recent: pd.DataFrame # bars up to the close, the session's last
     followed: float | None # the next session's high, where there is one
+
+    def text(self, price: float) -> str:
+        "A price with as many digits as the last hundred bars call for."
+        recent = self.recent.tail(100)
+        return price_text(price, recent.High.max() - recent.Low.min())
 
 def _bars_of(history: History, date: pd.Timestamp) -> tuple[pd.DataFrame, pd.DataFrame]:
     dates = sessions(history.frame, **history.hours)
@@ -109,7 +115,7 @@ def worth(
     base_rate = (curve.observed * curve["count"]).sum() / curve["count"].sum()
     return Worth(near.forecast, near.observed, near.low, near.high, int(near["count"]), float(base_rate))
 
-# %% ../../nbs/serving/reading.ipynb #a11fb767
+# %% ../../nbs/serving/reading.ipynb #97713209
 def _where(reading: Reading) -> str:
     profile = reading.profile
     if reading.close > profile.vah:
@@ -126,9 +132,5 @@ def in_words(
     climb = reading.target / reading.close - 1
     way = f"{climb:.1%} above the close" if climb > 0 else "which the close has already passed"
     said = (f"The session closed {_where(reading)}. To break out, the next one has to reach "
-            f"{reading.target:,.6g}, {way}; the model gives that {reading.probability:.0%}")
-    if base_rate is None:
-        return said + "."
-    distance = reading.probability - base_rate
-    usual = "about as often as" if abs(distance) < 0.05 else "more often than" if distance > 0 else "less often than"
-    return f"{said}, {usual} over all sessions ({base_rate:.0%})."
+            f"{reading.text(reading.target)}, {way}. The model gives that {reading.probability:.0%}")
+    return said + ("." if base_rate is None else f", against {base_rate:.0%} over all sessions.")

@@ -1,0 +1,239 @@
+"The app in a real browser: an embedded market, an uploaded file, and every kind of bad file."
+
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+from service import running, small_models
+
+from ohlcv_ta.data import load
+from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.app import mount
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = ("headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+         "disable-component-update disable-sync hide-scrollbars").split()
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER) and os.environ.get("CI") != "true",
+                                reason="needs chromium and chromedriver (apt-get install chromium chromium-driver)")
+
+
+@pytest.fixture(scope="module")
+def url():
+    with running(mount(create_app(small_models()))) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}", "window-size=1280,1400"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture
+def page(browser, url):
+    "A freshly loaded app; nothing may have gone wrong in the browser by the end of the test."
+    browser.get(f"{url}/app/")
+    wait_for(browser, ".ta-page")
+    yield browser
+    assert [line["message"] for line in browser.get_log("browser")] == []
+    shown = text(browser, "body")
+    assert "Traceback" not in shown and "Error" not in shown.replace("FrameError", "")
+
+
+def wait_for(browser, selector, says="", seconds=40):
+    "The text of the first element that is there and says something; patience, not a measurement."
+    for _ in range(seconds * 10):
+        found = text(browser, selector)
+        if found and says in found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"nothing at {selector} says {says!r}; the page says: {text(browser, 'body')[:2000]}")
+
+
+def text(browser, selector):
+    script = "const e = document.querySelector(arguments[0]); return e ? e.innerText : ''"
+    return browser.execute_script(script, selector)
+
+
+def click(browser, label):
+    script = "[...document.querySelectorAll('button[role=tab], label')].find(e => e.innerText.trim() == arguments[0]).click()"
+    browser.execute_script(script, label)
+
+
+def choose(browser, label, value):
+    from selenium.webdriver.common.keys import Keys
+
+    box = next(b for b in browser.find_elements("css selector", f"input[aria-label='{label}']") if b.is_displayed())
+    box.click()
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(value)
+    box.send_keys(Keys.ENTER)
+
+
+def upload(browser, path):
+    click(browser, "Your file")
+    wait_for(browser, ".ta-message", "Your own market")
+    browser.find_element("css selector", "input[type=file]").send_keys(str(path))
+
+
+def hourly(rows=24 * 40):
+    return load("BTC-USD", "1h").loc["2019-05-01":].head(rows)
+
+
+def test_an_embedded_market_is_read_at_once(page):
+    shown = wait_for(page, ".ta-page")
+    assert shown.startswith("BTC-USD, bitfinex")
+    for part in ("probability that the next session", "What it is worth", "Why", "SHAP", "all sessions"):
+        assert part in shown
+    chart = text(page, ".ta-wide svg") or page.execute_script("return document.querySelector('.ta-wide').textContent")
+    assert all(level in chart for level in ("VAH", "POC", "VAL"))
+
+
+def test_another_market_day_and_rule(page):
+    choose(page, "Market", "SPY (nyse)")
+    assert "bars of 30m" in wait_for(page, ".ta-page", "SPY, nyse")
+    choose(page, "Session", "Mon 5 Feb 2018")
+    shown = wait_for(page, ".ta-page", "Monday 5 February 2018")
+    assert "What followed" in shown
+    click(page, "One row")
+    wait_for(page, ".ta-page", "trained with the value area of the other rule")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_fits_the_window_and_draws_one_chart(page, width):
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                         {"width": width, "height": 1400, "deviceScaleFactor": 1, "mobile": width < 500})
+    try:
+        visible = "return ['.ta-wide', '.ta-narrow'].map(s => document.querySelector(s).offsetParent !== null)"
+        assert page.execute_script(visible) == [width == 1280, width == 390]
+        assert page.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_an_uploaded_file_is_read(page, tmp_path, kind):
+    path, frame = tmp_path / f"mine.{kind}", hourly()
+    if kind == "csv":
+        frame.to_csv(path)
+    elif kind == "json":
+        frame.reset_index().to_json(path, orient="records", date_format="iso")
+    else:
+        frame.to_parquet(path)
+    upload(page, path)
+    shown = wait_for(page, ".ta-page", f"mine.{kind}")
+    assert "Sunday 9 June 2019" in shown and "probability" in shown
+
+
+def bad_files():
+    frame = hourly().reset_index()
+    csv = frame.to_csv(index=False)
+    lines = csv.splitlines()
+    swapped = frame.assign(High=frame.Low - 1).to_csv(index=False)
+    naive = frame.assign(time=frame.time.dt.strftime("%d.%m. %H:%M")).to_csv(index=False)
+    parquet = frame.to_parquet()
+    return {
+        "missing-column.csv": (frame.drop(columns="High").to_csv(index=False), "High"),
+        "text-in-a-number.csv": ("\n".join([*lines[:9], lines[9].replace(lines[9].split(",")[2], "much"), *lines[10:]]), "line 10"),
+        "high-below-low.csv": (swapped, "High"),
+        "duplicate-times.csv": ("\n".join([*lines[:5], lines[4], *lines[5:]]), "line"),
+        "unsorted.csv": ("\n".join([lines[0], *reversed(lines[1:])]), "line"),
+        "negative-volume.csv": (frame.assign(Volume=-frame.Volume).to_csv(index=False), "Volume"),
+        "empty.csv": ("", "empty"),
+        "header-only.csv": (lines[0], "no bars"),
+        "unreadable-times.csv": (naive, "time"),
+        "latin1.csv": (csv.replace("time", "Zeit für", 1).encode("latin-1"), "UTF-8"),
+        "truncated.parquet": (parquet[: len(parquet) // 2], "parquet"),
+        "broken.json": ('[{"time": "2019-01-01"', "JSON"),
+        "a-picture.png": (b"\x89PNG\r\n\x1a\n" + bytes(200), "UTF-8"),
+        "daily.csv": (load("NVDA").to_csv(), "bars of 1d"),
+        "ten-days.csv": (hourly(240).to_csv(), "at least 5 more"),
+    }
+
+
+@pytest.mark.parametrize("name", bad_files())
+def test_a_bad_file_gets_a_sentence(page, tmp_path, name):
+    content, says = bad_files()[name]
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    upload(page, path)
+    shown = wait_for(page, ".ta-message", "This file can't be read")
+    assert says in shown and str(tmp_path) not in shown and "/gradio/" not in shown
+    assert len(shown) < 400
+
+
+def test_mending_is_offered_and_listed(page, tmp_path):
+    lines = hourly().to_csv().splitlines()
+    path = tmp_path / "twice.csv"
+    path.write_text("\n".join([*lines[:5], lines[4], *lines[5:]]))
+    upload(page, path)
+    assert "Mend small faults" in wait_for(page, ".ta-message", "This file can't be read")
+    click(page, "Mend small faults")
+    assert "Mended" in wait_for(page, ".ta-notes", "Mended")
+
+
+def test_hours_of_another_market(page, tmp_path):
+    path = tmp_path / "spy.csv"
+    bars = load("SPY", "30m").loc["2018-06":"2018-08"]
+    bars.index = bars.index.tz_convert("America/New_York").tz_localize(None)
+    bars.to_csv(path)
+    upload(page, path)
+    wait_for(page, ".ta-message", "half of its bars") # 13 bars are few for a whole day in UTC
+    choose(page, "Time zone of the exchange", "America/New_York")
+    for label, value in (("Session from", "09:30"), ("to", "16:00")):
+        type_into(page, label, value)
+    assert "Friday 31 August 2018" in wait_for(page, ".ta-page", "spy.csv")
+
+
+def type_into(browser, label, value):
+    from selenium.webdriver.common.keys import Keys
+
+    script = "return [...document.querySelectorAll('label')].find(e => e.innerText.trim() == arguments[0])"
+    box = browser.execute_script(script + ".querySelector('input, textarea')", label)
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(value)
+    box.send_keys(Keys.ENTER)
+
+
+def test_a_file_name_is_only_text(page, tmp_path):
+    path = tmp_path / "<img src=x onerror=alert(1)>.csv"
+    hourly().to_csv(path)
+    upload(page, path)
+    wait_for(page, ".ta-page", ".csv")
+    assert page.execute_script("return document.querySelectorAll('.ta-page img').length") == 0
+
+
+def test_docs_render_without_a_network(browser, url):
+    browser.get(f"{url}/docs")
+    assert "/batch-predict" in wait_for(browser, "#swagger-ui", "/batch-predict")
+    assert [line["message"] for line in browser.get_log("browser")] == []
+
+
+def test_without_a_model_the_page_says_what_to_do(browser):
+    with running(mount(create_app({}))) as url:
+        browser.get(f"{url}/app/")
+        assert "dvc pull" in wait_for(browser, ".ta-message")
+        browser.get("about:blank")
+        browser.get_log("browser")
+
+
+def test_answers_of_the_app_are_the_models(page):
+    "The number on the page is what the model says about the same session."
+    from ohlcv_ta.data import hours
+    from ohlcv_ta.serving.reading import read_history, read_session
+
+    history = read_history(load("BTC-USD", "1h"), hours("BTC-USD"))
+    reading = read_session(history, small_models()["breakout/relative"])
+    assert text(page, ".ta-big") == f"{reading.probability:.0%}"
+    assert np.isfinite(reading.why).all() and json.dumps(reading.probability)

@@ -113,24 +113,26 @@ def hammer(url, body, clients, requests):
 def serving(address):
     "Requests a second and latency of single and batch predictions."
     body = json.loads((HERE.parent / "examples" / "sample_prediction_request.json").read_text())
-    loads = [("POST /predict", body, 1, 300), ("POST /predict", body, 8, 800), ("POST /batch-predict of 100", [body] * 100, 1, 100)]
+    loads = [("POST /predict", body, 1, 300), ("POST /predict", body, 8, 800),
+             ("POST /batch-predict of 100", [body] * 100, 1, 100)]
     rows = []
     for what, sent, clients, requests in loads:
         path = what.split()[1]
         hammer(address + path, sent, clients, clients * 5)
         latencies, seconds = hammer(address + path, sent, clients, requests)
+        middle, slow = np.quantile(latencies, [0.5, 0.99]) * 1e3
         rows.append({"request": what, "clients": clients, "requests a second": len(latencies) / seconds,
-                     "median ms": float(np.median(latencies) * 1e3), "99th percentile ms": float(np.quantile(latencies, 0.99) * 1e3)})
+                     "median ms": middle, "99th percentile ms": slow})
     return rows
 
 
 def startup(ready):
     "Seconds from nothing to a first useful answer."
-    python = sys.executable
+    python, loading = sys.executable, "from ohlcv_ta.data import load; bars = load('BTC-USD', '1h')"
+    profiling = f"{loading}; from ohlcv_ta.features import market_profile; market_profile(bars.tail(24))"
     commands = {
-        "import ohlcv_ta.data and load a series": [python, "-c", "from ohlcv_ta.data import load; load('BTC-USD', '1h')"],
-        "and make a market profile": [python, "-c", "from ohlcv_ta.data import load; from ohlcv_ta.features import market_profile; "
-                                      "market_profile(load('BTC-USD', '1h').tail(24))"],
+        "import ohlcv_ta.data and load a series": [python, "-c", loading],
+        "and make a market profile": [python, "-c", profiling],
         "ohlcv-ta --help": [Path(python).with_name("ohlcv-ta"), "--help"],
     }
     runs = {what: (lambda c=command: subprocess.run(c, check=True, capture_output=True)) for what, command in commands.items()}
@@ -140,10 +142,10 @@ def startup(ready):
 
 def pipeline():
     "Seconds of each stage of the pipeline, run alone and by force."
-    listed = subprocess.run([sys.executable, "-m", "dvc", "stage", "list", "--name-only"], check=True, capture_output=True, text=True)
-    rows = []
+    dvc, rows = [sys.executable, "-m", "dvc"], []
+    listed = subprocess.run([*dvc, "stage", "list", "--name-only"], check=True, capture_output=True, text=True)
     for stage in listed.stdout.split():
-        command = [sys.executable, "-m", "dvc", "repro", "--quiet", "--single-item", "--force", stage]
+        command = [*dvc, "repro", "--quiet", "--single-item", "--force", stage]
         seconds = timed(lambda c=command: subprocess.run(c, check=True, capture_output=True, cwd=HERE.parent))
         rows.append({"stage": stage, "seconds": seconds})
         print(f"  {stage}: {seconds:.1f} s")

@@ -26,7 +26,7 @@ def project_root(
         if (folder / "params.yaml").exists(): return folder
     raise FileNotFoundError(f"no params.yaml in {here} or above it; run this inside a clone of the project")
 
-# %% ../nbs/pipeline.ipynb #ea657a0f
+# %% ../nbs/pipeline.ipynb #7a2ecc59
 def _merged(base, changes):
     "`base` with `changes` laid over it, key by key; lists and values are replaced."
     if not (isinstance(base, Mapping) and isinstance(changes, Mapping)): return changes
@@ -41,7 +41,8 @@ def parameters(
     import yaml
     found = yaml.safe_load(((root or project_root()) / "params.yaml").read_text(encoding="utf-8"))
     for name in filter(None, section.split(".")):
-        if name not in found: raise KeyError(f"params.yaml has no {section!r}: {name!r} is not one of {', '.join(map(str, found))}")
+        if name not in found:
+            raise KeyError(f"params.yaml has no {section!r}: {name!r} is not one of {', '.join(map(str, found))}")
         found = found[name]
     return found
 
@@ -100,7 +101,7 @@ def book_page(
     notebook.cells = [cell for cell in notebook.cells if cell.source or cell.get("outputs")]
     return notebook
 
-# %% ../nbs/pipeline.ipynb #bafcbd73
+# %% ../nbs/pipeline.ipynb #48572bcf
 class StageError(RuntimeError):
     "A stage could not run, or one of its cells failed."
 
@@ -111,9 +112,10 @@ def _checked(source, given):
     if not source.exists(): raise StageError(f"there is no stage notebook {source.name!r} in {source.parent}")
     tagged = [c for c in nbformat.read(source, 4).cells if "parameters" in c.metadata.get("tags", [])]
     if not tagged and given:
-        raise StageError(f"{source.name} has no cell tagged 'parameters' to take {', '.join(given)}; tag the cell that holds them")
+        raise StageError(f"{source.name} has no cell tagged 'parameters' to take {', '.join(given)}; tag one")
     unknown = [name for name in given if not re.search(rf"^{name}\b.*=", "\n".join(c.source for c in tagged), re.M)]
-    if unknown: raise StageError(f"the parameters cell of {source.name} does not set {', '.join(unknown)}; check the spelling")
+    if unknown:
+        raise StageError(f"the parameters cell of {source.name} does not set {', '.join(unknown)}; check the spelling")
 
 
 def _story(failure):
@@ -143,8 +145,9 @@ def run(
     raw.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTHONHASHSEED", "0")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # a page has no use for progress widgets
+    sockets = Config({"KernelManager": {"transport": "ipc"}}) # files, not ports that others could listen to
     try:
-        papermill.execute_notebook(str(source), str(raw), given, kernel_name="python3", cwd=str(root), config=Config({"KernelManager": {"transport": "ipc"}}))
+        papermill.execute_notebook(str(source), str(raw), given, kernel_name="python3", cwd=str(root), config=sockets)
         executed = nbformat.read(raw, 4)
     except papermill.exceptions.PapermillExecutionError as failure:
         raise StageError(f"{source.name}, {_story(failure)}") from None
@@ -176,7 +179,7 @@ def run_stage(
     source, output = stage_paths(name, root, **given)
     return run(source, output, root, **given)
 
-# %% ../nbs/pipeline.ipynb #cd7fe3d7
+# %% ../nbs/pipeline.ipynb #1fb1e45c
 def _addresses(root):
     from configparser import ConfigParser
     config = ConfigParser(delimiters=["="])
@@ -208,10 +211,11 @@ def build_book() -> Path: # index.html
     import yaml
     root = project_root()
     config = write_whole(root / "book" / "_build" / "_config.yml", yaml.safe_dump(book_config(root), sort_keys=False))
-    command = [sys.executable, "-m", "jupyter_book", "build", "book", "--config", str(config), "-W", "-n", "--keep-going", "-q"]
-    done = subprocess.run(command, cwd=root)
+    command = [sys.executable, "-m", "jupyter_book", "build", "book", "--config", str(config)]
+    done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], cwd=root)
     index = root / "book" / "_build" / "html" / "index.html"
-    if done.returncode or not index.exists(): raise StageError("the book was not built; the messages above name the pages and lines")
+    if done.returncode or not index.exists():
+        raise StageError("the book was not built; the messages above name the pages and lines")
     return index
 
 # %% ../nbs/pipeline.ipynb #d4090636

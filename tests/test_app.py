@@ -46,9 +46,13 @@ def page(browser, url):
     browser.get(f"{url}/app/")
     wait_for(browser, ".ta-page")
     yield browser
-    assert [line["message"] for line in browser.get_log("browser")] == []
+    assert errors(browser) == []
     shown = text(browser, "body")
     assert "Traceback" not in shown and "Error" not in shown.replace("FrameError", "")
+
+
+def errors(browser):
+    return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
 def wait_for(browser, selector, says="", seconds=40):
@@ -102,7 +106,9 @@ def test_an_embedded_market_is_read_at_once(page):
 
 def test_another_market_day_and_rule(page):
     choose(page, "Market", "SPY (nyse)")
-    assert "bars of 30m" in wait_for(page, ".ta-page", "SPY, nyse")
+    shown = wait_for(page, ".ta-page", "SPY, nyse")
+    assert "Monday 30 December 2019" in shown or "Tuesday 31 December 2019" in shown
+    assert "bars of 30m" in shown
     choose(page, "Session", "Mon 5 Feb 2018")
     shown = wait_for(page, ".ta-page", "Monday 5 February 2018")
     assert "What followed" in shown
@@ -217,7 +223,7 @@ def test_a_file_name_is_only_text(page, tmp_path):
 def test_docs_render_without_a_network(browser, url):
     browser.get(f"{url}/docs")
     assert "/batch-predict" in wait_for(browser, "#swagger-ui", "/batch-predict")
-    assert [line["message"] for line in browser.get_log("browser")] == []
+    assert errors(browser) == []
 
 
 def test_without_a_model_the_page_says_what_to_do(browser):

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 STAGES = sorted((ROOT / "nbs" / "pipeline").glob("*.ipynb"))
 MODULES = sorted((ROOT / "ohlcv_ta").rglob("*.py"))
-FLOORS = {"data": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5, "serving": 6, "pipeline": 6, "cli": 7}
+FLOORS = {"data": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5, "serving": 6, "pipeline": 6,
+          "cli": 7}
 params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -24,8 +25,8 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("part", ["nbs", "book", "dvc.yaml", "params.yaml", "data.dvc", "ohlcv_ta", "_quarto.yml", "settings.ini",
-                                  "README.md", "LICENSE", "Makefile", "requirements.lock"])
+@pytest.mark.parametrize("part", ["nbs", "book", "dvc.yaml", "params.yaml", "data.dvc", "ohlcv_ta", "_quarto.yml",
+                                  "settings.ini", "README.md", "LICENSE", "Makefile", "requirements.lock"])
 def test_the_top_level_is_complete(part):
     assert (ROOT / part).exists()
 
@@ -39,8 +40,8 @@ def test_notebooks_hold_no_outputs_and_no_counts(path):
 
 def test_the_package_is_what_the_notebooks_export(tmp_path):
     "Clean and export in a copy: nothing may differ from what is here."
-    files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "nbs", "ohlcv_ta", "settings.ini", "pyproject.toml"],
-                           cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    listing = ["git", "ls-files", "-co", "--exclude-standard", "nbs", "ohlcv_ta", "settings.ini", "pyproject.toml"]
+    files = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     here = {f: (ROOT / f).read_bytes() for f in files if f and (ROOT / f).is_file()}
     for name, content in here.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -48,8 +49,8 @@ def test_the_package_is_what_the_notebooks_export(tmp_path):
     for command in ("nbdev_clean", "nbdev_export"):
         subprocess.run([Path(sys.executable).with_name(command)], cwd=tmp_path, check=True, capture_output=True)
     changed = [name for name, content in here.items() if (tmp_path / name).read_bytes() != content]
-    made = [name_of(ROOT / p.relative_to(tmp_path)) for p in tmp_path.rglob("*.py") if p.relative_to(tmp_path).as_posix() not in here]
-    assert not changed + made, "run `make export` and commit"
+    made = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.py")} - set(here)
+    assert not [*changed, *made], "run `make export` and commit"
 
 
 @pytest.mark.parametrize("path", STAGES, ids=name_of)
@@ -65,7 +66,8 @@ def test_library_notebooks_open_with_a_title_and_export_to_their_own_name(path):
     assert re.match(r"# .+\n> .+", cells[0].source), "the first cell is a title and a one-line quoted subtitle"
     module = ".".join(path.relative_to(ROOT / "nbs").with_suffix("").parts)
     assert f"#| default_exp {module}" in cells[1].source
-    assert any(re.search(r"^\s*(assert|test_|np\.testing|pd\.testing|with test_|replays)", c.source, re.M) for c in cells), "nothing is asserted"
+    asserts = re.compile(r"^\s*(assert|test_|np\.testing|pd\.testing|replays)", re.M)
+    assert any(asserts.search(c.source) for c in cells), "nothing is asserted"
 
 
 def imported(path):
@@ -117,7 +119,8 @@ def strings(value):
 
 def test_quarto_names_only_what_exists():
     config = yaml.safe_load((ROOT / "_quarto.yml").read_text(encoding="utf-8"))
-    named = [s for s in strings(config["project"]["render"]) + strings([x["contents"] for x in config["website"]["sidebar"]["contents"]])]
+    sidebar = [section["contents"] for section in config["website"]["sidebar"]["contents"]]
+    named = strings(config["project"]["render"]) + strings(sidebar)
     assert named and not [pattern for pattern in named if not list(ROOT.glob(pattern))]
 
 
@@ -154,7 +157,7 @@ def test_stages_depend_on_the_parameters_they_read():
 def test_the_files_name_no_machine():
     "No absolute path of whoever wrote it, in what a reader gets."
     pattern = re.compile(r"/(?:home|Users|root|work|tmp)/[\w.]+")
-    text = [p for p in ROOT.glob("book/*.md")] + NOTEBOOKS + MODULES + [ROOT / "README.md", ROOT / "params.yaml", ROOT / "dvc.yaml"]
+    text = list(ROOT.glob("book/*.md")) + NOTEBOOKS + MODULES + [ROOT / "README.md", ROOT / "params.yaml", ROOT / "dvc.yaml"]
     assert not [name_of(p) for p in text if pattern.search(p.read_text(encoding="utf-8"))]
 
 

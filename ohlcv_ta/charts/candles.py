@@ -38,7 +38,7 @@ def price_text(
     decimals = max(0, int(np.ceil(-np.log10(max(span, 1e-12) / 500))))
     return f"{price:,.{min(decimals, 10)}f}"
 
-# %% ../../nbs/charts/candles.ipynb #b8d4a82d
+# %% ../../nbs/charts/candles.ipynb #fad5a62a
 _HOUR, _DAY, _MONTH, _YEAR = "{0:%H:%M}", "{0.day} {0:%b}", "{0:%b} {0.year}", "{0.year}"
 _STEPS = {"1h": _HOUR, "3h": _HOUR, "6h": _HOUR, "12h": _HOUR, "D": _DAY, "W": _DAY, "M": _MONTH, "Q": _MONTH,
           "Y": _YEAR} # from fine to coarse, with what is written at a tick
@@ -58,7 +58,7 @@ def time_ticks(
     "First bars of each new hour, day or month: whichever gives a handful of ticks."
     local = index.tz_convert(tz).tz_localize(None)
     starts = {step: _starts(local, step) for step in _STEPS}
-    step = next((step for step, at in starts.items() if len(at) <= most), "Y")
+    step = next((step for step, at in starts.items() if len(at) <= most * (4 if step == "D" else 1)), "Y")
     at = starts[step][:: -(-len(starts[step]) // most) or 1] if len(starts[step]) else np.array([0])
     first_of_day = np.r_[False, local.normalize()[1:] != local.normalize()[:-1]]
     forms = [_DAY if step.endswith("h") and first_of_day[i] else _STEPS[step] for i in at]

@@ -20,7 +20,7 @@ from .splits import Split, leaks, schedule, stratified_split, walk_forward
 __all__ = [
     "Claim", "ClaimError", "LookAheadError", "Split", "Verdict",
     "answer", "binary_metrics", "block_bootstrap", "block_length", "calibration_error", "confusion",
-    "difference", "from_confusion", "intervals", "judge", "leaks", "ledger", "quantiles", "read_claims",
+    "difference", "from_confusion", "interval_text", "intervals", "judge", "leaks", "ledger", "quantiles", "read_claims",
     "reliability", "replays", "schedule", "shuffle_blocks", "shuffle_labels", "stratified_split",
     "walk_forward", "write_claims",
 ]

@@ -152,15 +152,15 @@ def _fill(low, high, volume, tick, by_time):
     else: _spread_volume(low, high, volume, first, tick, rows)
     return first, rows
 
-# %% ../../nbs/features/profile.ipynb #6206c0a1
+# %% ../../nbs/features/profile.ipynb #a5d5887b
 MOST_ROWS = 1_000_000 # a tick this fine for the range is a mistake, and would fill the memory
 
 
 def _check_tick(tick, low, high):
     if not np.all(np.asarray(tick) > 0): raise ValueError(f"tick={tick} must be above 0")
     if np.any((high - low) / tick > MOST_ROWS):
-        raise ValueError(f"tick={tick} cuts the range from {np.min(low)} to {np.max(high)} into more than {MOST_ROWS:,} rows; "
-                         "use a larger one")
+        raise ValueError(f"tick={tick} cuts the range from {np.min(low)} to {np.max(high)} into more than "
+                         f"{MOST_ROWS:,} rows; use a larger one")
 
 
 def market_profile(
@@ -213,7 +213,7 @@ def _profiles(low, high, volume, edges, ticks, by_time, step, share):
         out[s, 4] = len(rows)
     return out
 
-# %% ../../nbs/features/profile.ipynb #de0d81d4
+# %% ../../nbs/features/profile.ipynb #4578d083
 def _session_bars(frame, **hours):
     "Bars inside the hours, with the session of each."
     dates = sessions(check(frame), **hours)
@@ -249,8 +249,8 @@ def session_profiles(
     edges = np.append(np.flatnonzero(np.r_[True, dates[1:] != dates[:-1]]), len(dates))
     columns = [counted[c].to_numpy(float) for c in ("Low", "High", "Volume")]
     found = _profiles(*columns, edges, table.tick.to_numpy(), by == "time", step, share)
-    table[["poc", "vah", "val"]], table["share"], table["rows"] = np.round(found[:, :3], 12), found[:, 3], found[:, 4].astype(int)
-    return table
+    table[["poc", "vah", "val"]], table["share"] = np.round(found[:, :3], 12), found[:, 3]
+    return table.assign(rows=found[:, 4].astype(int))
 
 
 def _session_ohlcv(bars, dates):

@@ -10,7 +10,7 @@ __all__ = ['FEATURES', 'RELATIVE', 'FEATURE_SETS', 'ONE_NUMBER', 'BASELINES', 'C
            'predict_walk_forward', 'study', 'pooled', 'studies', 'chosen_by_validation', 'elected', 'fit',
            'with_chosen', 'scores', 'one_study', 'nested_scores', 'advantage', 'importance_ranks']
 
-# %% ../../nbs/models/breakout.ipynb #e030304c
+# %% ../../nbs/models/breakout.ipynb #af3ae374
 import json
 import shutil
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ import pandas as pd
 from ..data.files import read_json, write_json, write_whole
 from ..data.frame import bar_length, infer_timeframe, sessions
 from ..evaluation.controls import shuffle_labels
-from ..evaluation.metrics import difference, intervals
+from ..evaluation.metrics import difference, interval_text, intervals
 from ..evaluation.splits import Split, stratified_split, walk_forward
 from ..features.indicators import atr, rsi
 from ..features.profile import described_profile, session_profiles
@@ -277,7 +277,7 @@ def explain(
     if values.ndim == 3: values = values[..., 1] # a forest explains both classes
     return pd.DataFrame(values, table.index, model.features)
 
-# %% ../../nbs/models/breakout.ipynb #51fd3f45
+# %% ../../nbs/models/breakout.ipynb #1444f812
 _CARD = """# Breakout predictor: {title}
 
 Probability that the next session's high lies at least {threshold:.1%} above this session's value area high.
@@ -288,8 +288,8 @@ Probability that the next session's high lies at least {threshold:.1%} above thi
 - **Walk-forward ROC AUC** (95% interval): {auc}. The distance of the close from VAH alone: {baseline}.
 - **Log loss**: {loss}. Calibration by bins is in `metrics.json`.
 
-Meant for research and for comparing with published systems. Not advice to trade: reaching a line is not a profit after costs, and an
-answer for inputs outside the ranges in `config.json` is extrapolation. No file in this folder can run code.
+Meant for research and for comparing with published systems. Not advice to trade: reaching a line is not a profit after
+costs, and an answer for inputs outside the ranges in `config.json` is extrapolation. No file in this folder can run code.
 """
 
 
@@ -298,11 +298,11 @@ def model_card(
     model: BreakoutModel, # with its metrics and what it was trained on
 ) -> str: # Markdown
     "What a reader must know before using the model."
-    def shown(who, metric): return "{value:.3f} [{low:.3f}, {high:.3f}]".format(**model.metrics[who][metric])
+    def shown(who, metric): return interval_text(model.metrics[who][metric])
     about = {key: model.about[key] for key in ("threshold", "first", "last", "rows", "rule", "share", "settings")}
-    return _CARD.format(title=title, model=model, inputs=", ".join(model.features), markets=", ".join(model.about["markets"]),
-                        auc=shown("walk_forward", "roc_auc"), baseline=shown("close_vs_vah", "roc_auc"),
-                        loss=shown("walk_forward", "log_loss"), **about)
+    return _CARD.format(title=title, model=model, inputs=", ".join(model.features), auc=shown("walk_forward", "roc_auc"),
+                        markets=", ".join(model.about["markets"]), loss=shown("walk_forward", "log_loss"),
+                        baseline=shown("close_vs_vah", "roc_auc"), **about)
 
 # %% ../../nbs/models/breakout.ipynb #959d44a8
 _FILES = {"xgboost": "model.json", "lightgbm": "model.txt"} # others: model.skops
@@ -329,7 +329,7 @@ def _load_estimator(name, folder):
     import skops.io
     return skops.io.load(path) # refuses any type that is not known to be safe
 
-# %% ../../nbs/models/breakout.ipynb #d575bae4
+# %% ../../nbs/models/breakout.ipynb #bbe2ffc4
 def save_model(
     model: BreakoutModel, # a fitted model
     folder: str | Path, # where it goes; replaced if it is there
@@ -342,7 +342,8 @@ def save_model(
     new.mkdir(parents=True)
     _save_estimator(model, new)
     write_json(new / "feature_names.json", model.features)
-    scaling = {"mean": dict(zip(model.features, model.mean, strict=True)), "scale": dict(zip(model.features, model.scale, strict=True))}
+    scaling = {what: dict(zip(model.features, values, strict=True)) for what, values in
+               (("mean", model.mean), ("scale", model.scale))}
     write_json(new / "preprocessing.json", scaling, digits=17) # every bit, or a tree may branch the other way
     write_json(new / "config.json", {"model": model.name, "about": model.about,
                                      "trained_range": {f: [float(a), float(b)] for f, a, b in
@@ -363,10 +364,10 @@ def load_model(
         raise FileNotFoundError(f"{folder} holds no breakout model; `dvc repro` trains it and `dvc pull` fetches it")
     config, features = read_json(folder / "config.json"), read_json(folder / "feature_names.json")
     scaling = read_json(folder / "preprocessing.json")
+    mean, scale = (np.array([scaling[what][f] for f in features]) for what in ("mean", "scale"))
     ranges = np.array([config["trained_range"][f] for f in features])
-    return BreakoutModel(config["model"], features, *(np.array([scaling[k][f] for f in features]) for k in ("mean", "scale")),
-                         _load_estimator(config["model"], folder), config["about"], ranges[:, 0], ranges[:, 1],
-                         read_json(folder / "metrics.json"))
+    return BreakoutModel(config["model"], features, mean, scale, _load_estimator(config["model"], folder), config["about"],
+                         ranges[:, 0], ranges[:, 1], read_json(folder / "metrics.json"))
 
 # %% ../../nbs/models/breakout.ipynb #0907d9d1
 def _answers(name, table, features, y, split: Split, found, fold):
@@ -416,7 +417,7 @@ def predict_walk_forward(
         parts.append(_answers(name, table, features, y, split, found, fold))
     return pd.concat(parts, ignore_index=True)
 
-# %% ../../nbs/models/breakout.ipynb #cc570bf3
+# %% ../../nbs/models/breakout.ipynb #12873ae1
 STUDIES = [("as_written", "described"), ("as_written", "levels"), ("walk_forward", "levels"), ("walk_forward", "relative")]
 
 
@@ -443,30 +444,31 @@ def pooled(
     tables: Mapping[str, pd.DataFrame], # tables by market, named "symbol@venue"
 ) -> pd.DataFrame: # rows of all of them by the time they are known; one venue a symbol
     "All markets as one table. A symbol that trades on two venues counts once, or it would weigh twice."
-    first = {name.split("@")[0]: table for name, table in reversed(sorted(tables.items()))}
+    first = {name.split("@")[0]: table for name, table in sorted(tables.items(), reverse=True)}
     return pd.concat(first.values()).sort_values(["known_at", "market"], kind="stable")
 
 
 def studies(
     tables: Mapping[str, pd.DataFrame], # one labelled table a market, and perhaps "pooled"
     only: Mapping[str, list] | None = None, # studies of tables that do not take part in all of STUDIES
-) -> list[dict]: # arguments of `study`: every table, protocol and set of inputs, with true and with shuffled labels
+) -> list[dict]: # arguments of `study`: every table, protocol and set of inputs, true and shuffled labels
     "The studies that one estimator has to run."
     return [{"trained_on": market, "protocol": protocol, "features": features, "labels": labels}
-            for market in tables for protocol, features in (only or {}).get(market, STUDIES) for labels in ("true", "shuffled")]
+            for market in tables for protocol, features in (only or {}).get(market, STUDIES)
+            for labels in ("true", "shuffled")]
 
-# %% ../../nbs/models/breakout.ipynb #bf67520d
+# %% ../../nbs/models/breakout.ipynb #39902600
 def chosen_by_validation(
     answers: pd.DataFrame, # answers of several models: model, fold, session, valid_score, ...
     among: tuple[str, ...] = CANDIDATES, # who may be chosen
-) -> pd.DataFrame: # the rows of the best model of each fold, with `model` set to "chosen" and its name in `was`
+) -> pd.DataFrame: # rows of the best model of each fold, `model` being "chosen" and its name in `was`
     "Test answers of whichever model did best on each fold's validation rows."
     of = answers[answers.model.isin(among)]
     best = of.groupby(["fold", "model"]).valid_score.first().groupby("fold").idxmax()
     picked = of[[(f, m) in set(best) for f, m in zip(of.fold, of.model, strict=True)]]
     return picked.assign(was=picked.model, model="chosen").sort_values(["fold", "session"], ignore_index=True)
 
-# %% ../../nbs/models/breakout.ipynb #52994e15
+# %% ../../nbs/models/breakout.ipynb #847f3b10
 def elected(
     answers: pd.DataFrame, # answers of all models
     trained_on: str, # market or "pooled"
@@ -474,7 +476,8 @@ def elected(
 ) -> tuple[str, dict]: # estimator and its settings
     "The candidate with the best mean validation score in the walk-forward, with the settings of its latest fold."
     where = {"trained_on": trained_on, "features": features, "protocol": "walk_forward", "labels": "true"}
-    rows = answers[np.logical_and.reduce([answers[k] == v for k, v in where.items()]) & answers.model.isin(CANDIDATES)]
+    here = np.logical_and.reduce([answers[key] == value for key, value in where.items()])
+    rows = answers[here & answers.model.isin(CANDIDATES)]
     folds = rows.groupby(["model", "fold"])[["valid_score", "settings"]].first()
     name = folds.valid_score.groupby("model").mean().idxmax()
     return name, json.loads(folds.loc[name].settings.iloc[-1])
@@ -489,10 +492,11 @@ def fit(
     **about, # metrics, and whatever else the model should remember
 ) -> BreakoutModel:
     "A model fitted on every row given."
-    pipeline = make_pipeline(name, seed, **settings).fit(table[features].to_numpy(float), table.breaks_above_vah.to_numpy())
+    pipeline = make_pipeline(name, seed, **settings)
+    pipeline.fit(table[features].to_numpy(float), table.breaks_above_vah.to_numpy())
     return as_model(name, features, pipeline, table, settings=dict(settings), **about)
 
-# %% ../../nbs/models/breakout.ipynb #698c844b
+# %% ../../nbs/models/breakout.ipynb #70b0fb30
 STUDY = ["trained_on", "protocol", "features", "labels", "model"]
 
 
@@ -518,10 +522,10 @@ def scores(
 ) -> pd.DataFrame: # a row a study, model and metric: value, low, high, undefined, rows
     "Every metric with its block-bootstrap interval."
     from joblib import Parallel, delayed
-    groups = answers.groupby(STUDY, sort=True)
-    return pd.concat(Parallel(n_jobs=-1)(delayed(_score)(key, group, block, **settings) for key, group in groups), ignore_index=True)
+    tasks = [delayed(_score)(key, group, block, **settings) for key, group in answers.groupby(STUDY, sort=True)]
+    return pd.concat(Parallel(n_jobs=-1)(tasks), ignore_index=True)
 
-# %% ../../nbs/models/breakout.ipynb #bfb2f698
+# %% ../../nbs/models/breakout.ipynb #680818d2
 def one_study(
     table: pd.DataFrame, # scores or answers
     trained_on: str, # market, or "pooled"
@@ -538,7 +542,8 @@ def nested_scores(
     rows: pd.DataFrame, # scores of one study
 ) -> dict: # {model: {metric: {value, low, high}}}
     "Scores of one study by model and metric."
-    return {model: part.set_index("metric")[["value", "low", "high"]].to_dict("index") for model, part in rows.groupby("model")}
+    by_model = rows.set_index("metric").groupby("model")[["value", "low", "high"]]
+    return {model: part.to_dict("index") for model, part in by_model}
 
 
 def advantage(

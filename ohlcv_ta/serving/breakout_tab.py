@@ -22,7 +22,7 @@ from ..data.sources import read
 from ..models.breakout import BreakoutModel
 from .reading import History, Reading, Worth, in_words, read_history, read_session, worth
 
-# %% ../../nbs/serving/breakout_tab.ipynb #5e4effc7
+# %% ../../nbs/serving/breakout_tab.ipynb #7d253a18
 def _percent(share: float) -> str:
     return f"{100 * share:.2f}%"
 
@@ -54,7 +54,8 @@ def _worth_card(model: BreakoutModel, found: Worth | None) -> str:
 def _rank(model: BreakoutModel) -> str:
     said = {"walk_forward": "ROC AUC", "close_vs_vah": "the close's distance from VAH alone"}
     found = {words: model.metrics[who]["roc_auc"] for who, words in said.items() if who in model.metrics}
-    return "; ".join(f"{words} {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})" for words, auc in found.items())
+    texts = [f"{words} {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})" for words, auc in found.items()]
+    return "; ".join(texts)
 
 # %% ../../nbs/serving/breakout_tab.ipynb #9e2c4db8
 WORDS = {
@@ -173,7 +174,7 @@ def _friendly(error: Exception) -> str:
     said = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return said.replace("clean() or read(repair=True), which report what they change", "the box “Mend small faults”")
 
-# %% ../../nbs/serving/breakout_tab.ipynb #71dde2d8
+# %% ../../nbs/serving/breakout_tab.ipynb #e57eb62b
 ZONES = ["UTC", "America/New_York", "America/Chicago", "Europe/London", "Europe/Berlin", "Asia/Shanghai", "Asia/Tokyo",
          "Asia/Kolkata", "Asia/Tehran", "Australia/Sydney"]
 RULE_NAMES = [("Two rows, as on the trading floor", "two_rows"), ("One row", "one_row"), ("Heaviest rows", "heaviest")]
@@ -205,6 +206,10 @@ class _Handlers:
         dates, chosen = _dates(history, date)
         return dates, page(history, self.model, f"{symbol}, {venue}", chosen, f"{symbol}@{venue}")
 
+    def latest(self, label: str, rule: str) -> tuple[Any, str]:
+        "Page of another market, its latest session first."
+        return self.market(label, None, rule)
+
     def file(self, path: str | None, tz: str, start: str, end: str, mend: bool, date: str | None,
              rule: str) -> tuple[Any, str]:
         "Page of an uploaded file, or a sentence about what is wrong with it."
@@ -222,7 +227,7 @@ class _Handlers:
             return gr.Dropdown(choices=[], value=None), message("This file can't be read", "It holds something we had "
                                                                 "not foreseen. Is it a table of bars?")
 
-# %% ../../nbs/serving/breakout_tab.ipynb #4445a568
+# %% ../../nbs/serving/breakout_tab.ipynb #71619114
 def breakout_tab(
     models: dict[str, Any], # the served models
     blocks: gr.Blocks, # the page that is being built; its `load` fills the tab
@@ -238,21 +243,24 @@ def breakout_tab(
         with gr.Column(scale=3, min_width=320):
             result = gr.HTML(elem_classes="ta-result", apply_default_css=False)
     _listen(handlers.market, "breakout", market, result,
-            [blocks.load, embedded.select, *(one.input for one in market.values())])
+            [blocks.load, embedded.select, market["date"].input, market["rule"].input])
+    market["name"].input(handlers.latest, [market["name"], market["rule"]], [market["date"], result],
+                         api_name="breakout_latest", **_SHARED)
     _listen(handlers.file, "breakout_file", file, result,
             [own.select, file["path"].upload, file["path"].clear, file["start"].submit, file["end"].submit,
              *(file[name].input for name in ("tz", "mend", "date", "rule"))])
 
+_SHARED: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal"}
+
 def _listen(handler: Any, name: str, inputs: dict[str, Any], result: Any, triggers: list[Any]) -> None:
-    gr.on(triggers, handler, list(inputs.values()), outputs=[inputs["date"], result], api_name=name,
-          concurrency_limit=2, concurrency_id="page", show_progress="minimal")
+    gr.on(triggers, handler, list(inputs.values()), outputs=[inputs["date"], result], api_name=name, **_SHARED)
 
 def _rule_input() -> Any:
     return gr.Radio(RULE_NAMES, value="two_rows", label="The value area grows by")
 
 def _market_inputs() -> dict[str, Any]: # in the order of the handler's arguments
     labels = list(markets())
-    return {"market": gr.Dropdown(labels, value=labels[0], label="Market"),
+    return {"name": gr.Dropdown(labels, value=labels[0], label="Market"),
             "date": gr.Dropdown([], label="Session", info="The latest, or any before it"), "rule": _rule_input()}
 
 def _file_inputs() -> dict[str, Any]: # in the order of the handler's arguments

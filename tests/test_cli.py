@@ -1,0 +1,144 @@
+"The command as a user runs it: a process of its own."
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from service import free_port, save_small_models
+
+from ohlcv_ta.serving.schemas import EXAMPLE
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    return save_small_models(tmp_path_factory.mktemp("models"))
+
+
+def call(*arguments, **settings):
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, **settings)
+
+
+def refused(done, says):
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith("ohlcv-ta: ") and says in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+    return done
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    done = call("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in "predict serve data run reproduce params book space".split())
+    code = "import sys, ohlcv_ta.cli; print([m for m in ('pandas', 'fastapi', 'gradio', 'sklearn', 'torch') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_the_service_needs_no_torch():
+    code = "import sys, ohlcv_ta.serving.api, ohlcv_ta.serving.app; print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_the_console_command_is_installed():
+    command = shutil.which("ohlcv-ta", path=str(Path(sys.executable).parent))
+    assert command and subprocess.run([command, "--version"], capture_output=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("name", ["sample_input.csv", "sample_prediction_request.json"])
+def test_predict_prints_what_system_d_shows(models, name):
+    done = call("predict", "--input", ROOT / "examples" / name, "--models", models)
+    assert done.returncode == 0, done.stderr
+    body = json.loads(done.stdout)
+    assert list(body) == ["predictions", "probabilities", "num_samples"] and body["num_samples"] == 1
+    assert body["predictions"] == [int(body["probabilities"][0] >= 0.5)]
+    assert done.stdout.count("\n") == 5 # a list a line
+    assert "session_poc" in done.stderr # far above what the model was trained on
+
+
+def test_both_forms_of_a_file_get_the_same_answer(models):
+    names = ("sample_input.csv", "sample_prediction_request.json")
+    assert len({call("predict", "-i", ROOT / "examples" / name, "--models", models).stdout for name in names}) == 1
+
+
+def test_predict_reads_many_rows_wrapped_and_with_more_columns(models, tmp_path):
+    rows = [EXAMPLE, {"features": EXAMPLE | {"rsi_14": 20.0}}]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    flat = [EXAMPLE, EXAMPLE | {"rsi_14": 20.0}]
+    lines = [",".join(["date", *EXAMPLE])] + [",".join(["2024-01-01", *map(str, row.values())]) for row in flat]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    answers = [json.loads(call("predict", "-i", tmp_path / f"rows.{kind}", "--models", models).stdout)
+               for kind in ("json", "csv")]
+    assert answers[0] == answers[1] and answers[0]["num_samples"] == 2
+
+
+@pytest.mark.parametrize("name, content, says", [
+    ("text.csv", "session_poc\nhello\n", "row 1, session_poc: input should be a valid number"),
+    ("missing.json", json.dumps({k: v for k, v in EXAMPLE.items() if k != "rsi_14"}), "row 1, rsi_14: field required"),
+    ("swapped.json", json.dumps([EXAMPLE, EXAMPLE | {"session_val": 99999.0}]), "row 2, session_val"),
+    ("broken.json", "{", "is not a JSON file"),
+    ("empty.csv", "", "No columns"),
+])
+def test_a_bad_file_gets_one_sentence(models, tmp_path, name, content, says):
+    (tmp_path / name).write_text(content)
+    refused(call("predict", "-i", tmp_path / name, "--models", models), says)
+
+
+def test_without_a_model(tmp_path):
+    refused(call("predict", "-i", ROOT / "examples/sample_input.csv", "--models", tmp_path), "dvc pull")
+
+
+def test_data_commands():
+    assert "BTC-USD" in call("data", "list").stdout
+    shown = call("data", "show", "btc-usd", "--timeframe", "1d", "--rows", 3).stdout
+    assert "MIT" in shown and "The last 3 of" in shown
+    refused(call("data", "show", "BTCUSD"), "BTC-USD")
+    refused(call("data", "show", "BTC-USD", "--timeframe", "7x"), "7x")
+
+
+def test_pipeline_commands_say_where_they_belong(tmp_path):
+    refused(call("run", "no_such_stage", cwd=ROOT), "no_such_stage")
+    refused(call("run", "claims", "-p", "model", cwd=ROOT), "NAME=VALUE")
+    refused(call("params", "smoke", cwd=tmp_path), "params.yaml")
+
+
+def test_serve_answers_and_stops_when_told(models):
+    port = free_port()
+    server = subprocess.Popen([*COMMAND, "serve", "--port", str(port), "--models", str(models)],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            for _ in range(600):
+                try:
+                    health = client.get("/health").json()
+                    break
+                except httpx.TransportError:
+                    assert server.poll() is None, server.stderr.read()
+                    time.sleep(0.1)
+            assert health["status"] == "healthy"
+            assert client.get("/", headers={"Accept": "text/html"}).headers["location"] == "/app"
+            assert client.post("/predict", json=EXAMPLE).status_code == 200
+            second = refused(call("serve", "--port", port), f"ohlcv-ta serve --port {port + 1}")
+            assert second.returncode == 1
+    finally:
+        server.send_signal(signal.SIGINT)
+        said, complained = server.communicate(timeout=30)
+    assert f"http://localhost:{port}/app" in said and f"http://localhost:{port}/docs" in said
+    assert server.returncode in (0, 130) and "Traceback" not in complained
+
+
+def test_the_port_of_someone_else():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused(call("serve", "--port", taken.getsockname()[1]), "choose one that is free")

@@ -1,0 +1,158 @@
+"""The pipeline end to end, small: built, up to date, selective, deterministic, and whole again after it was killed.
+
+It runs in a copy of the project, so that nothing here is touched.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from hashlib import md5
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ohlcv_ta.data.files import read_json
+from ohlcv_ta.pipeline import StageError, apply_overlay, compare, numbers, parameters, run_stage, stage_paths
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def dvc(where, *arguments):
+    "What a DVC command printed; a failure shows it."
+    done = subprocess.run([*DVC, *arguments], cwd=where, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def prints(where, pattern):
+    "A fingerprint of each file."
+    return {p.relative_to(where): md5(p.read_bytes()).hexdigest() for p in sorted(where.glob(pattern))}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    "A copy of the working tree with the stored results, at smoke size, brought up to date."
+    there = tmp_path_factory.mktemp("project")
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\n")):
+        if (ROOT / name).is_file():
+            (there / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, there / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=there, check=True)
+    dvc(there, "pull", "--allow-missing")
+    apply_overlay("smoke", there)
+    dvc(there, "repro")
+    return there
+
+
+def test_a_small_run_builds_the_whole_book(copy):
+    html = copy / "book" / "_build" / "html"
+    assert (html / "index.html").exists()
+    toc = yaml.safe_load((copy / "book" / "_toc.yml").read_text())
+    pages = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    assert not [page for page in pages if not (html / f"{page}.html").exists()]
+
+
+def test_a_small_run_has_small_results(copy):
+    metrics = read_json(copy / "results" / "breakout" / "metrics" / "chosen.json")
+    assert set(metrics) == {"BTC-USD@bitfinex", "SPY@nyse", "pooled"}
+    assert all(0 <= value <= 1 for name, value in numbers(metrics).items() if name.endswith("roc_auc"))
+
+
+def test_a_second_run_has_nothing_to_do(copy):
+    assert "Data and pipelines are up to date" in dvc(copy, "repro")
+
+
+def test_pages_name_no_machine_and_carry_no_warnings(copy):
+    pages = [*copy.glob("book/chapters/*.ipynb"), *copy.glob("book/reference/**/*.ipynb")]
+    assert pages
+    for page in pages:
+        text = page.read_text()
+        assert str(copy) not in text and str(ROOT) not in text, page
+        assert '"stderr"' not in text, page
+
+
+def test_results_show_in_dvc(copy):
+    shown = dvc(copy, "metrics", "show", "--md")
+    assert "results/breakout/metrics/xgboost.json" in shown and "BTC-USD@bitfinex" in shown
+    dvc(copy, "plots", "show")
+    assert (copy / "dvc_plots" / "index.html").exists()
+
+
+def test_one_models_parameter_reruns_that_model_only(copy):
+    path = copy / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["breakout"]["train"]["xgboost"]["max_depth"] = [3]
+    try:
+        path.write_text(yaml.safe_dump(params, sort_keys=False))
+        plan = dvc(copy, "repro", "--dry", "breakout_evaluate")
+    finally:
+        path.write_text(before)
+    rerun = [line for line in plan.split("\n") if line.startswith("Running stage")]
+    assert rerun == ["Running stage 'breakout_train@xgboost':", "Running stage 'breakout_evaluate':"]
+
+
+def test_the_same_again_gives_the_same_to_the_last_digit(copy):
+    watched = ["results/breakout/answers/*", "results/breakout/metrics/*", "models/breakout/*/*", "book/chapters/breakout_*"]
+    before = [prints(copy, pattern) for pattern in watched]
+    dvc(copy, "repro", "--force", "--single-item", "breakout_train@xgboost", "breakout_train@random_forest",
+        "breakout_evaluate", "breakout_model")
+    assert [prints(copy, pattern) for pattern in watched] == before
+
+
+def test_a_killed_stage_leaves_nothing_half_done(copy):
+    before = prints(copy, "results/breakout/answers/*")
+    page = stage_paths("breakout_train", copy, model="logistic")[1]
+    running = page.with_name(f".{page.stem}.running.ipynb")
+    work = subprocess.Popen([*DVC, "repro", "--force", "--single-item", "breakout_train@logistic"], cwd=copy, env=ENVIRONMENT,
+                            start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not running.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert running.exists(), "the stage never started"
+    os.killpg(work.pid, signal.SIGKILL)
+    work.wait()
+    assert not (copy / "results/breakout/answers/logistic.parquet").exists(), "DVC removes an output before it is made again"
+    dvc(copy, "repro")
+    assert prints(copy, "results/breakout/answers/*") == before
+    assert not running.exists()
+
+
+def test_a_failing_cell_shows_itself_and_leaves_no_page(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    (tmp_path / "nbs" / "pipeline").mkdir(parents=True)
+    shutil.copy(ROOT / "nbs" / "pipeline" / "claims.ipynb", tmp_path / "nbs" / "pipeline")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StageError, match="read_claims"):
+        run_stage("claims")
+    assert not list(tmp_path.glob("book/chapters/*"))
+
+
+def test_a_stage_that_does_not_exist_is_named(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(StageError, match="no stage notebook 'divination.ipynb'"):
+        run_stage("divination")
+
+
+def test_overlays_only_change_what_is_there():
+    def keys(value, path=()):
+        if not isinstance(value, dict):
+            return {path}
+        return {path, *(k for name, inner in value.items() for k in keys(inner, (*path, name)))}
+
+    params = parameters("", ROOT)
+    known = keys({k: v for k, v in params.items() if k != "overlays"})
+    strange = {name: keys(overlay) - known for name, overlay in params["overlays"].items()}
+    assert not any(strange.values()), strange
+
+
+def test_a_metric_that_moved_is_told():
+    table = compare({"a.roc_auc": 0.7, "b.rows": 3.0}, {"a.roc_auc": 0.75, "b.rows": 3.0}, {"default": 0.02, "rows": 0})
+    assert table.within.tolist() == [False, True]

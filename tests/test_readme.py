@@ -1,0 +1,50 @@
+"The README says what the metrics say, and what it tells a reader to paste works."
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from ohlcv_ta.evaluation.metrics import interval_text
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.S)
+
+
+def results_table():
+    "The table of results, from the scores that the pipeline wrote."
+    scores = pd.read_csv(ROOT / "results" / "breakout" / "scores.csv")
+    rows = scores[(scores.metric == "roc_auc") & (scores.labels == "true") & (scores.protocol == "walk_forward")]
+    lines = ["| market | test sessions | the model | close against VAH | system D's inputs |", "| --- | ---: | --- | --- | --- |"]
+    for market in sorted(set(rows.trained_on) - {"pooled"}) + ["pooled"]:
+        of = rows[rows.trained_on == market].set_index(["features", "model"])
+        texts = [interval_text(of.loc[key]) if key in of.index else "" for key in
+                 (("relative", "chosen"), ("relative", "close_vs_vah"), ("levels", "chosen"))]
+        lines.append(f"| {market} | {int(of.loc[('relative', 'chosen'), 'rows']):,} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_table_equals_the_metrics():
+    found = BLOCK.search(README.read_text(encoding="utf-8"))[0]
+    assert results_table() in found, "run `python tests/test_readme.py` to write the table again"
+
+
+def test_the_import_example_works_as_pasted(tmp_path):
+    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"value area [\d,]+ to [\d,]+, most trade at [\d,]+", done.stdout)
+
+
+def test_the_targets_and_files_it_names_exist():
+    text = README.read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text()
+    assert not [t for t in re.findall(r"\bmake ([a-z]+)\b", text) if f"\n{t}:" not in makefile]
+    assert not [f for f in re.findall(r"\]\(([^)#:]+)\)", text) if not (ROOT / f).exists()]
+
+
+if __name__ == "__main__":
+    README.write_text(BLOCK.sub(lambda m: m[1] + results_table() + m[2], README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -73,13 +73,13 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         typer.echo(ohlcv_ta.__version__)
         raise typer.Exit()
 
-# %% ../nbs/cli.ipynb #6088c2ab
+# %% ../nbs/cli.ipynb #c2f4784f
 _Models = Annotated[Path | None, typer.Option(help="Folder of the trained models; models/ by default.")]
 _Input = Annotated[Path, typer.Option("--input", "-i", exists=True, dir_okay=False, help="A .csv or .json file.")]
 
 @app.command()
 def predict(input: _Input, models: _Models = None) -> None:
-    "Probability that the next session breaks out, for each session in FILE."
+    "Predict breakouts for the sessions in a file."
     answer, outside = predictions(read_requests(input), models)
     typer.echo(as_described(answer))
     if outside:
@@ -130,12 +130,14 @@ def _needs_extra(extra: str, *packages: str) -> None:
     if missing:
         raise ModuleNotFoundError(f"{', '.join(missing)} not installed: pip install 'ohlcv-ta[{extra}]'")
 
-# %% ../nbs/cli.ipynb #5ad2091e
+# %% ../nbs/cli.ipynb #ccc26a37
 def _dates(table: Any) -> Any:
     return table.assign(first=table["first"].dt.strftime("%Y-%m-%d"), last=table["last"].dt.strftime("%Y-%m-%d"))
 
 @data.command("list")
-def list_series(all: Annotated[bool, typer.Option("--all", help="Every stock of a large cross-section too.")] = False) -> None:
+def list_series(
+    all: Annotated[bool, typer.Option("--all", help="Every stock of a large cross-section too.")] = False,
+) -> None:
     "List the embedded series."
     from ohlcv_ta.data import catalog
 
@@ -164,7 +166,7 @@ def show(
     typer.echo("\n".join(f"{name:12} {value}" for name, value in said.items() if value))
     typer.echo(f"\nThe last {min(rows, len(frame))} of {len(frame):,} bars:\n{frame.tail(rows).to_string()}")
 
-# %% ../nbs/cli.ipynb #60b9acae
+# %% ../nbs/cli.ipynb #6525f594
 _Given = Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE",
                                                    help="Sets a parameter of the stage; may be repeated.")]
 
@@ -178,14 +180,14 @@ def _values(given: list[str]) -> dict[str, Any]:
 
 @app.command()
 def run(stage: Annotated[str, typer.Argument(help="A notebook in nbs/pipeline.")], given: _Given = None) -> None:
-    "Run one stage of the pipeline in a clone of the project."
+    "Run one stage of the pipeline."
     from ohlcv_ta.pipeline import run_stage
 
     run_stage(stage, **_values(given or []))
 
 @app.command()
 def reproduce() -> None:
-    "Compute everything again and compare every metric with the committed one."
+    "Compute all again and compare every metric."
     from ohlcv_ta.pipeline import reproduce
 
     if not reproduce():
@@ -193,7 +195,7 @@ def reproduce() -> None:
 
 @app.command()
 def params(overlay: Annotated[str, typer.Argument(help="smoke or full")]) -> None:
-    "Lay one of the overlays in params.yaml over the default sizes."
+    "Switch params.yaml to another size."
     from ohlcv_ta.pipeline import apply_overlay
 
     typer.echo(f"{apply_overlay(overlay)} now has the sizes of {overlay}")
@@ -207,7 +209,7 @@ def book() -> None:
 
 @app.command()
 def space(folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path("space")) -> None:
-    "Assemble the Hugging Face Space: wheel, served models, a sample of the data, requirements."
+    "Assemble the Hugging Face Space."
     from ohlcv_ta.serving.space import assemble
 
     typer.echo(f"{assemble(folder)} is ready to be pushed to a Space; try it: cd {folder} && python app.py")

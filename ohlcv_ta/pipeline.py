@@ -179,7 +179,7 @@ def run_stage(
     source, output = stage_paths(name, root, **given)
     return run(source, output, root, **given)
 
-# %% ../nbs/pipeline.ipynb #1fb1e45c
+# %% ../nbs/pipeline.ipynb #c4effcba
 def _addresses(root):
     from configparser import ConfigParser
     config = ConfigParser(delimiters=["="])
@@ -211,7 +211,7 @@ def build_book() -> Path: # index.html
     import yaml
     root = project_root()
     config = write_whole(root / "book" / "_build" / "_config.yml", yaml.safe_dump(book_config(root), sort_keys=False))
-    command = [sys.executable, "-m", "jupyter_book", "build", "book", "--config", str(config)]
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", "book", "--config", str(config)]
     done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], cwd=root)
     index = root / "book" / "_build" / "html" / "index.html"
     if done.returncode or not index.exists():

@@ -14,8 +14,8 @@ from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.app import mount
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ("headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-         "disable-component-update disable-sync hide-scrollbars").split()
+FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+         "disable-component-update", "disable-sync", "hide-scrollbars"]
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER) and os.environ.get("CI") != "true",
                                 reason="needs chromium and chromedriver (apt-get install chromium chromium-driver)")
 
@@ -71,8 +71,8 @@ def text(browser, selector):
 
 
 def click(browser, label):
-    script = "[...document.querySelectorAll('button[role=tab], label')].find(e => e.innerText.trim() == arguments[0]).click()"
-    browser.execute_script(script, label)
+    find = "[...document.querySelectorAll('button[role=tab], label')].find(e => e.innerText.trim() == arguments[0])"
+    browser.execute_script(f"{find}.click()", label)
 
 
 def choose(browser, label, value):
@@ -143,15 +143,17 @@ def test_an_uploaded_file_is_read(page, tmp_path, kind):
 
 
 def bad_files():
+    "Content of each, and a word that its sentence must have."
     frame = hourly().reset_index()
     csv = frame.to_csv(index=False)
     lines = csv.splitlines()
     swapped = frame.assign(High=frame.Low - 1).to_csv(index=False)
     naive = frame.assign(time=frame.time.dt.strftime("%d.%m. %H:%M")).to_csv(index=False)
     parquet = frame.to_parquet()
+    text_in_a_number = "\n".join([*lines[:9], lines[9].replace(lines[9].split(",")[2], "much"), *lines[10:]])
     return {
         "missing-column.csv": (frame.drop(columns="High").to_csv(index=False), "High"),
-        "text-in-a-number.csv": ("\n".join([*lines[:9], lines[9].replace(lines[9].split(",")[2], "much"), *lines[10:]]), "line 10"),
+        "text-in-a-number.csv": (text_in_a_number, "line 10"),
         "high-below-low.csv": (swapped, "High"),
         "duplicate-times.csv": ("\n".join([*lines[:5], lines[4], *lines[5:]]), "line"),
         "unsorted.csv": ("\n".join([lines[0], *reversed(lines[1:])]), "line"),
@@ -168,7 +170,14 @@ def bad_files():
     }
 
 
-@pytest.mark.parametrize("name", bad_files())
+BAD = [
+    "missing-column.csv", "text-in-a-number.csv", "high-below-low.csv", "duplicate-times.csv", "unsorted.csv",
+    "negative-volume.csv", "empty.csv", "header-only.csv", "unreadable-times.csv", "latin1.csv", "truncated.parquet",
+    "broken.json", "a-picture.png", "daily.csv", "ten-days.csv",
+]
+
+
+@pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_gets_a_sentence(page, tmp_path, name):
     content, says = bad_files()[name]
     path = tmp_path / name

@@ -5,13 +5,17 @@
 # %% auto #0
 __all__ = ['THEMES', 'price_text', 'time_ticks', 'spread', 'draw_candles', 'draw_profile', 'to_svg']
 
-# %% ../../nbs/charts/candles.ipynb #aeab824a
+# %% ../../nbs/charts/candles.ipynb #a80dffcb
 import io
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
 import matplotlib
+import matplotlib.style
 import mplfinance as mpf
 import numpy as np
 import pandas as pd
@@ -78,6 +82,14 @@ def spread(
     placed = np.maximum.accumulate([crowd[top] for top in placed]) + shift
     return placed[np.argsort(order, kind="stable")]
 
+# %% ../../nbs/charts/candles.ipynb #e432457f
+_DRAWING = threading.RLock()
+
+@contextmanager
+def _own_settings(more: dict[str, Any] | None = None) -> Iterator[None]:
+    with _DRAWING, matplotlib.style.context(["default", more or {}]):
+        yield
+
 # %% ../../nbs/charts/candles.ipynb #80a940c8
 def _pane(ax: Axes, look: dict[str, str], size: float) -> None:
     ax.set_facecolor("none")
@@ -131,7 +143,8 @@ def _drawable(frame: pd.DataFrame) -> None:
     if frame.empty:
         raise ValueError("there is no bar to draw: the frame is empty; widen the dates you selected")
 
-# %% ../../nbs/charts/candles.ipynb #1d1c61e5
+# %% ../../nbs/charts/candles.ipynb #eacd901b
+@_own_settings()
 def draw_candles(
     frame: pd.DataFrame, # n OHLCV bars
     title: str = "", # written above, at the left
@@ -166,7 +179,7 @@ def _volume(ax: Axes, frame: pd.DataFrame, look: dict[str, str]) -> None:
     ax.set_yticks([])
     ax.set_ylabel("volume", color=look["soft"], fontsize=8)
 
-# %% ../../nbs/charts/candles.ipynb #d31280a6
+# %% ../../nbs/charts/candles.ipynb #41f04ccc
 def _first_bar(frame: pd.DataFrame, profile: Any) -> int:
     inside = np.flatnonzero((frame.index >= profile.start) & (frame.index <= profile.end))
     if not len(inside):
@@ -183,6 +196,7 @@ def _horizontal(ax: Axes, profile: Any, look: dict[str, str]) -> None:
     ax.set(xlim=(0, 1.02 * weight.max() or 1), xticks=[])
     ax.grid(visible=False)
 
+@_own_settings()
 def draw_profile(
     frame: pd.DataFrame, # n OHLCV bars: the session, and what came before it if you like
     profile: Any, # of `features.profile.market_profile`, of the last session usually
@@ -221,14 +235,14 @@ def _lines(ax: Axes, start: float, end: float, named: dict[str, tuple[float, str
         broken = {} if colour != look["soft"] else {"dashes": (4, 3)}
         ax.plot([start, end], [price, price], color=colour, linewidth=1.2, solid_capstyle="butt", **broken)
 
-# %% ../../nbs/charts/candles.ipynb #4c64db97
+# %% ../../nbs/charts/candles.ipynb #bb2c7310
 def to_svg(
     figure: Figure, # drawn by this module in the light theme
     label: str = "", # what a screen reader says
 ) -> str: # an <svg> element whose colours are `var(--chart-<role>, ...)`, as wide as its place
     "The figure as an SVG element that follows the page's theme."
     text = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": str(figure.get_size_inches())}):
+    with _own_settings({"svg.fonttype": "none"}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", text.getvalue(), flags=re.DOTALL)
     place = f'role="img" aria-label="{escape(label)}"'
@@ -236,4 +250,11 @@ def to_svg(
     svg = re.sub(r"font-family: [^;]*;", "font-family: inherit;", svg)
     for role, colour in THEMES["light"].items():
         svg = svg.replace(colour, f"var(--chart-{role}, {colour})")
-    return svg
+    return _stable_ids(svg, "chart-{:g}x{:g}".format(*figure.get_size_inches()))
+
+def _stable_ids(svg: str, prefix: str) -> str:
+    "Ids that are counted, so that the same chart is the same text and two sizes of it can share a page."
+    found = list(dict.fromkeys(re.findall(r'id="([mp][0-9a-f]{10})"', svg)))
+    names = {name: f"{prefix}-{number}" for number, name in enumerate(found)}
+    svg = re.sub(r"\b[mp][0-9a-f]{10}\b", lambda match: names.get(match[0], match[0]), svg)
+    return re.sub(r' id="(?!chart-)[^"]*"', "", svg)

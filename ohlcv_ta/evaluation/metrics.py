@@ -162,14 +162,15 @@ def intervals(
     rows = _draw(y, p, block, draws, seed)
     return quantiles(binary_metrics(y, p, threshold), binary_metrics(y[rows], p[rows], threshold), level)
 
-# %% ../../nbs/evaluation/metrics.ipynb #5803cd1c
+# %% ../../nbs/evaluation/metrics.ipynb #cc02fe6f
 def interval_text(
     row, # value, low and high: a row of `intervals`, or a mapping
     signed: bool = False, # write a plus before what is positive, as for differences
 ) -> str: # such as 0.561 [0.510, 0.612]
     "A number with its interval, as a reader sees it."
     form = "+.3f" if signed else ".3f"
-    return f"{row['value']:{form}} [{row['low']:{form}}, {row['high']:{form}}]"
+    value, low, high = (format(round(row[name], 3) + 0.0, form) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
 
 # %% ../../nbs/evaluation/metrics.ipynb #e496d3bd
 def difference(

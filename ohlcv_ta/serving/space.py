@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['SAMPLE', 'copy_sample', 'requirements', 'assemble']
 
-# %% ../../nbs/serving/space.ipynb #15f4ed90
+# %% ../../nbs/serving/space.ipynb #1dd22059
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from configparser import ConfigParser
 from pathlib import Path
@@ -22,7 +23,7 @@ from ..data.sources import data_folder
 from ..pipeline import project_root
 from .weights import SERVED, load_served, models_folder
 
-# %% ../../nbs/serving/space.ipynb #58da3100
+# %% ../../nbs/serving/space.ipynb #331e96bf
 SAMPLE = ("BTC-USD", "ETH-USD", "SPY") # symbols that a Space shows
 
 def copy_sample(
@@ -37,10 +38,17 @@ def copy_sample(
         raise LookupError(f"The data set has no {', '.join(sorted(missing))}; fetch it with `dvc pull`")
     write_json(folder / "catalog.json", catalog | {"series": series}, digits=17)
     for name in {one["file"] for one in series}:
-        table = pq.read_table(data_folder() / name)
-        rows = table.filter(pc.field("symbol").isin(list(wanted)))
-        pq.write_table(rows, folder / name, compression="zstd")
+        _copy_rows(data_folder() / name, folder / name, wanted)
     return folder
+
+def _copy_rows(source: Path, target: Path, symbols: set[str]) -> None:
+    "The rows of some symbols; the file as it is when they are all."
+    table = pq.read_table(source)
+    rows = table.filter(pc.field("symbol").isin(list(symbols)))
+    if len(rows) == len(table):
+        shutil.copy(source, target)
+    else:
+        pq.write_table(rows, target, compression="zstd", compression_level=19)
 
 # %% ../../nbs/serving/space.ipynb #d753dfb2
 def _names(settings: dict[str, str]) -> list[str]:
@@ -64,11 +72,18 @@ def requirements(
     address = settings.get("space_url", "").rstrip("/")
     return "\n".join([*lines, f"{address}/resolve/main/{wheel}" if address else f"./{wheel}"]) + "\n"
 
-# %% ../../nbs/serving/space.ipynb #3ce0b617
-def _build_wheel(root: Path, folder: Path) -> str:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
-               "--disable-pip-version-check", "--wheel-dir", str(folder), str(root)]
-    done = subprocess.run(command, capture_output=True, text=True)
+# %% ../../nbs/serving/space.ipynb #15f58ce6
+_SOURCES = ("settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+
+def _build_wheel(root: Path, folder: Path) -> str: # its file name
+    "The wheel of a copy, since a build in place keeps modules that are gone from the package."
+    with tempfile.TemporaryDirectory() as copy:
+        for name in _SOURCES:
+            shutil.copy(root / name, copy)
+        shutil.copytree(root / "ohlcv_ta", Path(copy) / "ohlcv_ta", ignore=shutil.ignore_patterns("__pycache__"))
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
+                   "--disable-pip-version-check", "--wheel-dir", str(folder), copy]
+        done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"the wheel could not be built: {done.stderr.strip().splitlines()[-1]}")
     return next(folder.glob("*.whl")).name

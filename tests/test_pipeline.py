@@ -39,8 +39,9 @@ def prints(where, pattern):
 def copy(tmp_path_factory):
     "A copy of the working tree with the stored results, at smoke size, brought up to date."
     there = tmp_path_factory.mktemp("project")
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in filter(None, listed.stdout.split("\n")):
+    listing = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, listed):
         if (ROOT / name).is_file():
             (there / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, there / name)

@@ -10,9 +10,10 @@ __all__ = ['FEATURES', 'RELATIVE', 'FEATURE_SETS', 'ONE_NUMBER', 'BASELINES', 'C
            'predict_walk_forward', 'study', 'pooled', 'studies', 'chosen_by_validation', 'elected', 'fit',
            'with_chosen', 'scores', 'one_study', 'nested_scores', 'advantage', 'importance_ranks']
 
-# %% ../../nbs/models/breakout.ipynb #af3ae374
+# %% ../../nbs/models/breakout.ipynb #7f3f7c40
 import json
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,7 +218,7 @@ def search(
     tried = {f"model__{key}": values for key, values in grid.items()}
     return GridSearchCV(make_pipeline(name, seed), tried, scoring=scoring, cv=folds, error_score="raise").fit(x, y)
 
-# %% ../../nbs/models/breakout.ipynb #8828a819
+# %% ../../nbs/models/breakout.ipynb #faf735c2
 @dataclass
 class BreakoutModel:
     "A fitted breakout predictor that can be saved, loaded and asked why."
@@ -240,12 +241,13 @@ class BreakoutModel:
     def predict(self, table: pd.DataFrame) -> np.ndarray: # (rows,) probability of a breakout
         "Probability that the next session breaks out, a row a session."
         x = self.scaled(table)
-        return self.estimator.predict(x) if self.name == "lightgbm" else self.estimator.predict_proba(x)[:, 1]
+        if self.name == "lightgbm": return self.estimator.predict(x, num_threads=1) # threads cost more than they save
+        return self.estimator.predict_proba(x)[:, 1]
 
     def outside(self, table: pd.DataFrame) -> pd.DataFrame: # (rows, features) of bool
         "Which inputs lie outside the range that the model was trained on."
-        values = table[self.features]
-        return (values < self.lowest) | (values > self.highest)
+        values = table[self.features].to_numpy(float)
+        return pd.DataFrame((values < self.lowest) | (values > self.highest), table.index, self.features)
 
 # %% ../../nbs/models/breakout.ipynb #cd96c05e
 def as_model(
@@ -262,7 +264,7 @@ def as_model(
     return BreakoutModel(name, list(features), scale.mean_, scale.scale_, estimator, about,
                          values.min(0), values.max(0), metrics or {})
 
-# %% ../../nbs/models/breakout.ipynb #77316ed5
+# %% ../../nbs/models/breakout.ipynb #0c2fea82
 def explain(
     model: BreakoutModel, # a fitted model
     table: pd.DataFrame, # a row a session, with the model's features
@@ -272,8 +274,9 @@ def explain(
     if model.name == "logistic" or model.name in ONE_NUMBER:
         return pd.DataFrame(model.estimator.coef_[0] * x, table.index, model.features)
     import shap
-
-    values = np.asarray(shap.TreeExplainer(model.estimator).shap_values(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning) # LightGBM's shape of output is the one expected here
+        values = np.asarray(shap.TreeExplainer(model.estimator).shap_values(x))
     if values.ndim == 3: values = values[..., 1] # a forest explains both classes
     return pd.DataFrame(values, table.index, model.features)
 

@@ -138,7 +138,7 @@ def test_a_failing_cell_shows_itself_and_leaves_no_page(tmp_path, monkeypatch):
 
 def test_a_stage_that_does_not_exist_is_named(monkeypatch):
     monkeypatch.chdir(ROOT)
-    with pytest.raises(StageError, match="no stage notebook 'divination.ipynb'"):
+    with pytest.raises(StageError, match="no stage notebook 'divination"):
         run_stage("divination")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ohlcv_ta.data.files import read_json
 from ohlcv_ta.evaluation.metrics import interval_text
 
 ROOT = Path(__file__).parents[1]
@@ -18,11 +19,12 @@ def results_table():
     "The table of results, from the scores that the pipeline wrote."
     scores = pd.read_csv(ROOT / "results" / "breakout" / "scores.csv")
     rows = scores[(scores.metric == "roc_auc") & (scores.labels == "true") & (scores.protocol == "walk_forward")]
-    lines = ["| market | test sessions | the model | close against VAH | system D's inputs |", "| --- | ---: | --- | --- | --- |"]
-    for market in sorted(set(rows.trained_on) - {"pooled"}) + ["pooled"]:
+    lines = ["| market | test sessions | system D's inputs | inputs without price level | distance to the line in ATR |",
+             "| --- | ---: | --- | --- | --- |"]
+    for market in [*sorted(set(rows.trained_on) - {"pooled"}), "pooled"]:
         of = rows[rows.trained_on == market].set_index(["features", "model"])
         texts = [interval_text(of.loc[key]) if key in of.index else "" for key in
-                 (("relative", "chosen"), ("relative", "close_vs_vah"), ("levels", "chosen"))]
+                 (("levels", "chosen"), ("relative", "chosen"), ("relative", "distance_in_atr"))]
         lines.append(f"| {market} | {int(of.loc[('relative', 'chosen'), 'rows']):,} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
@@ -30,6 +32,14 @@ def results_table():
 def test_the_table_equals_the_metrics():
     found = BLOCK.search(README.read_text(encoding="utf-8"))[0]
     assert results_table() in found, "run `python tests/test_readme.py` to write the table again"
+
+
+def test_the_summary_is_what_the_metrics_say():
+    "In short: no model adds to the distance in ATR, and system D's inputs do worse than it."
+    over = read_json(ROOT / "results" / "breakout" / "metrics" / "advantage.json")["distance_in_atr"]
+    assert not [market for market, of in over.items() if of["relative"]["low"] > 0]
+    worse = [of["levels"]["high"] < 0 for of in over.values() if "levels" in of]
+    assert sum(worse) > len(worse) / 2
 
 
 def test_the_import_example_works_as_pasted(tmp_path):

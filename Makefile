@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GRADIO_ANALYTICS_ENABLED := False
 export PYTHONHASHSEED := 0
 READY := .venv/.ready
-say = @printf '\n\033[1m%s\033[0m\n' $(1)
+SAY := printf '\n\033[1m%s\033[0m\n'
 
 .DEFAULT_GOAL := help
 .PHONY: help install hooks data book reproduce app test lint export collect push space bench
@@ -14,7 +14,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock settings.ini setup.py
-	$(call say,"Installing into .venv: about 180 packages, two to three minutes")
+	@$(SAY) "Installing into .venv: some 260 packages, two to three minutes"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -27,30 +27,30 @@ hooks: $(READY) ## keep notebooks clean in Git (merge driver and pre-commit hook
 	@git config core.hooksPath .githooks
 
 data: $(READY) ## fetch the data set and the stored results from the folder inside this repository
-	$(call say,"Fetching data and stored results from .dvc/remote")
+	@$(SAY) "Fetching data and stored results from .dvc/remote"
 	@dvc pull --quiet --allow-missing
 
 book: data ## build the book, computing only what is not stored
-	$(call say,"Bringing every stage up to date")
+	@$(SAY) "Bringing every stage up to date"
 	@dvc repro
 	@echo "The book: $(CURDIR)/book/_build/html/index.html"
 
 reproduce: data ## compute everything again and compare every metric with the committed one
-	$(call say,"Computing everything again from the data: about eight minutes")
+	@$(SAY) "Computing everything again from the data: about eight minutes"
 	@ohlcv-ta reproduce
 
 app: data ## serve the API and the app at http://localhost:9696
 	@ohlcv-ta serve
 
 lint: $(READY) ## notebooks clean, package exported, style
-	$(call say,"Notebooks clean, package exported, style")
+	@$(SAY) "Notebooks clean, package exported, style"
 	@ruff check .
 	@pytest -q tests/test_house.py
 
 test: data lint ## everything CI runs: style, notebooks, tests, a small run of the whole pipeline
-	$(call say,"Running every library notebook")
+	@$(SAY) "Running every library notebook"
 	@nbdev_test --n_workers 2 --skip_folder_re '^(pipeline|[_.].*)$$'
-	$(call say,"Running the tests, with a small run of the whole pipeline")
+	@$(SAY) "Running the tests, with a small run of the whole pipeline"
 	@pytest -n 2 --dist loadfile
 
 export: $(READY) ## carry the notebooks into the package

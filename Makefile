@@ -17,7 +17,7 @@ $(READY): requirements.lock settings.ini setup.py
 	@$(SAY) "Installing into .venv: some 260 packages, two to three minutes"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
 install: $(READY) ## make the environment in .venv

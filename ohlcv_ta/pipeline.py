@@ -6,9 +6,10 @@
 __all__ = ['project_root', 'parameters', 'apply_overlay', 'book_page', 'StageError', 'run', 'stage_paths', 'run_stage',
            'book_config', 'build_book', 'numbers', 'compare', 'reproduce']
 
-# %% ../nbs/pipeline.ipynb #70afef61
+# %% ../nbs/pipeline.ipynb #e2824966
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -179,7 +180,7 @@ def run_stage(
     source, output = stage_paths(name, root, **given)
     return run(source, output, root, **given)
 
-# %% ../nbs/pipeline.ipynb #c4effcba
+# %% ../nbs/pipeline.ipynb #69a61845
 def _addresses(root):
     from configparser import ConfigParser
     config = ConfigParser(delimiters=["="])
@@ -210,6 +211,7 @@ def build_book() -> Path: # index.html
     "Build the book with Jupyter Book; a warning is an error, so is a page that is missing."
     import yaml
     root = project_root()
+    shutil.rmtree(root / "book" / "_build", ignore_errors=True) # or a page that is gone would stay
     config = write_whole(root / "book" / "_build" / "_config.yml", yaml.safe_dump(book_config(root), sort_keys=False))
     command = [Path(sys.executable).with_name("jupyter-book"), "build", "book", "--config", str(config)]
     done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], cwd=root)

@@ -368,6 +368,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'ohlcv_ta.models.breakout._save_estimator': ( 'models/breakout.html#_save_estimator',
                                                                                         'ohlcv_ta/models/breakout.py'),
                                           'ohlcv_ta.models.breakout._score': ('models/breakout.html#_score', 'ohlcv_ta/models/breakout.py'),
+                                          'ohlcv_ta.models.breakout._steady': ( 'models/breakout.html#_steady',
+                                                                                'ohlcv_ta/models/breakout.py'),
                                           'ohlcv_ta.models.breakout.advantage': ( 'models/breakout.html#advantage',
                                                                                   'ohlcv_ta/models/breakout.py'),
                                           'ohlcv_ta.models.breakout.as_model': ( 'models/breakout.html#as_model',

@@ -142,7 +142,7 @@ def run(
     from traitlets.config import Config
     source, output, root = Path(source), Path(output), root or project_root()
     _checked(source, given)
-    raw = output.with_name(f".{output.stem}.running.ipynb")
+    raw = output.with_name(f".{output.stem}.running.json") # no .ipynb, since the book would take what a kill leaves for a page
     raw.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTHONHASHSEED", "0")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # a page has no use for progress widgets

@@ -11,7 +11,9 @@ __all__ = ['FEATURES', 'RELATIVE', 'FEATURE_SETS', 'ONE_NUMBER', 'BASELINES', 'C
            'with_chosen', 'scores', 'one_study', 'nested_scores', 'advantage', 'importance_ranks']
 
 # %% ../../nbs/models/breakout.ipynb #7f3f7c40
+import io
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -311,13 +313,28 @@ def model_card(
 _FILES = {"xgboost": "model.json", "lightgbm": "model.txt"} # others: model.skops
 
 
+def _steady(packed):
+    "A skops file without the clock and the memory addresses in it, so that the same model is the same bytes."
+    from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+    with ZipFile(io.BytesIO(packed)) as archive:
+        parts = {name: archive.read(name).decode("latin-1") for name in archive.namelist()}
+    addresses = dict.fromkeys(re.findall(r'"__id__": (\d+)', parts["schema.json"]))
+    order = {address: str(position) for position, address in enumerate(addresses)}
+    def renamed(text): return re.sub(r"\b\d+\b", lambda number: order.get(number[0], number[0]), text)
+    parts["schema.json"] = renamed(parts["schema.json"])
+    with ZipFile(steady := io.BytesIO(), "w", ZIP_DEFLATED) as archive:
+        for name, content in sorted((renamed(name), content) for name, content in parts.items()):
+            archive.writestr(ZipInfo(name), content.encode("latin-1"), ZIP_DEFLATED)
+    return steady.getvalue()
+
+
 def _save_estimator(model, folder):
     path = folder / _FILES.get(model.name, "model.skops")
     if model.name in _FILES:
         model.estimator.save_model(path)
         return
     import skops.io
-    skops.io.dump(model.estimator, path)
+    write_whole(path, _steady(skops.io.dumps(model.estimator)))
 
 
 def _load_estimator(name, folder):

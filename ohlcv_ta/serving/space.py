@@ -85,7 +85,7 @@ def _build_wheel(root: Path, folder: Path) -> str: # its file name
                    "--disable-pip-version-check", "--wheel-dir", str(folder), copy]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"the wheel could not be built: {done.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"the wheel could not be built: {done.stderr.strip()}")
     return next(folder.glob("*.whl")).name
 
 def assemble(

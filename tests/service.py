@@ -15,7 +15,7 @@ from ohlcv_ta.models.breakout import FEATURE_SETS, breakout_table, fit, save_mod
 INTERVAL = {"value": 0.61, "low": 0.52, "high": 0.70}
 CURVE = [{"forecast": 0.1 + 0.2 * i, "observed": 0.12 + 0.19 * i, "low": 0.05 + 0.19 * i, "high": 0.2 + 0.19 * i,
           "count": 60} for i in range(5)]
-METRICS = {"walk_forward": {"roc_auc": INTERVAL}, "close_vs_vah": {"roc_auc": INTERVAL}, "reliability": CURVE}
+METRICS = {**{who: {"roc_auc": INTERVAL} for who in ("walk_forward", "close_vs_vah", "distance_in_atr")}, "reliability": CURVE}
 
 
 @cache

@@ -290,7 +290,8 @@ Probability that the next session's high lies at least {threshold:.1%} above thi
 - **Estimator**: {model.name}, settings {settings}, chosen on validation rows of a walk-forward.
 - **Inputs**: {inputs}.
 - **Trained on**: {markets}, {first} to {last}, {rows:,} sessions. Value area by the rule `{rule}` at {share:.0%}.
-- **Walk-forward ROC AUC** (95% interval): {auc}. The distance of the close from VAH alone: {baseline}.
+- **Walk-forward ROC AUC** (95% interval): {auc}. One number alone reaches: the close's distance from VAH in percent
+  {percent}, the distance to the line in ATR {in_atr}.
 - **Log loss**: {loss}. Calibration by bins is in `metrics.json`.
 
 Meant for research and for comparing with published systems. Not advice to trade: reaching a line is not a profit after
@@ -307,7 +308,7 @@ def model_card(
     about = {key: model.about[key] for key in ("threshold", "first", "last", "rows", "rule", "share", "settings")}
     return _CARD.format(title=title, model=model, inputs=", ".join(model.features), auc=shown("walk_forward", "roc_auc"),
                         markets=", ".join(model.about["markets"]), loss=shown("walk_forward", "log_loss"),
-                        baseline=shown("close_vs_vah", "roc_auc"), **about)
+                        percent=shown("close_vs_vah", "roc_auc"), in_atr=shown("distance_in_atr", "roc_auc"), **about)
 
 # %% ../../nbs/models/breakout.ipynb #959d44a8
 _FILES = {"xgboost": "model.json", "lightgbm": "model.txt"} # others: model.skops

@@ -52,7 +52,7 @@ def _worth_card(model: BreakoutModel, found: Worth | None) -> str:
 {found.base_rate:.0%}</p><p class="ta-soft">{_rank(model)}</p></section>"""
 
 def _rank(model: BreakoutModel) -> str:
-    said = {"walk_forward": "ROC AUC", "close_vs_vah": "the close's distance from VAH alone"}
+    said = {"walk_forward": "ROC AUC", "distance_in_atr": "the distance to the line alone"}
     found = {words: model.metrics[who]["roc_auc"] for who, words in said.items() if who in model.metrics}
     texts = [f"{words} {auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})" for words, auc in found.items()]
     return "; ".join(texts)

@@ -75,7 +75,9 @@ def _directives(source):
 
 def _for_book(cell):
     "A cell as Jupyter Book wants it."
-    if cell.cell_type != "code": return cell
+    if cell.cell_type != "code":
+        cell.metadata = {}
+        return cell
     found, source = _directives(cell.source)
     tags = [t for t in cell.metadata.get("tags", []) if t.startswith(("remove", "hide"))]
     tags += [tag for (key, value), tag in _TAGS.items() if key in found and value in (None, found[key])]
@@ -87,10 +89,18 @@ def _for_book(cell):
     return cell
 
 
+def _steady(text):
+    "A page without addresses in memory, and with the ids of styled tables, which pandas draws at random, numbered."
+    drawn = re.compile(r'(?<=[#"])T_[0-9a-f]{5}(?=[\W_])')
+    order = {table: f"T_{position}" for position, table in enumerate(dict.fromkeys(drawn.findall(text)))}
+    return re.sub(r" at 0x[0-9a-f]{6,}", "", drawn.sub(lambda found: order[found[0]], text))
+
+
 def book_page(
     notebook, # an executed notebook
-): # the same, without what differs from run to run
+) -> str: # JSON of the same, without what differs from run to run
     "The page that an executed notebook becomes: directives translated, everything that changes from run to run removed."
+    import nbformat
     notebook.metadata = {"kernelspec": notebook.metadata["kernelspec"]}
     for position, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{position}"
@@ -100,7 +110,7 @@ def book_page(
             if "execution_count" in output: output["execution_count"] = None
         _for_book(cell)
     notebook.cells = [cell for cell in notebook.cells if cell.source or cell.get("outputs")]
-    return notebook
+    return _steady(nbformat.writes(notebook)) + "\n"
 
 # %% ../nbs/pipeline.ipynb #48572bcf
 class StageError(RuntimeError):
@@ -137,25 +147,19 @@ def run(
     **given, # values for its parameters cell
 ) -> Path: # the page
     "Execute a notebook with papermill and write the page that the book shows, whole or not at all."
-    import nbformat
     import papermill
     from traitlets.config import Config
     source, output, root = Path(source), Path(output), root or project_root()
     _checked(source, given)
-    raw = output.with_name(f".{output.stem}.running.json") # no .ipynb, since the book would take what a kill leaves for a page
-    raw.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("PYTHONHASHSEED", "0")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # a page has no use for progress widgets
     sockets = Config({"KernelManager": {"transport": "ipc"}}) # files, not ports that others could listen to
     try:
-        papermill.execute_notebook(str(source), str(raw), given, kernel_name="python3", cwd=str(root), config=sockets)
-        executed = nbformat.read(raw, 4)
+        executed = papermill.execute_notebook(str(source), None, given, kernel_name="python3", cwd=str(root), config=sockets)
     except papermill.exceptions.PapermillExecutionError as failure:
         raise StageError(f"{source.name}, {_story(failure)}") from None
-    finally:
-        raw.unlink(missing_ok=True)
     print(_warnings(executed), end="", file=sys.stderr)
-    return write_whole(output, nbformat.writes(book_page(executed)) + "\n")
+    return write_whole(output, book_page(executed))
 
 # %% ../nbs/pipeline.ipynb #17f73bad
 def stage_paths(

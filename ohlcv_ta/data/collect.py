@@ -27,8 +27,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .files import write_whole
 from .frame import COLUMNS, PRICES, bar_length, check, clean, recognise
-from .sources import write_whole
 
 # %% ../../nbs/data/collect.ipynb #6f3b1d40
 class Package(NamedTuple):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['data_folder', 'catalog', 'unpack', 'load', 'hours', 'read', 'Annotated', 'read_annotated', 'SourceError', 'Transient',
-           'retry', 'write_whole', 'cache_folder', 'from_yahoo', 'from_ccxt']
+           'retry', 'cache_folder', 'from_yahoo', 'from_ccxt']
 
 # %% ../../nbs/data/sources.ipynb #2631c15f
 import contextlib
@@ -17,7 +17,6 @@ import json
 import os
 import random
 import re
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -31,6 +30,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .files import write_parquet
 from ohlcv_ta.data.frame import (
     COLUMNS,
     PRICES,
@@ -302,22 +302,6 @@ def retry(
             time.sleep(pause)
 
 # %% ../../nbs/data/sources.ipynb #9cdc8b1f
-def write_whole(
-    path: Path, # where to
-    content: bytes, # what
-) -> None:
-    "Write a file whole or not at all: aside first, then into place."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise
-
 def cache_folder() -> Path: # not made yet
     "Where answers of services are kept: OHLCV_TA_CACHE, else the user's cache folder."
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -329,7 +313,7 @@ def _kept(key, folder, lifetime, ask):
     if path.is_file() and time.time() - path.stat().st_mtime < lifetime:
         return pd.read_parquet(path)
     frame = ask()
-    write_whole(path, frame.to_parquet())
+    write_parquet(path, frame)
     return frame
 
 # %% ../../nbs/data/sources.ipynb #81f97bc0

@@ -323,7 +323,7 @@ def test_rays_keep_their_promises(seed):
 
 @given(st.lists(st.floats(-100, 100), min_size=3, max_size=12))
 def test_the_robust_line_is_that_of_theil_and_sen(heights):
-    x, y = np.arange(len(heights)) * 3, np.array(heights)
+    x, y = np.arange(len(heights)) * 3.0, np.array(heights)
     slope, height = module._robust_line(x, y)
     np.testing.assert_allclose(slope, theilslopes(y, x)[0], atol=1e-9)
     np.testing.assert_allclose(height, np.median(y - slope * x), atol=1e-9)

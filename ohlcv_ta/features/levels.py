@@ -7,13 +7,15 @@ __all__ = ['Scored', 'CLUSTERING', 'SCORERS', 'LEVEL_COLUMNS', 'RAY_COLUMNS', 's
            'Clustering', 'clustering', 'clustered_levels', 'density_levels', 'random_levels', 'find_levels', 'Nearest',
            'nearest', 'as_of', 'level_history', 'RayRule', 'find_rays', 'extend']
 
-# %% ../../nbs/features/levels.ipynb #3b70f97f
+# %% ../../nbs/features/levels.ipynb #470decbe
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import pandas as pd
+from scipy.ndimage import gaussian_filter1d
+from scipy.special import expit
 
 from ..data.frame import PRICES, bar_length, infer_timeframe
 
@@ -57,7 +59,7 @@ def swings(
                           "known_bar": bar + right})
     return found.sort_values(["bar", "side"], ignore_index=True)
 
-# %% ../../nbs/features/levels.ipynb #c0a70a76
+# %% ../../nbs/features/levels.ipynb #1923fd55
 @numba.njit(cache=True)
 def _add_point(rows, height):
     "One count at a height in rows, shared between the two rows whose middles are nearest."
@@ -77,36 +79,28 @@ def _add_body(rows, bottom, top):
 @numba.njit(cache=True)
 def _count_rows(opens, closes, lowest, height, count, windows):
     "Turning points of bodies, and bodies, in each of `count` rows."
-    turns, bodies = np.zeros(count), np.zeros(count)
-    top, bottom = (np.maximum(opens, closes) - lowest) / height, (np.minimum(opens, closes) - lowest) / height
-    for i in range(len(top)):
+    turns, bodies, top, bottom = np.zeros(count), np.zeros(count), np.empty(len(opens)), np.empty(len(opens))
+    for i in range(len(opens)):
+        top[i] = (max(opens[i], closes[i]) - lowest) / height
+        bottom[i] = (min(opens[i], closes[i]) - lowest) / height
         _add_body(bodies, bottom[i], top[i])
     for w in windows:
         for i in _turning_bars(top, w, w, 1.0): _add_point(turns, top[i])
         for i in _turning_bars(bottom, w, w, -1.0): _add_point(turns, bottom[i])
     return turns, bodies
 
-# %% ../../nbs/features/levels.ipynb #f4ef5892
-@numba.njit(cache=True)
+# %% ../../nbs/features/levels.ipynb #dbfe03fe
 def _smooth(values, width):
-    "Gaussian mean; beyond the ends there is nothing."
-    reach = int(4 * width + 0.5)
-    kernel = np.exp(-0.5 * (np.arange(reach + 1) / width) ** 2)
-    kernel /= 2 * kernel.sum() - kernel[0]
-    out = values * kernel[0]
-    for d in range(1, min(reach + 1, len(values))):
-        out[d:] += kernel[d] * values[:-d]
-        out[:-d] += kernel[d] * values[d:]
-    return out
+    "Gaussian mean over rows; beyond the ends there is nothing."
+    return gaussian_filter1d(values, width, mode="constant")
 
 
-@numba.njit(cache=True)
 def _standard(values):
     "In deviations from the mean; zero where nothing differs."
     spread = values.std()
     return (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
 
-# %% ../../nbs/features/levels.ipynb #244d31c8
+# %% ../../nbs/features/levels.ipynb #6e74c89e
 class Rule(NamedTuple):
     "Constants of the rule, chosen on 196 annotated charts in 47 groups: F1 0.58 on them, 0.56 cross-validated by group."
     rows: int = 400 # price rows from the lowest low to the highest high
@@ -120,10 +114,10 @@ class Rule(NamedTuple):
     spacing: int = 20 # rows from one level to the next, at least: 5% of the chart
 
 
-@numba.njit(cache=True)
-def _strengths(turns, bodies, smooth, around, turned, crossed, base):
-    relative = _standard(_smooth(bodies, smooth) - _smooth(bodies, around))
-    return 1 / (1 + np.exp(-(base + turned * _standard(_smooth(turns, smooth)) - crossed * relative)))
+def _strengths(turns, bodies, rule):
+    turned = _standard(_smooth(turns, rule.smooth))
+    crossed = _standard(_smooth(bodies, rule.smooth) - _smooth(bodies, rule.around))
+    return expit(rule.base + rule.turned * turned - rule.crossed * crossed)
 
 
 def _rows(frame, rule):
@@ -132,8 +126,7 @@ def _rows(frame, rule):
     lowest, height = low.min(initial=np.inf), (high.max(initial=-np.inf) - low.min(initial=np.inf)) / rule.rows
     if not (len(opens) and height > 0): return np.empty((4, 0))
     turns, bodies = _count_rows(opens, close, lowest, height, rule.rows, np.array(rule.windows))
-    strength = _strengths(turns, bodies, rule.smooth, rule.around, rule.turned, rule.crossed, rule.base)
-    return lowest + (np.arange(rule.rows) + 0.5) * height, turns, bodies, strength
+    return lowest + (np.arange(rule.rows) + 0.5) * height, turns, bodies, _strengths(turns, bodies, rule)
 
 
 def level_rows(
@@ -144,21 +137,23 @@ def level_rows(
     price, *columns = _rows(frame, Rule(**settings))
     return pd.DataFrame(dict(zip(("turns", "bodies", "strength"), columns, strict=True)), index=pd.Index(price, name="price"))
 
-# %% ../../nbs/features/levels.ipynb #c7d397f8
+# %% ../../nbs/features/levels.ipynb #ad05e110
 @numba.njit(cache=True)
 def _choose(strength, cost, spacing):
     "Rows, ascending and at least `spacing` apart, that make the sum of strength less cost greatest."
-    best, before = np.zeros(len(strength)), np.full(len(strength), -1)
-    lead, leader = 0.0, -1
+    best, before = np.zeros(len(strength)), np.zeros(len(strength), np.int64)
+    last, lead, leader = 0, 0.0, -1
     for i in range(len(strength)):
         if i >= spacing and best[i - spacing] > lead:
             lead, leader = best[i - spacing], i - spacing
         best[i], before[i] = strength[i] - cost + lead, leader
-    chosen, last = [0 for _ in range(0)], np.argmax(best)
+        if best[i] > best[last]: last = i
+    chosen, count = np.empty(len(strength), np.int64), 0
     while last >= 0 and best[last] > 0:
-        chosen.append(last)
+        chosen[count] = last
+        count += 1
         last = before[last]
-    return np.array(chosen[::-1], dtype=np.int64)
+    return chosen[:count][::-1]
 
 # %% ../../nbs/features/levels.ipynb #eb3ac21e
 Scored = tuple[np.ndarray, np.ndarray] # prices and strengths of m levels
@@ -416,17 +411,31 @@ def level_history(
     edges = [_edge(as_of(frame, bar, bars), scorer, settings) for bar in range(len(frame))]
     return pd.DataFrame(edges, index=frame.index, columns=Nearest._fields)
 
-# %% ../../nbs/features/levels.ipynb #d34cc253
+# %% ../../nbs/features/levels.ipynb #fc54b7aa
+@numba.njit(cache=True)
+def _median(values, count):
+    "Median of the first `count` values, which are put in order."
+    for i in range(1, count):
+        k, value = i, values[i]
+        while k > 0 and values[k - 1] > value:
+            values[k] = values[k - 1]
+            k -= 1
+        values[k] = value
+    return (values[(count - 1) // 2] + values[count // 2]) / 2
+
+
 @numba.njit(cache=True)
 def _robust_line(bars, heights):
     "Slope and height at bar 0 by the medians of Theil and Sen."
-    slopes, k = np.empty(len(bars) * (len(bars) - 1) // 2), 0
+    values, k = np.empty(len(bars) * (len(bars) - 1) // 2 + 1), 0
     for a in range(len(bars)):
         for b in range(a + 1, len(bars)):
-            slopes[k] = (heights[b] - heights[a]) / (bars[b] - bars[a])
+            values[k] = (heights[b] - heights[a]) / (bars[b] - bars[a])
             k += 1
-    slope = np.median(slopes)
-    return slope, np.median(heights - slope * bars)
+    slope = _median(values, k)
+    for a in range(len(bars)):
+        values[a] = heights[a] - slope * bars[a]
+    return slope, _median(values, len(bars))
 
 
 @numba.njit(cache=True)
@@ -440,11 +449,15 @@ def _holds_until(close, side, start, height, slope, breach):
 
 @numba.njit(cache=True)
 def _touching(swing, heights, start, end, height, slope, tolerance):
-    "Which swings from bar `start` to `end` lie on the line."
-    away = np.abs(heights[swing] - height - slope * (swing - start))
-    return swing[(swing >= start) & (swing <= end) & (away <= tolerance)]
+    "Swings from bar `start` to `end` that lie on the line: their bars counted from `start`, and heights."
+    bars, at, count = np.empty(len(swing)), np.empty(len(swing)), 0
+    for bar in swing:
+        if start <= bar <= end and abs(heights[bar] - height - slope * (bar - start)) <= tolerance:
+            bars[count], at[count] = bar - start, heights[bar]
+            count += 1
+    return bars[:count], at[:count]
 
-# %% ../../nbs/features/levels.ipynb #4ffa2394
+# %% ../../nbs/features/levels.ipynb #d731513a
 class RayRule(NamedTuple):
     "Constants of rays, chosen on the same charts as those of `Rule`."
     window: int = 3 # bars on either side that a swing stands out from
@@ -480,85 +493,85 @@ def _standing(heights, side):
 
 
 @numba.njit(cache=True)
-def _fit(i, j, swing, heights, close, side, rule):
-    "The robust line through the swings near the one from bar i to bar j, and how it was treated; no touches if it fails."
-    failed = np.zeros(_FIELDS)
-    slope = (heights[j] - heights[i]) / (j - i)
-    end = _holds_until(close, side, i, heights[i], slope, rule.breach)
-    if end < j: return failed
-    on = _touching(swing, heights, i, end, heights[i], slope, rule.tolerance)
-    if len(on) < 3: return failed
-    slope, height = _robust_line(on - i, heights[on])
-    end = _holds_until(close, side, i, height, slope, rule.breach)
-    on = _touching(swing, heights, i, end, height, slope, rule.tolerance)
-    if end < j or len(on) < 3: return failed
-    gaps, touches, last = np.diff(on), 1, on[0]
-    for bar in on[1:]:
-        if bar - last >= rule.apart: touches += 1
-        last = bar
-    worst = np.max(side * (close[i:j + 1] - height - slope * np.arange(j + 1 - i)))
-    return np.array([float(i), height, slope, float(end), side, float(touches), float(on[0]), float(on[-1]), float(j - i),
-                     max(worst, 0.0), gaps.max() / (end - i), 0.0])
+def _spacing(bars, apart):
+    "How many touches there are, if two must be `apart`, and the longest time without one."
+    touches, counted, longest = 1, bars[0], 0.0
+    for k in range(1, len(bars)):
+        longest = max(longest, bars[k] - bars[k - 1])
+        if bars[k] - counted >= apart: touches += 1
+        counted = bars[k]
+    return touches, longest
 
 
 @numba.njit(cache=True)
-def _lines(heights, close, side, rule):
+def _fit(i, j, swing, heights, close, side, tolerance, breach, apart, line):
+    "Write to `line` the robust line through the swings near the one from bar i to bar j; False where there is none."
+    slope = (heights[j] - heights[i]) / (j - i)
+    end = _holds_until(close, side, i, heights[i], slope, breach)
+    if end < j: return False
+    bars, at = _touching(swing, heights, i, end, heights[i], slope, tolerance)
+    if len(bars) < 3: return False
+    slope, height = _robust_line(bars, at)
+    end = _holds_until(close, side, i, height, slope, breach)
+    bars, at = _touching(swing, heights, i, end, height, slope, tolerance)
+    if end < j or len(bars) < 3: return False
+    touches, longest = _spacing(bars, apart)
+    worst = 0.0
+    for t in range(i, j + 1):
+        worst = max(worst, side * (close[t] - height - slope * (t - i)))
+    line[0], line[1], line[2], line[3], line[4], line[5] = i, height, slope, end, side, touches
+    line[6], line[7], line[8], line[9], line[10] = i + bars[0], i + bars[-1], j - i, worst, longest / (end - i)
+    return touches >= 3
+
+
+@numba.njit(cache=True)
+def _lines(heights, close, side, window, span, tolerance, breach, apart):
     "Every line through two swings of one side that is touched three times: array (m, _FIELDS)."
-    swing, standing = _turning_bars(heights, rule.window, rule.window, side), _standing(heights, side)
+    swing, standing = _turning_bars(heights, window, window, side), _standing(heights, side)
     found, count = np.empty((len(swing) * len(swing) // 2 + 1, _FIELDS)), 0
     for a in range(len(swing)):
         for b in range(a + 1, len(swing)):
-            if swing[b] - swing[a] < rule.span: continue
-            line = _fit(swing[a], swing[b], swing, heights, close, side, rule)
-            if line[5] >= 3:
-                line[11] = standing[swing[a]]
-                found[count] = line
+            i, j = swing[a], swing[b]
+            if j - i >= span and _fit(i, j, swing, heights, close, side, tolerance, breach, apart, found[count]):
+                found[count, 11] = standing[i]
                 count += 1
     return found[:count]
 
 
-@numba.njit(cache=True)
 def _line_strengths(lines, n, rule):
-    start, slope, side, touches = lines[:, 0], lines[:, 2], lines[:, 4], lines[:, 5]
-    total = (rule.base + rule.touched * touches + rule.far * np.log(lines[:, 8] / n) - rule.beyond * lines[:, 9]
-             - rule.leaning * side * np.sign(slope) - rule.lonely * lines[:, 10]
-             + rule.rooted * np.log(lines[:, 11] / n) + rule.late * start / n)
-    return 1 / (1 + np.exp(-total))
+    start, _, slope, _, side, touches, _, _, span, breach, gap, standing = lines.T
+    return expit(rule.base + rule.touched * touches + rule.far * np.log(span / n) - rule.beyond * breach
+                 - rule.leaning * side * np.sign(slope) - rule.lonely * gap + rule.rooted * np.log(standing / n)
+                 + rule.late * start / n)
 
 
-@numba.njit(cache=True)
 def _alike(one, other, merge):
     "Whether two lines are nearer than `merge` on average over their common time."
     start, end = max(one[0], other[0]), min(one[3], other[3])
-    if end <= start: return False
     first = one[1] + one[2] * (start - one[0]) - other[1] - other[2] * (start - other[0])
-    return (abs(first) + abs(first + (one[2] - other[2]) * (end - start))) / 2 < merge
+    return end > start and (abs(first) + abs(first + (one[2] - other[2]) * (end - start))) / 2 < merge
 
 
-@numba.njit(cache=True)
 def _strongest(lines, strength, least, merge, top):
     "Positions of up to `top` lines by falling strength, none alike."
-    kept = [0 for _ in range(0)]
-    for k in np.argsort(-strength, kind="mergesort"):
+    kept = []
+    for k in np.argsort(-strength, kind="stable"):
         if strength[k] < least or len(kept) == top: break
-        alike = False
-        for other in kept: alike = alike or _alike(lines[k], lines[other], merge)
-        if not alike: kept.append(k)
-    return np.array(kept, dtype=np.int64)
+        if not any(_alike(lines[k], lines[other], merge) for other in kept): kept.append(k)
+    return np.array(kept, dtype=int)
 
 
-@numba.njit(cache=True)
-def _rays(opens, high, low, close, top, rule):
+def _rays(opens, close, lowest, span, top, rule):
     "The strongest lines of a chart, heights in parts of its range, and their strengths."
-    lowest, span = low.min(), high.max() - low.min()
-    ends = (np.maximum(opens, close) - lowest) / span, (np.minimum(opens, close) - lowest) / span
-    now = (close - lowest) / span
-    lines = np.concatenate((_lines(ends[0], now, 1.0, rule), _lines(ends[1], now, -1.0, rule)))
+    opens, close = (opens - lowest) / span, (close - lowest) / span
+    sides = ((np.maximum(opens, close), 1.0), (np.minimum(opens, close), -1.0))
+    lines = np.concatenate([_lines(heights, close, side, rule.window, rule.span, rule.tolerance, rule.breach, rule.apart)
+                            for heights, side in sides])
     strength = _line_strengths(lines, len(close), rule)
     kept = _strongest(lines, strength, rule.least, rule.merge, top)
     return lines[kept], strength[kept]
 
-# %% ../../nbs/features/levels.ipynb #fff84193
+# %% ../../nbs/features/levels.ipynb #ab269194
 RAY_COLUMNS = ["start_bar", "start_price", "end_bar", "end_price", "slope", "strength", "kind", "touches", "bounces", "breaks",
                "first_touch", "last_touch", "distance"]
 
@@ -567,18 +580,22 @@ def find_rays(
     frame: pd.DataFrame, # n OHLCV bars; nothing else is looked at
     top: int = 3, # how many of the strongest
     tolerance: float = 0.25, # how near is a visit that bounces or breaks, in average bars
+    bars: int = 1000, # how many of the last bars; the work grows with their square
     **settings, # constants of `RayRule` that are to differ
 ) -> pd.DataFrame: # a row a ray, the strongest first; `slope` in price a bar, `distance` at the last bar in ATR
     "Rays as of the last bar: robust lines through three or more confirmed swings, no close beyond."
-    opens, high, low, close = _prices(frame)
+    opens, high, low, close = _prices(frame.iloc[-bars:])
     if not (len(close) and high.max() > low.min()): return pd.DataFrame({name: [] for name in RAY_COLUMNS})
-    lines, strength = _rays(opens, high, low, close, top, RayRule(**settings))
-    start, height, slope, end, _, touches, first, last = lines[:, :8].T
-    price, slope = low.min() + (high.max() - low.min()) * height, (high.max() - low.min()) * slope
+    lowest, span = low.min(), high.max() - low.min()
+    lines, strength = _rays(opens, close, lowest, span, top, RayRule(**settings))
+    start, height, slope, end, _, touches, first, last = np.ascontiguousarray(lines[:, :8].T)
+    price, slope = lowest + span * height, span * slope
     (_, bounces, breaks, _, _), now = _treatment(high, low, close, start, price, slope, tolerance)
     away = price + slope * (len(close) - 1 - start) - close[-1]
-    columns = (start, price, end, price + slope * (end - start), slope, strength, np.where(away > 0, "resistance", "support"),
-               touches.astype(int), bounces.astype(int), breaks.astype(int), first, last, away / (now if now > 0 else np.nan))
+    skipped = len(frame) - len(close)
+    columns = (start + skipped, price, end + skipped, price + slope * (end - start), slope, strength,
+               np.where(away > 0, "resistance", "support"), touches.astype(int),
+               bounces.astype(int), breaks.astype(int), first + skipped, last + skipped, away / (now if now > 0 else np.nan))
     return pd.DataFrame(dict(zip(RAY_COLUMNS, columns, strict=True)))
 
 

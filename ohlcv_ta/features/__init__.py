@@ -1,6 +1,20 @@
 "Functions of a frame; each knows the last bar it may see."
 
 from ohlcv_ta.features.indicators import atr, rsi, true_range, wilder_mean
+from ohlcv_ta.features.levels import (
+    SCORERS,
+    Nearest,
+    as_of,
+    clustered_levels,
+    density_levels,
+    find_levels,
+    level_history,
+    level_rows,
+    nearest,
+    random_levels,
+    rule_levels,
+    swings,
+)
 from ohlcv_ta.features.profile import (
     RULES,
     Profile,
@@ -13,5 +27,7 @@ from ohlcv_ta.features.profile import (
     value_area_steps,
 )
 
-__all__ = ["RULES", "Profile", "atr", "choose_tick", "described_profile", "initial_balance", "market_profile", "nodes",
-           "rsi", "session_profiles", "true_range", "value_area_steps", "wilder_mean"]
+__all__ = ["RULES", "SCORERS", "Nearest", "Profile", "as_of", "atr", "choose_tick", "clustered_levels", "density_levels",
+           "described_profile", "find_levels", "initial_balance", "level_history", "level_rows", "market_profile", "nearest",
+           "nodes", "random_levels", "rsi", "rule_levels", "session_profiles", "swings", "true_range", "value_area_steps",
+           "wilder_mean"]

@@ -7,7 +7,9 @@ from ohlcv_ta.features.levels import (
     as_of,
     clustered_levels,
     density_levels,
+    extend,
     find_levels,
+    find_rays,
     level_history,
     level_rows,
     nearest,
@@ -28,6 +30,6 @@ from ohlcv_ta.features.profile import (
 )
 
 __all__ = ["RULES", "SCORERS", "Nearest", "Profile", "as_of", "atr", "choose_tick", "clustered_levels", "density_levels",
-           "described_profile", "find_levels", "initial_balance", "level_history", "level_rows", "market_profile", "nearest",
+           "described_profile", "extend", "find_levels", "find_rays", "initial_balance", "level_history", "level_rows", "market_profile", "nearest",
            "nodes", "random_levels", "rsi", "rule_levels", "session_profiles", "swings", "true_range", "value_area_steps",
            "wilder_mean"]

@@ -21,7 +21,7 @@ from .sources import (
     read,
     read_annotated,
 )
-from .synthetic import planted_breakouts, random_walk
+from .synthetic import planted_breakouts, planted_levels, random_walk
 
 __all__ = [
     "COLUMNS",
@@ -38,6 +38,7 @@ __all__ = [
     "infer_timeframe",
     "load",
     "planted_breakouts",
+    "planted_levels",
     "random_walk",
     "read",
     "read_annotated",

@@ -13,13 +13,17 @@ from .frame import (
 from .sources import (
     Annotated,
     SourceError,
+    annotated_folder,
     catalog,
     from_ccxt,
     from_yahoo,
     hours,
     load,
+    ray_bars,
+    ray_times,
     read,
     read_annotated,
+    write_annotated,
 )
 from .synthetic import planted_breakouts, planted_levels, random_walk
 
@@ -28,6 +32,7 @@ __all__ = [
     "Annotated",
     "FrameError",
     "SourceError",
+    "annotated_folder",
     "bar_length",
     "catalog",
     "check",
@@ -40,8 +45,11 @@ __all__ = [
     "planted_breakouts",
     "planted_levels",
     "random_walk",
+    "ray_bars",
+    "ray_times",
     "read",
     "read_annotated",
     "resample",
     "sessions",
+    "write_annotated",
 ]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['charts_hash', 'identical_returns', 'splits_of', 'evaluate_annotated']
 
-# %% ../../nbs/models/annotated.ipynb #02b78a42
+# %% ../../nbs/models/annotated.ipynb #aa99bcee
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..data.files import plain, write_json
+from ..data.files import plain
 from ..data.sources import Annotated, annotated_folder, ray_bars
 from ..evaluation.levels import copy_groups, level_scores, mean_scores, pool_scores, ray_scores
 from ..features.levels import SCORERS, find_rays

@@ -14,7 +14,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(READY): requirements.lock settings.ini setup.py
-	@$(SAY) "Installing into .venv: some 260 packages, two to three minutes"
+	@$(SAY) "Installing into .venv: some 280 packages, three minutes"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .

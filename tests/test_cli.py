@@ -39,7 +39,8 @@ def refused(done, says):
 def test_help_names_every_command_and_imports_nothing_heavy():
     done = call("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("predict", "serve", "data", "run", "reproduce", "params", "book", "space"))
+    assert all(name in done.stdout for name in ("predict", "serve", "data", "run", "reproduce", "params", "book", "space",
+                                                 "evaluate-annotated"))
     code = "import sys, ohlcv_ta.cli; print({'pandas', 'fastapi', 'gradio', 'sklearn', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
@@ -142,3 +143,20 @@ def test_the_port_of_someone_else():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         refused(call("serve", "--port", taken.getsockname()[1]), "choose one that is free")
+
+
+def test_annotated_charts_are_measured_into_a_file(tmp_path):
+    from ohlcv_ta.data import Annotated, load, planted_levels, ray_times, write_annotated
+
+    like = load("BTC-USD", "1h")
+    for seed in range(6):
+        bars, levels, rays = planted_levels(300, seed, like)
+        write_annotated(tmp_path / "charts" / f"{seed}.json", Annotated(bars, levels, ray_times(bars, rays)))
+    done = call("evaluate-annotated", tmp_path / "charts", "-o", tmp_path / "out.json", "--folds", 2, "--draws", 50)
+    assert done.returncode == 0 and done.stdout.count(" F1 ") == 5, done.stderr
+    metrics = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert metrics["data"]["charts"] == 6 and set(metrics["learned"]) == {"by group", "identical returns only", "at random"}
+
+
+def test_a_folder_without_charts_is_refused(tmp_path):
+    refused(call("evaluate-annotated", tmp_path), "There is no annotated chart in")

@@ -13,21 +13,26 @@ from .frame import (
 from .sources import (
     Annotated,
     SourceError,
+    annotated_folder,
     catalog,
     from_ccxt,
     from_yahoo,
     hours,
     load,
+    ray_bars,
+    ray_times,
     read,
     read_annotated,
+    write_annotated,
 )
-from .synthetic import planted_breakouts, random_walk
+from .synthetic import planted_breakouts, planted_levels, random_walk
 
 __all__ = [
     "COLUMNS",
     "Annotated",
     "FrameError",
     "SourceError",
+    "annotated_folder",
     "bar_length",
     "catalog",
     "check",
@@ -38,9 +43,13 @@ __all__ = [
     "infer_timeframe",
     "load",
     "planted_breakouts",
+    "planted_levels",
     "random_walk",
+    "ray_bars",
+    "ray_times",
     "read",
     "read_annotated",
     "resample",
     "sessions",
+    "write_annotated",
 ]

@@ -52,7 +52,7 @@ def copy(tmp_path_factory):
     stages = yaml.safe_load((there / "dvc.yaml").read_text())["stages"]
     library = [name for name in stages if name.startswith("reference_")]
     dvc(there, "repro", *(name for name in stages if name not in {*library, "book"}))
-    dvc(there, "commit", "--force", *library) # the stored pages: every library notebook is run by nbdev_test, and again by `dvc repro`
+    dvc(there, "commit", "--force", *library) # keeps the stored pages; nbdev_test runs the library notebooks
     dvc(there, "repro")
     return there
 

@@ -35,8 +35,8 @@ book: data ## build the book, computing only what is not stored
 	@dvc repro
 	@echo "The book: $(CURDIR)/book/_build/html/index.html"
 
-reproduce: data ## compute everything again and compare every metric with the committed one
-	@$(SAY) "Computing everything again from the data: about eight minutes"
+reproduce: data ## train every model again and compare every metric with the committed one
+	@$(SAY) "Computing every metric again from the data: about six minutes"
 	@ohlcv-ta reproduce
 
 app: data ## serve the API and the app at http://localhost:9696

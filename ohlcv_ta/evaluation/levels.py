@@ -6,7 +6,7 @@
 __all__ = ['match_levels', 'level_scores', 'pool_scores', 'mean_scores', 'ray_scores', 'mask_scores', 'copy_groups']
 
 # %% ../../nbs/evaluation/levels.ipynb #5bef1ae9
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numba
 import numpy as np
@@ -101,6 +101,7 @@ def mean_scores(
     level: float = 0.95,
     draws: int = 1000,
     seed: int = 0,
+    less: Mapping[str, tuple[str, str]] | None = None, # name -> (score, score): the mean of the first less that of the second
 ) -> pd.DataFrame: # index metric; value (mean over charts with that score), low, high, undefined
     "Means over charts, with an interval from a bootstrap over groups of charts."
     table = pd.DataFrame(scores).reset_index(drop=True).astype(float)
@@ -109,7 +110,10 @@ def mean_scores(
     taken = block_bootstrap(len(sums), 1, draws, seed)
     with np.errstate(invalid="ignore"):
         drawn = {name: sums[name].to_numpy()[taken].sum(1) / counts[name].to_numpy()[taken].sum(1) for name in table}
-    return quantiles(table.mean().to_dict(), drawn, level)
+    means = table.mean().to_dict()
+    for name, (one, other) in (less or {}).items():
+        means[name], drawn[name] = means[one] - means[other], drawn[one] - drawn[other]
+    return quantiles(means, drawn, level)
 
 # %% ../../nbs/evaluation/levels.ipynb #b001e47a
 def _cut(rays, n):

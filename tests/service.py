@@ -1,16 +1,21 @@
 "Small models and a real server for the tests of the service."
 
 import socket
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import onnx
 import uvicorn
+from onnx import TensorProto, helper, numpy_helper
 
 from ohlcv_ta.data import load
 from ohlcv_ta.models.breakout import FEATURE_SETS, breakout_table, fit, save_model
+from ohlcv_ta.models.mask_reader import MaskReader
 
 INTERVAL = {"value": 0.61, "low": 0.52, "high": 0.70}
 CURVE = [{"forecast": 0.1 + 0.2 * i, "observed": 0.12 + 0.19 * i, "low": 0.05 + 0.19 * i, "high": 0.2 + 0.19 * i,
@@ -28,15 +33,47 @@ def small_model(features):
     return fit(table, FEATURE_SETS[features], "logistic", {"C": 0.1}, metrics=METRICS, **about)
 
 
+def dark_pattern(path, kernel, height=128, width=256):
+    "A graph of one convolution, in the form of a served network: a line is where the kernel lies on dark pixels."
+    weight = np.broadcast_to(kernel / kernel.sum() / 765 * 30, (1, 3, *kernel.shape)).astype(np.float32)
+    node, size = helper.make_node, [height, width]
+    nodes = [node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT), node("Sub", ["white", "pixels"], ["dark"]),
+             node("Transpose", ["dark"], ["planes"], perm=[0, 3, 1, 2]),
+             node("Conv", ["planes", "weight", "bias"], ["logits"], auto_pad="SAME_UPPER"),
+             node("Squeeze", ["logits", "channel"], ["logit"]), node("Sigmoid", ["logit"], ["mask"])]
+    held = {"white": np.float32(255), "weight": weight, "bias": np.float32([-12]), "channel": np.array([1])}
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *size, 3])
+    mask = helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["batch", *size])
+    graph = helper.make_graph(nodes, "tiny", [image], [mask], [numpy_helper.from_array(v, n) for n, v in held.items()])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+
+
+def save_small_masks(folder):
+    "Networks with nothing learned: one sees dark rows, the other what falls by a pixel a column."
+    dark_pattern(Path(folder) / "horizontal" / "model.onnx", np.ones((1, 41)))
+    dark_pattern(Path(folder) / "ray" / "model.onnx", np.eye(21))
+
+
+@cache
+def small_masks():
+    with tempfile.TemporaryDirectory() as folder:
+        save_small_masks(folder)
+        reader = MaskReader(folder)
+        reader.masks(np.full((32, 32, 3), 255, np.uint8)) # read while the files are there
+    return reader
+
+
 def small_models():
-    "Both served models, by name."
-    return {f"breakout/{name}": small_model(name) for name in ("levels", "relative")}
+    "All served models, by name."
+    return {f"breakout/{name}": small_model(name) for name in ("levels", "relative")} | {"masks": small_masks()}
 
 
 def save_small_models(folder):
     "The same as folders, as a pipeline would leave them."
-    for name, model in small_models().items():
-        save_model(model, Path(folder) / name, "# A small model for tests\n")
+    for name in ("levels", "relative"):
+        save_model(small_model(name), Path(folder) / "breakout" / name, "# A small model for tests\n")
+    save_small_masks(Path(folder) / "masks")
     return Path(folder)
 
 

@@ -42,7 +42,7 @@ def faults(response):
 def test_health_names_the_models(client):
     body = client.get("/health").json()
     assert body["status"] == "healthy"
-    assert set(body["models"]) == {"breakout/levels", "breakout/relative"}
+    assert set(body["models"]) == {"breakout/levels", "breakout/relative", "masks"}
 
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["bare", "wrapped"])
@@ -91,7 +91,7 @@ def test_docs_open_without_a_network(client):
     assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
     assert client.get("/docs-assets/swagger-ui-bundle.js").status_code == 200
     examples = client.get("/openapi.json").json()["paths"]["/predict"]["post"]["requestBody"]
-    assert set(examples["content"]["application/json"]["examples"]) == {"wrapped", "bare"}
+    assert set(examples["content"]["application/json"]["examples"]) == {"wrapped", "bare", "picture"}
 
 
 # The front door

@@ -6,9 +6,8 @@
 __all__ = ['MAX_BYTES', 'MAX_PIXELS', 'MIN_SIDE', 'FORMATS', 'ImageError', 'ImageTooLarge', 'NotAnImage', 'from_base64',
            'read_image', 'resize', 'to_png']
 
-# %% ../../nbs/charts/images.ipynb #e1b9c78e
+# %% ../../nbs/charts/images.ipynb #8e28e1bd
 import base64
-import binascii
 import io
 import re
 
@@ -30,7 +29,7 @@ class ImageTooLarge(ImageError):
 class NotAnImage(ImageError):
     "No picture in one of `FORMATS`."
 
-# %% ../../nbs/charts/images.ipynb #6c762391
+# %% ../../nbs/charts/images.ipynb #d89ed112
 _URL_SAFE = str.maketrans("-_", "+/")
 
 def from_base64(
@@ -44,7 +43,7 @@ def from_base64(
         raise ImageError("The picture is empty.")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
-    except binascii.Error:
+    except ValueError: # binascii.Error is one, and so is the word about other alphabets
         raise ImageError("This is not base64: it has other characters than letters, digits, + and /, "
                          "or a part of it is missing.") from None
 

@@ -5,19 +5,21 @@
 # %% auto #0
 __all__ = ['SERVED', 'models_folder', 'load_models', 'load_served']
 
-# %% ../../nbs/serving/weights.ipynb #65be2c99
+# %% ../../nbs/serving/weights.ipynb #d21b5b1e
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..models.breakout import BreakoutModel, load_model
+from ..models.breakout import load_model
+from ..models.mask_reader import MaskReader
 
-# %% ../../nbs/serving/weights.ipynb #18f4a6fb
+# %% ../../nbs/serving/weights.ipynb #e4995460
 SERVED: dict[str, Callable[[Path], Any]] = {
     "breakout/levels": load_model, # system D's eleven features; answers the API and `ohlcv-ta predict`
     "breakout/relative": load_model, # features without price levels, for any market; answers the app
+    "masks": MaskReader, # levels and rays of a chart's picture; answers both
 }
 
 # %% ../../nbs/serving/weights.ipynb #cea75188
@@ -44,11 +46,11 @@ def load_models(
                 logging.getLogger("ohlcv_ta").exception("The model in %s can't be read", folder / name)
     return found
 
-# %% ../../nbs/serving/weights.ipynb #2c1e93da
+# %% ../../nbs/serving/weights.ipynb #1efcd17e
 def load_served(
     name: str, # of SERVED
     folder: str | Path | None = None, # `models_folder()` by default
-) -> BreakoutModel:
+) -> Any:
     "One served model, or an error that says how to get it."
     path = Path(folder or models_folder()) / name
     if not path.is_dir():

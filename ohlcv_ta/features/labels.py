@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OUTCOMES', 'reactions', 'level_reactions', 'bounced']
 
-# %% ../../nbs/features/labels.ipynb #20f6affb
+# %% ../../nbs/features/labels.ipynb #8182b038
 from collections.abc import Callable, Sequence
 
 import numba
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .indicators import atr
-from .levels import Scored, as_of, find_levels
+from .levels import SCORERS, Scored, as_of
 
 # %% ../../nbs/features/labels.ipynb #bdc1c779
 OUTCOMES = ("untouched", "undecided", "bounce", "break")
@@ -54,35 +54,28 @@ def reactions(
     outcome, touched, end = _reactions(*columns, known, price, step, horizon).T
     return pd.DataFrame({"outcome": np.array(OUTCOMES)[outcome], "touch_bar": touched, "end_bar": end})
 
-# %% ../../nbs/features/labels.ipynb #0dd87ec0
-def _nearest_rows(levels, close):
-    "The nearest level on either side of the close, if there is one."
-    above, below = levels[levels.price > close], levels[levels.price <= close]
-    return [side.loc[(side.price - close).abs().idxmin()] for side in (above, below) if len(side)]
+# %% ../../nbs/features/labels.ipynb #7a38187c
+def _nearest(price, close):
+    "Positions of the nearest level on either side of the close, where there is one."
+    sides = np.flatnonzero(price > close), np.flatnonzero(price <= close)
+    return [side[np.abs(price[side] - close).argmin()] for side in sides if len(side)]
 
 
 def _drawn(frame, scorer, every, chart):
-    "The nearest levels as they stood at every so many bars, and all levels of each of those charts."
-    unit, rows, all_levels = atr(frame).to_numpy(), [], {}
+    "The nearest levels as they stood at every so many bars; `away` is signed, in ATR."
+    score = SCORERS[scorer] if isinstance(scorer, str) else scorer
+    unit, close, rows = atr(frame).to_numpy(), frame.Close.to_numpy(), []
     for bar in range(chart - 1, len(frame) - 1, every):
-        levels = find_levels(as_of(frame, bar, chart), scorer)
-        all_levels[bar] = levels.price.to_numpy()
-        rows += [(bar, row.price, row.strength, frame.Close.iloc[bar], unit[bar])
-                 for row in _nearest_rows(levels, frame.Close.iloc[bar])]
-    return pd.DataFrame(rows, columns=["bar", "price", "strength", "close", "atr"]), all_levels
+        price, strength = score(as_of(frame, bar, chart))
+        rows += [(bar, price[k], strength[k], close[bar], unit[bar]) for k in _nearest(price, close[bar])]
+    table = pd.DataFrame(rows, columns=["bar", "price", "strength", "close", "atr"])
+    return table.assign(away=(table.price - table.close) / table.atr)
 
 
-def _placebo(drawn, all_levels, apart, rng):
-    "For each level a price on the same side, as far off as another row's, away from every level; NaN where 20 draws fail."
-    signed = ((drawn.price - drawn.close) / drawn.atr).to_numpy()
-    found = np.full(len(drawn), np.nan)
-    for k, row in enumerate(drawn.itertuples()):
-        for other in rng.choice(np.flatnonzero((signed > 0) == (signed[k] > 0)), 20):
-            price = row.close + signed[other] * row.atr
-            if np.abs(all_levels[row.bar] - price).min() >= apart * row.atr:
-                found[k] = price
-                break
-    return found
+def _placebo(drawn, rng):
+    "Prices whose distances are those of the levels on the same side, dealt out anew."
+    away = drawn.groupby(drawn.away > 0).away.transform(lambda side: rng.permutation(side.to_numpy()))
+    return drawn.close + away * drawn.atr
 
 
 def level_reactions(
@@ -92,17 +85,13 @@ def level_reactions(
     chart: int = 300, # bars that a chart shows
     step: float = 1.0, # to the finish lines, in ATR
     horizon: int = 50, # bars that are waited for
-    apart: float = 1.0, # from a placebo to the nearest level, at least, in ATR
     seed: int = 0,
-) -> pd.DataFrame: # a row a level: bar, price, strength, close, atr, placebo, outcome and placebo_outcome, end_bar
+) -> pd.DataFrame: # a row a level: bar, price, strength, close, atr, away (ATR), placebo, outcome, placebo_outcome, end_bar
     "What price did at the nearest levels above and below, and at placebos as far away. Looks ahead, as far as `end_bar`."
-    drawn, all_levels = _drawn(frame, scorer, every, chart)
-    placebo = _placebo(drawn, all_levels, apart, np.random.default_rng(seed))
-    real, other = (reactions(frame, drawn.bar, price, step * drawn.atr, horizon)
-                   for price in (drawn.price, np.where(np.isnan(placebo), drawn.price, placebo)))
-    outcome = np.where(np.isnan(placebo), "untouched", other.outcome)
-    return drawn.assign(placebo=placebo, outcome=real.outcome, placebo_outcome=outcome,
-                        end_bar=np.maximum(real.end_bar, other.end_bar))
+    drawn = _drawn(frame, scorer, every, chart)
+    drawn["placebo"] = _placebo(drawn, np.random.default_rng(seed))
+    real, other = (reactions(frame, drawn.bar, price, step * drawn.atr, horizon) for price in (drawn.price, drawn.placebo))
+    return drawn.assign(outcome=real.outcome, placebo_outcome=other.outcome, end_bar=np.maximum(real.end_bar, other.end_bar))
 
 
 def bounced(

@@ -53,26 +53,21 @@ def _count(prices, volume, windows, rows):
     return counts
 
 # %% ../../nbs/models/level_scorer.ipynb #118bd119
-@numba.njit(cache=True)
 def _describe(counts, last, windows, rows):
     "Features (kinds, rows) of the counts; `last` is the last close as a share of the range."
-    out, k = np.zeros((200, rows)), 0
-    for i in range(3):
-        for width in (1.0, 3.0, 8.0, 20.0): out[k] = _smooth(counts[i], width); k += 1
-        for near, far in ((1.0, 6.0), (3.0, 12.0)):
-            out[k] = _standard(_smooth(counts[i], near) - _smooth(counts[i], far)); k += 1
-    for i in range(3, len(counts)):
-        for width in (1.5, 4.0): out[k] = _smooth(counts[i], width); k += 1
-    for first, end in ((0, 2), (2, 4), (0, 4)):
+    out = []
+    for covered in counts[:3]:
+        out += [_smooth(covered, width) for width in (1, 3, 8, 20)]
+        out += [_standard(_smooth(covered, near) - _smooth(covered, far)) for near, far in ((1, 6), (3, 12))]
+    for points in counts[3:]:
+        out += [_smooth(points, width) for width in (1.5, 4)]
+    turns = counts[7:].reshape(4, windows, rows)
+    for kinds in (turns[:2], turns[2:], turns):
         for least in (0, 1):
-            turns = np.zeros(rows)
-            for i in range(first, end):
-                for j in range(least, windows): turns += counts[7 + i * windows + j]
-            for width in (1.5, 3.0, 5.0, 10.0): out[k] = _smooth(turns, width); k += 1
-            out[k] = _standard(out[k - 3]); k += 1
+            smooth = [_smooth(kinds[:, least:].sum((0, 1)), width) for width in (1.5, 3, 5, 10)]
+            out += [*smooth, _standard(smooth[1])]
     height = (np.arange(rows) + 0.5) / rows
-    out[k], out[k + 1], out[k + 2] = np.abs(height - last), np.minimum(height, 1 - height), height
-    return out[:k + 3]
+    return np.array([*out, np.abs(height - last), np.minimum(height, 1 - height), height])
 
 
 def _feature_names() -> Iterator[str]:

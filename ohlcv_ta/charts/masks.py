@@ -104,7 +104,7 @@ def read_levels(
     prices = {} if geometry is None else {"price": geometry.price(rows)}
     return pd.DataFrame({"row": rows, **prices, "confidence": np.minimum(found["peak_heights"], 1.0)})
 
-# %% ../../nbs/charts/masks.ipynb #d3f41df4
+# %% ../../nbs/charts/masks.ipynb #223b0b1d
 @_compiled
 def _ridges(mask, threshold):
     "Ridge points column by column: x, y and height; flat tops count once, in their middle."
@@ -192,15 +192,16 @@ def read_rays(
     most: int = 20, # rays at most
     least: float = 0.03, # shortest ray, as a share of the width
     gap: float = 0.06, # longest hole in a ray, as a share of the width
-) -> pd.DataFrame: # x0, y0, x1, y1 in pixels from the upper left, confidence; strongest first
+) -> pd.DataFrame: # x0, y0, x1, y1 in pixels from the upper left, confidence; the surest first
     "Rays in a mask, as segments; crossing ones stay apart, broken ones become whole."
     mask = np.ascontiguousarray(_floats(mask))
     points = _ridges(mask, threshold)
     wide = mask.shape[1]
     found = _lines(points, most, max(least * wide, 6.0), 1.5, max(gap * wide, 4.0)) if len(points) else np.empty((0, 5))
-    return pd.DataFrame(found, columns=["x0", "y0", "x1", "y1", "confidence"])
+    rays = pd.DataFrame(found, columns=["x0", "y0", "x1", "y1", "confidence"])
+    return rays.sort_values("confidence", ascending=False, ignore_index=True, kind="stable")
 
-# %% ../../nbs/charts/masks.ipynb #9f864d81
+# %% ../../nbs/charts/masks.ipynb #13c4ac50
 def axis_from_points(
     first: tuple[float, float], # row and price of one point of the axis
     second: tuple[float, float], # of another
@@ -209,8 +210,8 @@ def axis_from_points(
     "The axis through two points."
     (row0, price0), (row1, price1) = first, second
     if row0 == row1 or price0 == price1:
-        raise ValueError(f"two points of an axis differ in row and in price; got {first} and {second}")
+        raise ValueError("two points of the axis need two rows and two prices")
     if log and not min(price0, price1) > 0:
-        raise ValueError("a logarithmic axis has prices above zero only")
+        raise ValueError("a logarithmic axis has no price of zero or below")
     if not log: return lambda row: price0 + (np.asarray(row, float) - row0) / (row1 - row0) * (price1 - price0)
     return lambda row: price0 * (price1 / price0) ** ((np.asarray(row, float) - row0) / (row1 - row0))

@@ -97,9 +97,10 @@ def assemble(
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    for name in SERVED:
-        load_served(name, models) # one that can't be read must not be uploaded
-        shutil.copytree(Path(models or models_folder()) / name, new / "models" / name)
+    source = Path(models or models_folder())
+    for name in [name for name in SERVED if (source / name).is_dir()] or SERVED: # none at all: the error says how to get them
+        load_served(name, source) # one that can't be read must not be uploaded
+        shutil.copytree(source / name, new / "models" / name)
     write_whole(new / "requirements.txt", requirements(root, _build_wheel(root, new)))
     for name in ("app.py", "README.md"):
         shutil.copy(root / "app" / name, new)

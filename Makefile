@@ -13,10 +13,13 @@ SAY := printf '\n\033[1m%s\033[0m\n'
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
 
+# PyPI's build of PyTorch for Linux does not start without CUDA's libraries, which are not in the lock.
 $(READY): requirements.lock settings.ini setup.py
 	@$(SAY) "Installing into .venv: some 280 packages, three minutes"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-compile -r requirements.lock
+	@$(BIN)/python -c "import torch" 2> /dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-compile --force-reinstall --index-url https://download.pytorch.org/whl/cpu "$$(grep ^torch== requirements.lock)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 

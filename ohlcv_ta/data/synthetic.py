@@ -54,7 +54,7 @@ def planted_breakouts(
     volume = 1000 * np.exp(0.5 * np.repeat(heavy, 24) + rng.normal(0, 0.2, n * 24))
     return _bars(steps, volume, price, first, "1h")
 
-# %% ../../nbs/data/synthetic.ipynb #a098000f
+# %% ../../nbs/data/synthetic.ipynb #5384018a
 def _shapes(prices):
     "Log open, high, low and close of each bar after the first, from the close before it."
     logs = np.log(prices)
@@ -76,13 +76,13 @@ def _real_bar(shapes, t, rng):
 
 
 @numba.njit(cache=True)
-def _cut(bar, edge, back):
-    "A bar whose high is at the edge, and whose close falls back from it by a share of the bar's height."
+def _cut(bar, edge, wick):
+    "A bar whose body ends at the edge; its upper wick reaches beyond by no more than `wick`."
     start, high, low, end = bar
-    start, end = min(start, edge), min(end, edge - back * (high - low))
-    return start, edge, min(low, start, end), end
+    start, end = min(start, edge), min(end, edge)
+    return start, max(min(high, edge + wick), start, end), min(low, start, end), end
 
-# %% ../../nbs/data/synthetic.ipynb #7ebc4b76
+# %% ../../nbs/data/synthetic.ipynb #6f74025d
 @numba.njit(cache=True)
 def _on(line, bar): # a line is a bar, the price there, and the price gained with every bar
     "Log price of a line at a bar; a falling one never reaches zero."
@@ -91,8 +91,8 @@ def _on(line, bar): # a line is a bar, the price there, and the price gained wit
 
 @numba.njit(cache=True)
 def _beyond(unit, rng):
-    "How far a touch ends beyond its line: a little on either side, now and then a wick through it."
-    return 0.09 * unit * rng.normal() + (0.5 * unit * rng.random() if rng.random() < 0.12 else 0.0)
+    "How far a body that touches ends beyond its line: a little on either side, now and then more."
+    return 0.05 * unit * rng.normal() + (0.5 * unit * rng.random() if rng.random() < 0.06 else 0.0)
 
 
 @numba.njit(cache=True)
@@ -108,29 +108,29 @@ def _step(shapes, t, close, tilt, rng):
 @numba.njit(cache=True)
 def _leg(bars, t, shapes, origin, target, side, unit, rng):
     "Fill bars from t until one touches the target; the bar after it, or one past the end if none does."
-    tilt, rest = 0.2 + 0.5 * rng.random(), 0 if rng.random() < 0.6 else rng.integers(2, 7)
+    tilt, rest = 0.7 + 0.3 * rng.random(), 0 if rng.random() < 0.6 else rng.integers(2, 7)
     ahead, behind, close = _beyond(unit, rng), _beyond(unit, rng), side * bars[t - 1, 3]
     for i in range(t, len(bars)):
         bar = _step(shapes, i, close, tilt if i >= t + rest else 0.0, rng)
         wall, goal = side * _on(origin, i) - behind, side * _on(target, i)
-        if bar[2] < wall:
-            bar = _upside_down(_cut(_upside_down(bar), -wall, 0.1 + 0.4 * rng.random()))
+        if min(bar[0], bar[3]) < wall:
+            bar = _upside_down(_cut(_upside_down(bar), -wall, 0.3 * unit * rng.random()))
             behind = _beyond(unit, rng)
-        touched = bar[1] >= goal + ahead
+        touched = max(bar[0], bar[3]) >= goal + ahead
         if touched:
-            bar = _cut(bar, goal + ahead, 0.1 + 0.5 * rng.random() + max(ahead, 0.0) / (bar[1] - bar[2]))
+            bar = _cut(bar, goal + ahead, 0.3 * unit * rng.random())
         close = bar[3]
         bars[i] = bar if side > 0 else _upside_down(bar)
         if touched:
             return i + 1
     return len(bars) + 1
 
-# %% ../../nbs/data/synthetic.ipynb #882be001
+# %% ../../nbs/data/synthetic.ipynb #4a571c89
 @numba.njit(cache=True)
 def _next_level(levels, price, side, unit, rng):
     "The level to go to from a price, and the way there: as wished, or back where there is none beyond."
-    u, above, below = rng.random(), np.searchsorted(levels, price + 0.8 * unit), \
-        np.searchsorted(levels, price - 0.8 * unit) - 1
+    u, above, below = rng.random(), np.searchsorted(levels, price + 0.75 * unit), \
+        np.searchsorted(levels, price - 0.75 * unit) - 1
     skip = 0 if u < 0.6 else (1 if u < 0.9 else 2)
     if (above == len(levels)) if side > 0 else (below < 0):
         side = -side
@@ -174,7 +174,7 @@ def _walk(bars, shapes, levels, rays, unit, rng):
     while True:
         t = _leg(bars, t, shapes, origin, _flat(levels[at]), side, unit, rng)
         if t >= len(bars): return
-        price, holds = levels[at], rng.random() > 0.12 + 0.13 * held[at]
+        price, holds = levels[at], rng.random() > 0.06 + 0.05 * held[at]
         held[at] = (held[at] + 1) * holds
         side = -side if holds else side
         if holds and count < places and due < t < len(bars) - 50:
@@ -186,14 +186,15 @@ def _walk(bars, shapes, levels, rays, unit, rng):
         origin = _flat(price if holds else price - side * 3 * unit)
         at, side = _next_level(levels, price, side, unit, rng)
 
-# %% ../../nbs/data/synthetic.ipynb #97006971
+# %% ../../nbs/data/synthetic.ipynb #3a0c694d
 @numba.njit(cache=True)
 def _bounces(bars, line, start, end, unit):
     "How often price turned at a line between two bars."
     count, side, touched = 0, 0, False
     for t in range(start, end):
         at = _on(line, t)
-        apart, near = bars[t, 3] - at, bars[t, 2] - at if side > 0 else at - bars[t, 1]
+        apart = bars[t, 3] - at
+        near = min(bars[t, 0], bars[t, 3]) - at if side > 0 else at - max(bars[t, 0], bars[t, 3])
         if side * apart < -0.25 * unit:
             side, touched = 0, False
         touched |= side != 0 and near <= 0.25 * unit
@@ -202,7 +203,7 @@ def _bounces(bars, line, start, end, unit):
             side, touched = (1 if apart > 0 else -1), False
     return count
 
-# %% ../../nbs/data/synthetic.ipynb #c4e8644a
+# %% ../../nbs/data/synthetic.ipynb #d0464d7c
 @numba.njit(cache=True)
 def _counted(bars, lines, unit):
     "How often each line (bar, price, gain a bar, first bar, end) was bounced off."
@@ -232,13 +233,13 @@ def _plan(prices, bounces, rng):
     "A path of log bars in the shapes of real ones, with its true levels and rays."
     shapes, price = _shapes(prices), np.log(prices[0, 3])
     unit = np.mean(np.maximum(shapes[:, 1], 0) - np.minimum(shapes[:, 2], 0))
-    levels = np.cumsum(unit * rng.uniform(1.1, 3.2, 24))
-    levels += price - levels[12] + unit * rng.uniform(0.3, 1.0)
+    levels = np.cumsum(unit * rng.uniform(1.5, 3.5, 24))
+    levels += price - levels[12] + unit * rng.uniform(0.45, 1.05)
     bars, rays = np.tile(price, (len(shapes), 4)), np.zeros((4, 4))
     _walk(bars, np.ascontiguousarray(shapes), levels, rays, unit, rng)
     return bars, _true_levels(bars, levels, unit, bounces), _true_rays(bars, rays, unit, bounces + 1)
 
-# %% ../../nbs/data/synthetic.ipynb #ae3fd948
+# %% ../../nbs/data/synthetic.ipynb #cb3ccadf
 _COLUMNS = pd.Index(COLUMNS)
 
 def planted_levels(
@@ -255,7 +256,7 @@ def planted_levels(
     for _ in range(20):
         first = rng.integers(len(like) - n)
         bars, levels, rays = _plan(prices[first:first + n + 1], bounces, rng)
-        if 5 <= len(levels) <= 9 and 1 <= len(rays) <= 3:
+        if 4 <= len(levels) <= 9 and 1 <= len(rays) <= 3:
             break
     inside = slice(first + 1, first + n + 1)
     table = np.column_stack([np.exp(bars), like.Volume.to_numpy(float)[inside]])

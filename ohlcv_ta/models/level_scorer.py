@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..data.files import read_json, whole_folder, write_json, write_whole
-from ..features.levels import Scored, _add_point, _choose, _smooth, _standard, _turning_bars
+from ..features.levels import Scored, _add_point, _choose, _smooth, _standard, turning_bars
 
 # %% ../../nbs/models/level_scorer.ipynb #1523a2e5
 ROWS = 400 # prices at which a chart is described
@@ -46,7 +46,7 @@ def _count(prices, volume, windows, rows):
         for k, at in enumerate((opens[i], close[i], high[i], low[i])): _add_point(counts[3 + k], at)
     for k, values in enumerate((high, low, top, bottom)):
         for j, w in enumerate(windows):
-            for i in _turning_bars(values, w, w, 1.0 - 2.0 * (k % 2)): # odd ones are lows
+            for i in turning_bars(values, w, w, 1.0 - 2.0 * (k % 2)): # odd ones are lows
                 _add_point(counts[7 + k * len(windows) + j], values[i])
     counts[:2] /= len(close)
     counts[3:] *= 300 / len(close)

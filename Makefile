@@ -35,11 +35,11 @@ data: $(READY) ## fetch the data set and the stored results from the folder insi
 
 book: data ## build the book, computing only what is not stored
 	@$(SAY) "Bringing every stage up to date"
-	@dvc repro
+	@dvc repro --allow-missing
 	@echo "The book: $(CURDIR)/book/_build/html/index.html"
 
 reproduce: data ## train every model again and compare every metric with the committed one
-	@$(SAY) "Computing every metric again from the data: about six minutes"
+	@$(SAY) "Computing every metric again from the data: about 25 minutes"
 	@ohlcv-ta reproduce
 
 app: data ## serve the API and the app at http://localhost:9696

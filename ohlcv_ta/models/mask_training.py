@@ -20,18 +20,19 @@ from .line_scores import prices_of, score_levels, score_rays, segments_of
 from .training import Redrawn, fit
 from .unet import MaskModel, RowJudge, UNet, mask_loss
 
-# %% ../../nbs/models/mask_training.ipynb #59ba4631
+# %% ../../nbs/models/mask_training.ipynb #9528caf0
 def teach_to_see(
     settings: dict, # of the `UNet`
     learn: Sequence[Chart], # any charts
     choose: Sequence[Chart], # others, by which the best epoch is chosen
     size: dict, # width and height of pictures, rows and columns of a cell
     batch: int = 8, # pictures in a batch
+    take: int | None = None, # charts in an epoch; all if None
     seed: int = 0,
     **more, # of `fit`, such as epochs and rate
 ) -> tuple[UNet, pd.DataFrame]: # the network, whose mask means nothing yet; losses of each epoch
     "A network that draws the maps of a chart in any look."
-    train = Redrawn(learning_batch(learn, **size), len(learn), batch, seed=seed)
+    train = Redrawn(learning_batch(learn, **size), len(learn), batch, seed=seed, take=take)
     valid = Redrawn(learning_batch(choose, **size, worn=False), len(choose), 40, fixed=True, seed=seed + 1)
     learner, history = fit(lambda: _expecting_little(UNet(**settings)), mask_loss(mask=0), train, valid, seed=seed, **more)
     return learner.model, history
@@ -56,7 +57,7 @@ def sight(
             for pair in zip(seen, true[:, 1:], strict=True)]
     return np.nanmean(rows, axis=0)
 
-# %% ../../nbs/models/mask_training.ipynb #6bdfa49f
+# %% ../../nbs/models/mask_training.ipynb #daabaf85
 def _judged(charts: Sequence[Chart], size: dict, worn: bool) -> Callable:
     "Batches of true maps, and which rows have a level."
     shape = {"width": size["width"], "height": size["height"]}
@@ -72,18 +73,19 @@ def teach_to_judge(
     choose: Sequence[Chart], # others, by which the best epoch is chosen
     size: dict, # as in `teach_to_see`
     maps: int = 3, # that it looks at
-    width: int = 48, # channels
+    width: int = 64, # channels
     batch: int = 16, # charts in a batch
+    take: int | None = None, # charts in an epoch; all if None
     seed: int = 0,
     **more, # of `fit`
 ) -> tuple[RowJudge, pd.DataFrame]: # the judge; losses of each epoch
     "A judge of rows that saw true maps."
-    train, valid = (Redrawn(_judged(some, size, worn), len(some), batch, fixed=not worn, seed=seed)
-                    for some, worn in ((learn, True), (choose, False)))
+    train = Redrawn(_judged(learn, size, True), len(learn), batch, seed=seed, take=take)
+    valid = Redrawn(_judged(choose, size, False), len(choose), 40, fixed=True, seed=seed + 1)
     learner, history = fit(lambda: RowJudge(maps, width), mask_loss(), train, valid, seed=seed, **more)
     return learner.model, history
 
-# %% ../../nbs/models/mask_training.ipynb #86abae7f
+# %% ../../nbs/models/mask_training.ipynb #58b69d2b
 def teach_masks(
     settings: dict, # of the `UNet`
     learn: Sequence[Chart], # charts with levels and rays
@@ -94,6 +96,7 @@ def teach_masks(
     judge: RowJudge | None = None, # to start from
     mask: float = 1 / 30, # weight of the mask, compared with the maps
     batch: int = 8, # pictures in a batch
+    take: int | None = None, # charts in an epoch; all if None
     seed: int = 0,
     **more, # of `fit`
 ) -> tuple[UNet, pd.DataFrame]: # the network; losses of each epoch
@@ -103,7 +106,7 @@ def teach_masks(
         if seeing is not None: network.load_state_dict(_without_judge(seeing), strict=False)
         if judge is not None: network.judge.load_state_dict(judge.state_dict())
         return network
-    train = Redrawn(learning_batch(learn, kind, **size), len(learn), batch, seed=seed)
+    train = Redrawn(learning_batch(learn, kind, **size), len(learn), batch, seed=seed, take=take)
     valid = Redrawn(learning_batch(choose, kind, **size, worn=False), len(choose), 40, fixed=True, seed=seed + 1)
     learner, history = fit(build, mask_loss(mask=mask), train, valid, seed=seed, **more)
     return learner.model, history

@@ -42,7 +42,7 @@ class Batches:
             at = order[k * self.size:(k + 1) * self.size]
             yield tuple(a[at] for a in self.arrays)
 
-# %% ../../nbs/models/training.ipynb #0d0593a9
+# %% ../../nbs/models/training.ipynb #b53922e0
 class Redrawn:
     "Batches that a function makes anew each time they are gone through."
     def __init__(
@@ -52,11 +52,13 @@ class Redrawn:
         size: int = 32, # rows in a batch
         fixed: bool = False, # the same in every pass, in order
         seed: int = 0, # of order and dice
+        take: int | None = None, # rows in a pass, others each time; all if None
     ):
         self.make, self.rows, self.size, self.fixed, self.seed, self.passes = make, rows, size, fixed, seed, 0
+        self.taken = min(take or rows, rows)
 
     def __len__(self) -> int: # batches
-        return -(-self.rows // self.size) if self.fixed else max(1, self.rows // self.size)
+        return -(-self.taken // self.size) if self.fixed else max(1, self.taken // self.size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]: # one batch after another
         rng = np.random.default_rng([self.seed, self.passes])

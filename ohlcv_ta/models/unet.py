@@ -30,14 +30,14 @@ class _Layer(nn.Module):
 def _layers(inputs, outputs, count, context):
     return nn.Sequential(*(_Layer(outputs if k else inputs, outputs, context) for k in range(count)))
 
-# %% ../../nbs/models/unet.ipynb #ef921cc0
+# %% ../../nbs/models/unet.ipynb #e0743fb8
 class RowJudge(nn.Module):
     "How likely a level is at each height, from what lies in the whole row and in those around it."
     def __init__(
         self,
         maps: int, # that are looked at
-        width: int = 48, # channels of each layer
-        dilations: Sequence[int] = (1, 2, 4, 8), # rows from one weight to the next in each layer
+        width: int = 64, # channels of each layer
+        dilations: Sequence[int] = (1, 2, 4, 8, 16), # rows from one weight to the next in each layer
     ):
         super().__init__()
         inputs = [2 * maps, *[width] * (len(dilations) - 1)]

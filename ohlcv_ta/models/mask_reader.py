@@ -58,7 +58,7 @@ def _read_graph(path: Path, threads: int) -> Any:
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
 
-# %% ../../nbs/models/mask_reader.ipynb #125c1c6b
+# %% ../../nbs/models/mask_reader.ipynb #663e4ec0
 KINDS = ("horizontal", "ray") # of masks, in the order of every answer
 _AT_ONCE = 8 # pictures in one call of a graph: more are not faster, and take more memory
 
@@ -72,13 +72,9 @@ class MaskReader:
     ):
         self.folder, each = Path(folder), max(threads // len(KINDS), 1)
         self.graphs = {kind: Graph(self.folder / kind / "model.onnx", each) for kind in KINDS}
+        configs = {kind: self.folder / kind / "config.json" for kind in KINDS}
+        self.about = {kind: read_json(path) for kind, path in configs.items() if path.is_file()} # of itself
         self._workers = ThreadPoolExecutor(min(threads, len(KINDS)), "masks")
-
-    @property
-    def about(self) -> dict[str, dict[str, Any]]:
-        "What each network's config.json says."
-        paths = {kind: self.folder / kind / "config.json" for kind in KINDS}
-        return {kind: read_json(path) for kind, path in paths.items() if path.is_file()}
 
     def masks(self,
         image: np.ndarray, # uint8 (height, width, 3)

@@ -6,14 +6,16 @@
 __all__ = ['PORT', 'status_routes', 'MAX_BATCH', 'MAX_BODY', 'breakout_routes', 'chart_routes', 'ROUTERS', 'health', 'ready',
            'root', 'predict', 'batch_predict', 'levels', 'create_app']
 
-# %% ../../nbs/serving/api.ipynb #8bb09ec8
-from collections.abc import Iterable, Mapping
+# %% ../../nbs/serving/api.ipynb #560e1f01
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import fastapi_offline
 import pandas as pd
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 
@@ -40,18 +42,24 @@ from ohlcv_ta.serving.schemas import (
     PredictRequest,
     Problem,
 )
-from .weights import load_models
+from .weights import load_models, warm_up
 
-# %% ../../nbs/serving/api.ipynb #d072db94
+# %% ../../nbs/serving/api.ipynb #84b25801
 PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
 
 def _about(model: BreakoutModel | MaskReader) -> dict[str, Any]:
     if isinstance(model, MaskReader):
-        return {"estimator": "two networks", "networks": list(model.graphs)}
+        return {"estimator": "two networks", "networks": {kind: _card(model, kind) for kind in model.graphs}}
     known = ("trained_on", "first", "last", "rows")
     return {"estimator": model.name, "features": len(model.features)} | {k: model.about.get(k) for k in known}
+
+def _card(reader: MaskReader, kind: str) -> dict[str, Any]:
+    "What a network's picture measures, and what its config.json says besides how it is built."
+    width, height = reader.graphs[kind].size
+    facts = {name: value for name, value in reader.about.get(kind, {}).items() if not isinstance(value, dict)}
+    return {"width": width, "height": height} | facts
 
 @status_routes.get("/health")
 def health(request: Request) -> dict[str, Any]:
@@ -167,8 +175,13 @@ async def _explain_picture(request: Request, error: ImageError) -> JSONResponse:
     name = "image" if "form-data" in request.headers.get("content-type", "") else "image_base64"
     return JSONResponse({"detail": [{"loc": ["body", name], "msg": str(error), "type": "image"}]}, 422)
 
-# %% ../../nbs/serving/api.ipynb #6b6c0457
+# %% ../../nbs/serving/api.ipynb #8e249946
 ROUTERS = [status_routes, breakout_routes, chart_routes] # what the service can do; a later chapter appends its own
+
+@asynccontextmanager
+async def _start(app: FastAPI) -> AsyncIterator[None]:
+    await run_in_threadpool(warm_up, app.state.models)
+    yield
 
 def create_app(
     models: Mapping[str, Any] | str | Path | None = None, # loaded models by name, or their folder; see `load_models`
@@ -176,7 +189,7 @@ def create_app(
     "The HTTP service."
     app = fastapi_offline.FastAPIOffline(
         title="ohlcv-ta", version=ohlcv_ta.__version__, max_body_size=MAX_BODY,
-        docs_url="/docs", redoc_url=None, static_url="/docs-assets",
+        docs_url="/docs", redoc_url=None, static_url="/docs-assets", lifespan=_start,
         description="Predictions from bars of open, high, low, close and volume. For research; not advice to trade.")
     app.state.models = dict(models) if isinstance(models, Mapping) else load_models(models)
     app.state.docs_path = "/docs"

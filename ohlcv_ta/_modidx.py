@@ -964,6 +964,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'ohlcv_ta/serving/api.py'),
                                       'ohlcv_ta.serving.api._levels_model': ('serving/api.html#_levels_model', 'ohlcv_ta/serving/api.py'),
                                       'ohlcv_ta.serving.api._start': ('serving/api.html#_start', 'ohlcv_ta/serving/api.py'),
+                                      'ohlcv_ta.serving.api._status': ('serving/api.html#_status', 'ohlcv_ta/serving/api.py'),
                                       'ohlcv_ta.serving.api.batch_predict': ('serving/api.html#batch_predict', 'ohlcv_ta/serving/api.py'),
                                       'ohlcv_ta.serving.api.create_app': ('serving/api.html#create_app', 'ohlcv_ta/serving/api.py'),
                                       'ohlcv_ta.serving.api.health': ('serving/api.html#health', 'ohlcv_ta/serving/api.py'),

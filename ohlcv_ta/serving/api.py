@@ -44,7 +44,7 @@ from ohlcv_ta.serving.schemas import (
 )
 from .weights import load_models, warm_up
 
-# %% ../../nbs/serving/api.ipynb #84b25801
+# %% ../../nbs/serving/api.ipynb #542ba67f
 PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
@@ -61,15 +61,17 @@ def _card(reader: MaskReader, kind: str) -> dict[str, Any]:
     facts = {name: value for name, value in reader.about.get(kind, {}).items() if not isinstance(value, dict)}
     return {"width": width, "height": height} | facts
 
+def _status(request: Request) -> str:
+    return "healthy" if request.app.state.models else "no model loaded: run `dvc pull`, or set OHLCV_TA_MODELS"
+
 @status_routes.get("/health")
-def health(request: Request) -> dict[str, Any]:
+async def health(request: Request) -> dict[str, Any]:
     "Whether the service is up, and the models it has loaded."
     models = request.app.state.models
-    return {"status": "healthy" if models else "no model loaded: run `dvc pull`, or set OHLCV_TA_MODELS",
-            "models": {name: _about(model) for name, model in models.items()}}
+    return {"status": _status(request), "models": {name: _about(model) for name, model in models.items()}}
 
 @status_routes.get("/ready", responses={503: {"model": Problem}})
-def ready(request: Request) -> dict[str, bool]:
+async def ready(request: Request) -> dict[str, bool]:
     "Whether requests for predictions will be answered."
     _any_model(request)
     return {"ready": True}
@@ -82,7 +84,7 @@ def root(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(prefix + (pages["app"] or pages["docs"]), headers={"Vary": "Accept"})
     links = {name: prefix + path for name, path in pages.items() if path}
-    about = {"name": "ohlcv-ta", "version": ohlcv_ta.__version__, "status": health(request)["status"]}
+    about = {"name": "ohlcv-ta", "version": ohlcv_ta.__version__, "status": _status(request)}
     return JSONResponse(about | links, headers={"Vary": "Accept"})
 
 # %% ../../nbs/serving/api.ipynb #8e4b85ef

@@ -89,7 +89,7 @@ def test_the_deployment_is_what_system_a_describes():
 def test_a_pod_has_as_long_to_start_as_half_a_core_needs():
     container = yaml.safe_load(MANIFESTS[0].read_text())["spec"]["template"]["spec"]["containers"][0]
     probe = container["startupProbe"]
-    assert probe["periodSeconds"] * probe["failureThreshold"] >= 180 # measured: a minute
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 180 # a start took 11 s of processor time with nothing compiled
     assert not set(container["livenessProbe"]) & {"initialDelaySeconds"}, "the startup probe waits already"
 
 

@@ -3,12 +3,14 @@
 Contestants take turns, so that a machine that slows down slows all of them; the median of the rounds counts.
 """
 
+import base64
 import json
 import os
 import platform
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +20,18 @@ from statistics import median
 
 import httpx
 import numpy as np
+import psutil
+import torch
 from market_profile import MarketProfile
 
 from ohlcv_ta.charts import Style, draw_many, draw_mplfinance
+from ohlcv_ta.charts.images import to_png
 from ohlcv_ta.data import hours, load, sessions
 from ohlcv_ta.data.files import write_json
 from ohlcv_ta.features import choose_tick, described_profile, market_profile, session_profiles
+from ohlcv_ta.models.artifacts import to_onnx
+from ohlcv_ta.models.mask_reader import KINDS
+from ohlcv_ta.models.unet import DESCRIBED, MaskModel, UNet
 
 HERE = Path(__file__).parent
 ROUNDS = 3
@@ -94,11 +102,11 @@ def free_port():
 
 
 @contextmanager
-def service():
-    "The real service on a free port; yields its address and the seconds until it answered."
+def service(*options, **environment):
+    "The real service on a free port; yields its address, the seconds until it answered, and its process."
     port, begin = free_port(), time.perf_counter()
-    command = [Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port), *options]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | environment)
     address = f"http://127.0.0.1:{port}"
     try:
         while True:
@@ -109,7 +117,7 @@ def service():
                 if server.poll() is not None:
                     raise SystemExit("the service did not start; run `make app` to see why") from None
                 time.sleep(0.05)
-        yield address, time.perf_counter() - begin
+        yield address, time.perf_counter() - begin, psutil.Process(server.pid)
     finally:
         server.terminate()
         server.wait(10)
@@ -140,6 +148,57 @@ def serving(address):
         middle, slow = np.quantile(latencies, [0.5, 0.99]) * 1e3
         rows.append({"request": what, "clients": clients, "requests a second": len(latencies) / seconds,
                      "median ms": middle, "99th percentile ms": slow})
+    return rows
+
+
+def described_networks(folder):
+    "Two networks of the size that system A describes, nothing learned, as a service is given them."
+    model = to_onnx(MaskModel(UNet(**DESCRIBED)), torch.zeros(1, 256, 512, 3, dtype=torch.uint8))
+    for kind in KINDS:
+        path = Path(folder, "masks", kind, "model.onnx")
+        path.parent.mkdir(parents=True)
+        path.write_bytes(model)
+
+
+def chart_request():
+    "System A's request with a chart of its size."
+    chart, _ = draw_mplfinance(load("BTC-USD", "1h").iloc[-300:])
+    return {"image_base64": base64.b64encode(to_png(chart)).decode()}
+
+
+def asked(address, body, times):
+    "Seconds of each of some requests, one after another."
+    return hammer(f"{address}/predict", body, 1, times)[0]
+
+
+def pictures(rounds=10):
+    "Milliseconds for both masks of a 1150x575 chart over HTTP: our networks and those of the size described, in turn."
+    body = chart_request()
+    with tempfile.TemporaryDirectory() as folder, service("--no-ui") as (ours, *_):
+        described_networks(folder)
+        with service("--no-ui", OHLCV_TA_MODELS=folder) as (described, *_):
+            times = {"ours": (ours, 10), "two networks of 31 million parameters": (described, 1)}
+            seconds = {who: [] for who in times}
+            for _ in range(rounds + 1): # the first is not counted
+                for who, (address, count) in times.items():
+                    seconds[who].append(asked(address, body, count))
+    each = {who: np.concatenate(several[1:]) * 1e3 for who, several in seconds.items()}
+    return [{"who": who, "median ms": np.median(ms), "99th percentile ms": np.quantile(ms, 0.99)} for who, ms in each.items()]
+
+
+def memory(requests=1000):
+    "MiB that the service holds at its start and after mixed requests, as its image sets it up, without and with the app."
+    session = json.loads((HERE.parent / "examples" / "sample_prediction_request.json").read_text())
+    bodies, rows = [chart_request(), session], []
+    for what, options in {"the API alone": ["--no-ui"], "with the app": []}.items():
+        with service(*options, MALLOC_ARENA_MAX="2", MALLOC_MMAP_THRESHOLD_="1048576") as (address, _, process):
+            before = process.memory_info().rss
+            for _ in range(requests // len(bodies)):
+                for body in bodies:
+                    asked(address, body, 1)
+            held = {"MiB at the start": before / 2**20, f"after {requests:,} requests": process.memory_info().rss / 2**20}
+            torch_there = any("/torch/" in mapped.path for mapped in process.memory_maps())
+            rows.append({"service": what} | held | {"torch in memory": torch_there})
     return rows
 
 
@@ -186,8 +245,12 @@ def main():
     print("Drawing")
     results["drawing"] = drawing()
     print("Service")
-    with service() as (address, ready):
+    with service() as (address, ready, _):
         results["service"] = serving(address)
+    print("Pictures")
+    results["pictures"] = pictures()
+    print("Memory of the service")
+    results["memory"] = memory()
     print("Start-up")
     results["startup"] = startup(ready)
     print("Pipeline, stage by stage")

@@ -1,6 +1,9 @@
 "Small models and a real server for the tests of the service."
 
+import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -8,8 +11,10 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import httpx
 import numpy as np
 import onnx
+import psutil
 import uvicorn
 from onnx import TensorProto, helper, numpy_helper
 
@@ -20,17 +25,18 @@ from ohlcv_ta.models.mask_reader import MaskReader
 INTERVAL = {"value": 0.61, "low": 0.52, "high": 0.70}
 CURVE = [{"forecast": 0.1 + 0.2 * i, "observed": 0.12 + 0.19 * i, "low": 0.05 + 0.19 * i, "high": 0.2 + 0.19 * i,
           "count": 60} for i in range(5)]
+SMALL = {"logistic": {"C": 0.1}, "lightgbm": {"num_leaves": 4, "n_estimators": 10}} # settings that take no time
 METRICS = {**{who: {"roc_auc": INTERVAL} for who in ("walk_forward", "close_vs_vah", "distance_in_atr")}, "reliability": CURVE}
 
 
 @cache
-def small_model(features):
-    "A logistic regression on hourly Bitcoin: seconds to fit, the real class, the real features."
+def small_model(features, estimator="logistic"):
+    "A small estimator on hourly Bitcoin: seconds to fit, the real class, the real features."
     table = breakout_table(load("BTC-USD", "1h")).dropna(subset="breaks_above_vah")
     about = {"trained_on": "BTC-USD", "markets": ["BTC-USD"], "first": f"{table.index.min():%Y-%m-%d}",
              "last": f"{table.index.max():%Y-%m-%d}", "rows": len(table), "threshold": 0.005, "rule": "two_rows",
              "share": 0.7}
-    return fit(table, FEATURE_SETS[features], "logistic", {"C": 0.1}, metrics=METRICS, **about)
+    return fit(table, FEATURE_SETS[features], estimator, SMALL[estimator], metrics=METRICS, **about)
 
 
 def dark_pattern(path, kernel, height=128, width=256):
@@ -97,3 +103,27 @@ def running(app):
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@contextmanager
+def started(models, *options, **environment):
+    "The service as a process of its own, as an image runs it; gives its address and the process."
+    port, known = free_port(), os.environ | {"OHLCV_TA_MODELS": str(models)} | environment
+    command = [Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port), *options]
+    server = subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", server)
+        yield f"http://127.0.0.1:{port}", psutil.Process(server.pid)
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def wait_for(url, process):
+    "The first answer of a process that is starting."
+    while True:
+        try:
+            return httpx.get(url, timeout=60)
+        except httpx.TransportError:
+            assert process.poll() is None, "the process ended"
+            time.sleep(0.1)

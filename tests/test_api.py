@@ -43,6 +43,8 @@ def test_health_names_the_models(client):
     body = client.get("/health").json()
     assert body["status"] == "healthy"
     assert set(body["models"]) == {"breakout/levels", "breakout/relative", "masks"}
+    size = {"width": 256, "height": 128} # of these small networks
+    assert body["models"]["masks"]["networks"] == {"horizontal": size, "ray": size}
 
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["bare", "wrapped"])

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['KINDS', 'Masks', 'Graph', 'MaskReader']
 
-# %% ../../nbs/models/mask_reader.ipynb #6fac6208
+# %% ../../nbs/models/mask_reader.ipynb #f27b8106
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def _read_graph(path: Path, threads: int) -> Any:
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
 
-# %% ../../nbs/models/mask_reader.ipynb #e4d51e4a
+# %% ../../nbs/models/mask_reader.ipynb #663e4ec0
 KINDS = ("horizontal", "ray") # of masks, in the order of every answer
 _AT_ONCE = 8 # pictures in one call of a graph: more are not faster, and take more memory
 
@@ -69,34 +70,36 @@ class MaskReader:
         folder: str | Path, # with horizontal/model.onnx and ray/model.onnx
         threads: int = 2, # that one picture may use
     ):
-        self.folder = Path(folder)
-        self.graphs = {kind: Graph(self.folder / kind / "model.onnx", threads) for kind in KINDS}
-
-    @property
-    def about(self) -> dict[str, dict[str, Any]]:
-        "What each network's config.json says."
-        paths = {kind: self.folder / kind / "config.json" for kind in KINDS}
-        return {kind: read_json(path) for kind, path in paths.items() if path.is_file()}
+        self.folder, each = Path(folder), max(threads // len(KINDS), 1)
+        self.graphs = {kind: Graph(self.folder / kind / "model.onnx", each) for kind in KINDS}
+        configs = {kind: self.folder / kind / "config.json" for kind in KINDS}
+        self.about = {kind: read_json(path) for kind, path in configs.items() if path.is_file()} # of itself
+        self._workers = ThreadPoolExecutor(min(threads, len(KINDS)), "masks")
 
     def masks(self,
         image: np.ndarray, # uint8 (height, width, 3)
-    ) -> Masks:
+        then: Callable[[np.ndarray], Any] | None = None, # what becomes of each mask; it stays one by default
+    ) -> Masks: # or what became of them
         "Masks of one picture, in its size."
-        return self.many([image])[0]
+        return self.many([image], then)[0]
 
     def many(self,
         images: Iterable[np.ndarray], # uint8 (height, width, 3), of any sizes
+        then: Callable[[np.ndarray], Any] | None = None, # what becomes of each mask
     ) -> list[Masks]: # in the same order
         "Masks of many pictures, some at a time."
         images = list(images)
         parts = (images[i:i + _AT_ONCE] for i in range(0, len(images), _AT_ONCE))
-        return [masks for part in parts for masks in self._some(part)]
+        return [masks for part in parts for masks in self._some(part, then or (lambda mask: mask))]
 
-    def _some(self, images: Sequence[np.ndarray]) -> list[Masks]:
-        found = [self._one_kind(self.graphs[kind], images) for kind in KINDS]
+    def _some(self, images: Sequence[np.ndarray], then: Callable[[np.ndarray], Any]) -> list[Masks]:
+        sizes = {graph.size for graph in self.graphs.values()} # one, as a rule
+        inputs = {size: np.stack([resize(image, *size) for image in images]) for size in sizes}
+        shapes = [image.shape[:2] for image in images]
+        found = self._workers.map(lambda graph: self._one_kind(graph, inputs, shapes, then), self.graphs.values())
         return list(zip(*found, strict=True))
 
-    def _one_kind(self, graph: Graph, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-        masks = graph(np.stack([resize(image, *graph.size) for image in images]))
-        sizes = [(image.shape[1], image.shape[0]) for image in images]
-        return [resize(mask, *size) for mask, size in zip(masks, sizes, strict=True)]
+    def _one_kind(self, graph: Graph, inputs: Mapping[tuple[int, int], np.ndarray], shapes: Sequence[tuple[int, int]],
+                  then: Callable[[np.ndarray], Any]) -> list[Any]:
+        masks = graph(inputs[graph.size])
+        return [then(resize(mask, width, height)) for mask, (height, width) in zip(masks, shapes, strict=True)]

@@ -6,14 +6,16 @@
 __all__ = ['PORT', 'status_routes', 'MAX_BATCH', 'MAX_BODY', 'breakout_routes', 'chart_routes', 'ROUTERS', 'health', 'ready',
            'root', 'predict', 'batch_predict', 'levels', 'create_app']
 
-# %% ../../nbs/serving/api.ipynb #8bb09ec8
-from collections.abc import Iterable, Mapping
+# %% ../../nbs/serving/api.ipynb #560e1f01
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import fastapi_offline
 import pandas as pd
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 
@@ -40,28 +42,36 @@ from ohlcv_ta.serving.schemas import (
     PredictRequest,
     Problem,
 )
-from .weights import load_models
+from .weights import load_models, warm_up
 
-# %% ../../nbs/serving/api.ipynb #d072db94
+# %% ../../nbs/serving/api.ipynb #542ba67f
 PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
 
 def _about(model: BreakoutModel | MaskReader) -> dict[str, Any]:
     if isinstance(model, MaskReader):
-        return {"estimator": "two networks", "networks": list(model.graphs)}
+        return {"estimator": "two networks", "networks": {kind: _card(model, kind) for kind in model.graphs}}
     known = ("trained_on", "first", "last", "rows")
     return {"estimator": model.name, "features": len(model.features)} | {k: model.about.get(k) for k in known}
 
+def _card(reader: MaskReader, kind: str) -> dict[str, Any]:
+    "What a network's picture measures, and what its config.json says besides how it is built."
+    width, height = reader.graphs[kind].size
+    facts = {name: value for name, value in reader.about.get(kind, {}).items() if not isinstance(value, dict)}
+    return {"width": width, "height": height} | facts
+
+def _status(request: Request) -> str:
+    return "healthy" if request.app.state.models else "no model loaded: run `dvc pull`, or set OHLCV_TA_MODELS"
+
 @status_routes.get("/health")
-def health(request: Request) -> dict[str, Any]:
+async def health(request: Request) -> dict[str, Any]:
     "Whether the service is up, and the models it has loaded."
     models = request.app.state.models
-    return {"status": "healthy" if models else "no model loaded: run `dvc pull`, or set OHLCV_TA_MODELS",
-            "models": {name: _about(model) for name, model in models.items()}}
+    return {"status": _status(request), "models": {name: _about(model) for name, model in models.items()}}
 
 @status_routes.get("/ready", responses={503: {"model": Problem}})
-def ready(request: Request) -> dict[str, bool]:
+async def ready(request: Request) -> dict[str, bool]:
     "Whether requests for predictions will be answered."
     _any_model(request)
     return {"ready": True}
@@ -74,7 +84,7 @@ def root(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         return RedirectResponse(prefix + (pages["app"] or pages["docs"]), headers={"Vary": "Accept"})
     links = {name: prefix + path for name, path in pages.items() if path}
-    about = {"name": "ohlcv-ta", "version": ohlcv_ta.__version__, "status": health(request)["status"]}
+    about = {"name": "ohlcv-ta", "version": ohlcv_ta.__version__, "status": _status(request)}
     return JSONResponse(about | links, headers={"Vary": "Accept"})
 
 # %% ../../nbs/serving/api.ipynb #8e4b85ef
@@ -167,8 +177,13 @@ async def _explain_picture(request: Request, error: ImageError) -> JSONResponse:
     name = "image" if "form-data" in request.headers.get("content-type", "") else "image_base64"
     return JSONResponse({"detail": [{"loc": ["body", name], "msg": str(error), "type": "image"}]}, 422)
 
-# %% ../../nbs/serving/api.ipynb #6b6c0457
+# %% ../../nbs/serving/api.ipynb #8e249946
 ROUTERS = [status_routes, breakout_routes, chart_routes] # what the service can do; a later chapter appends its own
+
+@asynccontextmanager
+async def _start(app: FastAPI) -> AsyncIterator[None]:
+    await run_in_threadpool(warm_up, app.state.models)
+    yield
 
 def create_app(
     models: Mapping[str, Any] | str | Path | None = None, # loaded models by name, or their folder; see `load_models`
@@ -176,7 +191,7 @@ def create_app(
     "The HTTP service."
     app = fastapi_offline.FastAPIOffline(
         title="ohlcv-ta", version=ohlcv_ta.__version__, max_body_size=MAX_BODY,
-        docs_url="/docs", redoc_url=None, static_url="/docs-assets",
+        docs_url="/docs", redoc_url=None, static_url="/docs-assets", lifespan=_start,
         description="Predictions from bars of open, high, low, close and volume. For research; not advice to trade.")
     app.state.models = dict(models) if isinstance(models, Mapping) else load_models(models)
     app.state.docs_path = "/docs"

@@ -6,10 +6,11 @@
 __all__ = ['Point', 'LEVELS_BODY', 'LevelsOptions', 'LevelsRequest', 'HorizontalLine', 'RayLine', 'ChartLevels', 'lines_of',
            'masks_of', 'answer_masks', 'answer_levels', 'mask_reader', 'levels_request']
 
-# %% ../../nbs/serving/chart_levels.ipynb #44239883
+# %% ../../nbs/serving/chart_levels.ipynb #bd88cf81
 import base64
 import json
 import threading
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -93,23 +94,24 @@ def _rows(table: Any) -> list[dict[str, Any]]:
     table = table.assign(confidence=table.confidence.clip(0, 1))
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
-# %% ../../nbs/serving/chart_levels.ipynb #bbee8e91
+# %% ../../nbs/serving/chart_levels.ipynb #26b86a52
 _PLACES = threading.BoundedSemaphore(2)
 
 def masks_of(
     content: bytes, # of a picture's file
     reader: MaskReader, # the networks
-) -> Masks:
+    then: Callable[[np.ndarray], Any] | None = None, # what becomes of each mask
+) -> Masks: # or what became of them
     "Masks of a picture's file, in the picture's size."
     with _PLACES:
-        return reader.masks(read_image(content))
+        return reader.masks(read_image(content), then)
 
 def answer_masks(
     content: bytes, # of a picture's file
     reader: MaskReader, # the networks
 ) -> MaskAnswer:
     "System A's answer: both masks as PNGs in base64."
-    horizontal, ray = (base64.b64encode(to_png(mask)).decode() for mask in masks_of(content, reader))
+    horizontal, ray = masks_of(content, reader, lambda mask: base64.b64encode(to_png(mask)).decode())
     return MaskAnswer(horizontal_mask=horizontal, ray_mask=ray)
 
 def answer_levels(

@@ -177,18 +177,21 @@ def _from_text(text, source, name):
                          "Write dates as 2024-01-31", source, row, name)
     return max(month, day, key=lambda parsed: parsed.notna().sum())
 
-# %% ../../nbs/data/frame.ipynb #9cf0674c
-_OFFSET = r"(?<=\d)\s*(?:(?P<z>Z|UTC|GMT)|(?P<sign>[+-])(?P<h>\d{2}):?(?P<m>\d{2}))$"
+# %% ../../nbs/data/frame.ipynb #6c854f88
+_OFFSET = re.compile(r"(?<=\d)\s*(?:(Z|UTC|GMT)|([+-])(\d{2}):?(\d{2}))$")
+
+def _without_offset(stamp):
+    "A time without its offset, and the offset in minutes, NaN where none is written."
+    found = _OFFSET.search(stamp) if isinstance(stamp, str) and ":" in stamp else None
+    if found is None:
+        return stamp, np.nan
+    _, sign, hours, minutes = found.groups("0")
+    return stamp[:found.start()], float(f"{sign}1") * (60 * int(hours) + int(minutes))
 
 def _split_offset(text):
-    "Times as text without their offset, and the offset in minutes, NaN where none is written."
-    if not text.str.contains(r"(?:Z|UTC|GMT|[+-]\d\d:?\d\d)$").any():
-        return text, pd.Series(np.nan, text.index)
-    found = text.str.extract(_OFFSET)
-    minutes = pd.to_numeric(found.h) * 60 + pd.to_numeric(found.m)
-    minutes = minutes.where(found.sign != "-", -minutes).mask(found.z.notna(), 0.0)
-    minutes = minutes.where(text.str.contains(":", regex=False))
-    return text.mask(minutes.notna(), text.str.replace(_OFFSET, "", regex=True)), minutes
+    "Times as text without their offset, and the offset in minutes."
+    bare, minutes = zip(*map(_without_offset, text), strict=True)
+    return pd.Series(bare, text.index, text.dtype), pd.Series(minutes, text.index)
 
 def _check_offsets(text, minutes, source, name):
     "An error if some stamps name an offset and some do not, or if they name zones that cannot be one."

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['IMAGES', 'BARS', 'LINES', 'SEEN', 'Source', 'find_sources', 'all_series', 'chart_lines', 'picture_lines',
-           'chart_picture', 'seen_picture', 'Screened', 'screen', 'closest', 'save_table']
+           'chart_picture', 'seen_picture', 'Screened', 'screen', 'closest', 'check_output', 'save_table']
 
-# %% ../../nbs/market/screen.ipynb #d9f5afea
+# %% ../../nbs/market/screen.ipynb #0b4fb6aa
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -136,7 +137,7 @@ def picture_lines(
     found[["y0", "y1"]] /= height
     return found
 
-# %% ../../nbs/market/screen.ipynb #b194f32d
+# %% ../../nbs/market/screen.ipynb #3ce90524
 _SUPPORT, _RESISTANCE, _RAY = (8, 153, 129), (224, 49, 64), (41, 98, 255) # colours of lines
 
 def _laid_over(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
@@ -154,7 +155,8 @@ def chart_picture(
     from ohlcv_ta.charts.masks import draw_masks
     from ohlcv_ta.charts.pixels import STYLES, draw
 
-    image, place = draw(frame[list(COLUMNS)], replace(STYLES["light"], title=title), width, height)
+    style = replace(STYLES["light"], title=title, times=False, tag_last=True, tag_line=False)
+    image, place = draw(frame[list(COLUMNS)], style, width, height)
     levels, rays = (lines[lines.line == kind] for kind in ("level", "ray"))
     ends = np.column_stack([frame.index.get_indexer(rays.start), rays.start_price,
                             frame.index.get_indexer(rays.end), rays.end_price])
@@ -215,7 +217,7 @@ def _save(asked: _Asked, name: str, image: np.ndarray) -> None:
     plain = re.sub(r"[^\w.-]+", "_", name)
     write_whole(asked.pictures / f"{plain}.png", to_png(image))
 
-# %% ../../nbs/market/screen.ipynb #e03723e9
+# %% ../../nbs/market/screen.ipynb #0af31b9a
 def _sentence(error: Exception) -> str:
     said = error.args[0] if isinstance(error, KeyError) and error.args else error
     return str(said) if isinstance(error, (ValueError, LookupError, OSError)) else f"{type(error).__name__}: {error}"
@@ -227,7 +229,7 @@ def _tried(work: Callable, charts: list[tuple[str, Any]], problems: list[tuple[s
         try:
             done.append((name, work(name, chart)))
         except Exception as error:
-            problems.append((name, _sentence(error)))
+            problems.append((name, _sentence(error).removeprefix(f"{name}, ").removeprefix(f"{name}: ")))
     return done
 
 def _some_bars(sources: Sequence[Source], asked: _Asked, problems: list[tuple[str, str]]) -> list[tuple[str, pd.DataFrame]]:
@@ -237,7 +239,7 @@ def _some_bars(sources: Sequence[Source], asked: _Asked, problems: list[tuple[st
         whole = load(*source.at) if source.kind == "series" else read(source.at, asked.tz)
         frame = whole.iloc[-asked.bars:]
         lines = chart_lines(frame, scorer, asked.top, asked.rays)
-        if asked.pictures: _save(asked, name, chart_picture(frame, lines, name))
+        if asked.pictures: _save(asked, name, chart_picture(frame, lines, f"{Path(name).stem[:13]} {frame.index[-1]:%Y-%m-%d}"))
         return lines
 
     return _tried(work, [(one.name, one) for one in sources], problems)
@@ -303,13 +305,24 @@ def closest(
     order = levels.distance.abs().sort_values(kind="stable").index
     return levels.loc[order].drop_duplicates("chart").head(count or len(levels)).reset_index(drop=True)
 
-# %% ../../nbs/market/screen.ipynb #87426fae
+# %% ../../nbs/market/screen.ipynb #0b40c3cf
+def check_output(
+    path: str | Path, # of a file that will be written
+) -> Path: # the same path; its folder is there now
+    "An error before the work if a table can't be written there after it."
+    path = Path(path)
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise ValueError(f"{path} does not say how to write the table; name a .csv or a .parquet file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise OSError(f"{path} can't be written; name a file in a folder that is yours")
+    return path
+
 def save_table(
     path: str | Path, # of a .csv or .parquet file
     table: pd.DataFrame,
 ) -> Path: # the same path
     "Write a table in the form that the ending names, whole or not at all."
-    path = Path(path)
-    if path.suffix.lower() in (".parquet", ".pq"): return write_parquet(path, table)
-    if path.suffix.lower() == ".csv": return write_whole(path, table.to_csv(index=False))
-    raise ValueError(f"{path.name} does not say how to write the table; name a .csv or a .parquet file")
+    path = check_output(path)
+    if path.suffix.lower() == ".parquet": return write_parquet(path, table)
+    return write_whole(path, table.to_csv(index=False))

@@ -6,7 +6,7 @@
 __all__ = ['IMAGES', 'BARS', 'LINES', 'SEEN', 'Source', 'find_sources', 'all_series', 'chart_lines', 'picture_lines',
            'chart_picture', 'seen_picture', 'Screened', 'screen', 'closest', 'check_output', 'save_table']
 
-# %% ../../nbs/market/screen.ipynb #0b4fb6aa
+# %% ../../nbs/market/screen.ipynb #036b9705
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ from joblib import Parallel, delayed
 from ..data.files import write_parquet, write_whole
 from ..data.frame import COLUMNS
 from ..data.sources import _find, catalog, load, read
-from ..features.levels import Nearest, _bar_sizes, _scorer, find_levels, find_rays, nearest
+from ..features.levels import Nearest, _bar_sizes, _level_columns, _ray_columns, _scorer, nearest
 
 # %% ../../nbs/market/screen.ipynb #eb52cc07
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp") # endings of pictures
@@ -85,19 +85,34 @@ def all_series(
             continue
     return found
 
-# %% ../../nbs/market/screen.ipynb #cc295376
+# %% ../../nbs/market/screen.ipynb #18f7ad39
 _SAID = ("price", "strength", "kind", "distance", "touches", "bounces", "breaks", "slope", "start_price", "end_price")
 _WHEN = {"first_touch": "first_touch", "last_touch": "last_touch", "start": "start_bar", "end": "end_bar"}
 LINES = ("line", *_SAID, *_WHEN, "time", "close", *Nearest._fields)
 
-def _both(levels: pd.DataFrame, rays: pd.DataFrame, name: str) -> np.ndarray:
-    "A column of both tables; levels have no slope and no ends."
-    first = levels[name] if name in levels else np.full(len(levels), np.nan)
-    return np.concatenate([first, rays[name]])
+def _slanted(frame: pd.DataFrame, most: int) -> dict[str, np.ndarray]:
+    "Columns of rays, with the price at the last bar."
+    rays = _ray_columns(frame, most)
+    return rays | {"price": rays["start_price"] + np.multiply(rays["slope"], len(frame) - 1 - np.array(rays["start_bar"]))}
 
-def _times(index: pd.DatetimeIndex, bars: np.ndarray) -> pd.DatetimeIndex:
-    "Times of bar positions; missing where the position is."
-    return index.take(np.where(np.isfinite(bars), bars, -1).astype(int), fill_value=pd.NaT)
+def _columns(frame: pd.DataFrame, scorer: str | Callable, top: int | None, rays: int) -> dict[str, np.ndarray]:
+    "Columns `LINES` of a chart; times in UTC without its name."
+    levels, slanted = _level_columns(frame, scorer, top), _slanted(frame, rays)
+    unknown = np.full(len(levels["price"]), np.nan) # levels have no slope and no ends
+    both = {name: np.concatenate([levels.get(name, unknown), slanted[name]]) for name in (*_SAID, *_WHEN.values())}
+    times = np.append(frame.index.as_unit("us").asi8.view("M8[us]"), np.datetime64("NaT"))
+    when = {new: times[np.where(np.isfinite(both[old]), both[old], -1).astype(int)] for new, old in _WHEN.items()}
+    high, low, close = (frame[name].to_numpy(float) for name in ("High", "Low", "Close"))
+    beside = nearest(levels["price"], close[-1], _bar_sizes(high, low, close, 14)[1])
+    now = {"time": times[-2], "close": close[-1], **beside._asdict()}
+    line = np.repeat(["level", "ray"], [len(unknown), len(slanted["price"])])
+    found = {"line": line} | both | when | {name: np.repeat(value, len(line)) for name, value in now.items()}
+    return {name: found[name] for name in LINES}
+
+def _table(parts: list[dict[str, np.ndarray]]) -> pd.DataFrame:
+    "The columns of some charts, one below the other."
+    table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return table.assign(**{name: table[name].dt.tz_localize("UTC") for name in (*_WHEN, "time")})
 
 def chart_lines(
     frame: pd.DataFrame, # n OHLCV bars
@@ -106,14 +121,7 @@ def chart_lines(
     rays: int = 3, # rays at most
 ) -> pd.DataFrame: # columns `LINES`: levels, then rays, the strongest first
     "Levels and rays of a chart as of its last bar, and what is nearest to the close."
-    levels, slanted = find_levels(frame, scorer, top), find_rays(frame, rays)
-    slanted["price"] = slanted.start_price + slanted.slope * (len(frame) - 1 - slanted.start_bar)
-    high, low, close = (frame[name].to_numpy(float) for name in ("High", "Low", "Close"))
-    beside = nearest(levels, close[-1], _bar_sizes(high, low, close, 14)[1])
-    found = {"line": np.repeat(["level", "ray"], [len(levels), len(slanted)])}
-    found |= {name: _both(levels, slanted, name) for name in _SAID}
-    found |= {new: _times(frame.index, _both(levels, slanted, old)) for new, old in _WHEN.items()}
-    return pd.DataFrame(found | {"time": frame.index[-1], "close": close[-1]} | beside._asdict())[list(LINES)]
+    return _table([_columns(frame, scorer, top, rays)])
 
 # %% ../../nbs/market/screen.ipynb #a25cd096
 SEEN = ("line", "confidence", "x0", "y0", "x1", "y1", "width", "height")
@@ -217,7 +225,7 @@ def _save(asked: _Asked, name: str, image: np.ndarray) -> None:
     plain = re.sub(r"[^\w.-]+", "_", name)
     write_whole(asked.pictures / f"{plain}.png", to_png(image))
 
-# %% ../../nbs/market/screen.ipynb #0af31b9a
+# %% ../../nbs/market/screen.ipynb #f3942473
 def _sentence(error: Exception) -> str:
     said = error.args[0] if isinstance(error, KeyError) and error.args else error
     return str(said) if isinstance(error, (ValueError, LookupError, OSError)) else f"{type(error).__name__}: {error}"
@@ -232,19 +240,22 @@ def _tried(work: Callable, charts: list[tuple[str, Any]], problems: list[tuple[s
             problems.append((name, _sentence(error).removeprefix(f"{name}, ").removeprefix(f"{name}: ")))
     return done
 
-def _some_bars(sources: Sequence[Source], asked: _Asked, problems: list[tuple[str, str]]) -> list[tuple[str, pd.DataFrame]]:
+def _some_bars(sources: Sequence[Source], asked: _Asked, problems: list[tuple[str, str]]) -> list[pd.DataFrame]:
     scorer = _level_scorer(asked)
 
-    def work(name: str, source: Source) -> pd.DataFrame:
+    def work(name: str, source: Source) -> dict[str, np.ndarray]:
         whole = load(*source.at) if source.kind == "series" else read(source.at, asked.tz)
         frame = whole.iloc[-asked.bars:]
-        lines = chart_lines(frame, scorer, asked.top, asked.rays)
-        if asked.pictures: _save(asked, name, chart_picture(frame, lines, f"{Path(name).stem[:13]} {frame.index[-1]:%Y-%m-%d}"))
-        return lines
+        lines = _columns(frame, scorer, asked.top, asked.rays)
+        if asked.pictures:
+            title = f"{Path(name).stem[:13]} {frame.index[-1]:%Y-%m-%d}"
+            _save(asked, name, chart_picture(frame, _table([lines]), title))
+        return {"chart": np.repeat(name, len(lines["line"])), **lines}
 
-    return _tried(work, [(one.name, one) for one in sources], problems)
+    done = _tried(work, [(one.name, one) for one in sources], problems)
+    return [_table([lines for _, lines in done])] if done else []
 
-def _some_images(sources: Sequence[Source], asked: _Asked, problems: list[tuple[str, str]]) -> list[tuple[str, pd.DataFrame]]:
+def _some_images(sources: Sequence[Source], asked: _Asked, problems: list[tuple[str, str]]) -> list[pd.DataFrame]:
     from ohlcv_ta.charts.images import read_image
 
     images = _tried(lambda _, path: read_image(path.read_bytes()), [(one.name, one.at) for one in sources], problems)
@@ -253,15 +264,15 @@ def _some_images(sources: Sequence[Source], asked: _Asked, problems: list[tuple[
     def work(name: str, seen: tuple[np.ndarray, Any]) -> pd.DataFrame:
         lines = picture_lines(seen[1], asked.threshold, asked.top, asked.rays)
         if asked.pictures: _save(asked, name, seen_picture(seen[0], lines))
-        return lines
+        return lines.assign(chart=name)[["chart", *lines]]
 
-    return _tried(work, [(name, (image, one)) for (name, image), one in zip(images, masks, strict=True)], problems)
+    seen = [(name, (image, one)) for (name, image), one in zip(images, masks, strict=True)]
+    return [lines for _, lines in _tried(work, seen, problems)]
 
 def _some(sources: Sequence[Source], asked: _Asked) -> tuple[list[pd.DataFrame], list[tuple[str, str]]]:
     "Tables of some charts, and the problems of the others."
     problems: list[tuple[str, str]] = []
-    found = (_some_images if sources[0].kind == "image" else _some_bars)(sources, asked, problems)
-    return [lines.assign(chart=name)[["chart", *lines]] for name, lines in found], problems
+    return (_some_images if sources[0].kind == "image" else _some_bars)(sources, asked, problems), problems
 
 def _parts(sources: Sequence[Source]) -> list[Sequence[Source]]:
     "What is handed out at a time: a network's call of pictures, or as many files of bars as take longer than the handing out."

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'as_described', 'predict', 'serve', 'list_series', 'show', 'screen',
-           'evaluate_annotated', 'run', 'reproduce', 'params', 'book', 'space', 'main']
+           'evaluate_annotated', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space', 'main']
 
 # %% ../nbs/cli.ipynb #8bd1f964
 import json
@@ -258,6 +258,26 @@ def evaluate_annotated(
     for name, scores in metrics["levels"].items():
         typer.echo(f"{name:10} F1 {interval_text(scores['f1'])}")
     typer.echo(f"All numbers: {write_json(output, metrics)}")
+
+# %% ../nbs/cli.ipynb #5d1d7d5d
+@app.command("export-dataset")
+def export_dataset(
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    annotated: Annotated[Path | None, typer.Option(help="JSON files of system A; embedded charts by default.")] = None,
+    charts: Annotated[int, typer.Option(min=1, help="How many, where they are not annotated.")] = 200,
+    symbol: Annotated[list[str] | None, typer.Option(help="An embedded series; may be repeated. All by default.")] = None,
+    look: Annotated[str, typer.Option(help="described (system A's), random, or a style such as dark.")] = "described",
+    share: Annotated[float, typer.Option(min=0, max=0.9, help="Of the charts for the test.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="The same seed, the same files.")] = 0,
+    jobs: Annotated[int, typer.Option(min=-1, help="Processes; -1 for all cores.")] = -1,
+) -> None:
+    "Write charts and masks in the folders of system A."
+    from ohlcv_ta.models.dataset import annotated_split, embedded_split, write_dataset
+
+    split = annotated_split(annotated, share, seed) if annotated else embedded_split(charts, symbol, share=share, seed=seed)
+    with typer.progressbar(length=sum(map(len, split)), label="Drawing", file=sys.stderr) as bar:
+        write_dataset(folder, *split, look, seed, jobs, bar.update)
+    typer.echo(f"{len(split[0])} charts to train with and {len(split[1])} to test with: {folder}")
 
 # %% ../nbs/cli.ipynb #6525f594
 _Given = Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE",

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from PIL import Image
 from service import save_small_masks
 
@@ -146,3 +147,22 @@ def test_the_command_says_what_is_wrong_before_any_work(charts, pictures, tmp_pa
     refused(call(tmp_path / "broken", "-o", tmp_path / "levels.csv"), "none of 1 charts could be read")
     refused(call(pictures, "--models", tmp_path, "-o", tmp_path / "levels.csv"), "dvc pull")
     assert not (tmp_path / "levels.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    "A Dask scheduler and a worker, each a process of its own, as on a cluster."
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'ohlcv-ta[cluster]'")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+        yield cluster.scheduler_address
+
+
+def test_a_dask_cluster_leaves_the_same_table(cluster, charts, tmp_path):
+    here = screen(find_sources(charts))
+    with parallel_config("dask", scheduler_host=cluster):
+        there = screen(find_sources(charts))
+    pd.testing.assert_frame_equal(there.table, here.table)
+    pd.testing.assert_frame_equal(there.skipped, here.skipped)
+    done = call(charts, "-o", tmp_path / "levels.parquet", "--dask", cluster)
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "levels.parquet"), here.table)

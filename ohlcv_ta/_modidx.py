@@ -668,6 +668,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'ohlcv_ta.market.screen': { 'ohlcv_ta.market.screen.Screened': ('market/screen.html#screened', 'ohlcv_ta/market/screen.py'),
                                         'ohlcv_ta.market.screen.Source': ('market/screen.html#source', 'ohlcv_ta/market/screen.py'),
                                         'ohlcv_ta.market.screen._Asked': ('market/screen.html#_asked', 'ohlcv_ta/market/screen.py'),
+                                        'ohlcv_ta.market.screen._apart': ('market/screen.html#_apart', 'ohlcv_ta/market/screen.py'),
                                         'ohlcv_ta.market.screen._columns': ('market/screen.html#_columns', 'ohlcv_ta/market/screen.py'),
                                         'ohlcv_ta.market.screen._file': ('market/screen.html#_file', 'ohlcv_ta/market/screen.py'),
                                         'ohlcv_ta.market.screen._in_folder': ('market/screen.html#_in_folder', 'ohlcv_ta/market/screen.py'),

@@ -15,7 +15,7 @@ TRAIN = ["full", "input", "mask_horizontal", "mask_ray", "target_horizontal", "t
 
 
 def call(*arguments):
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=900)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_what_is_there_stays(annotated, tmp_path):
     for arguments, says in (([tmp_path, "--annotated", annotated], "is there already"),
                             ([tmp_path / "new", "--annotated", annotated, "--look", "pink"], "there is no look 'pink'"),
                             ([tmp_path / "new", "--annotated", tmp_path], "There is no annotated chart"),
-                            ([tmp_path / "new", "--symbol", "NOTHING"], "long enough")):
+                            ([tmp_path / "new", "--symbol", "NOTHING"], "There is no series 'NOTHING'")):
         done = call(*arguments)
         assert done.returncode == 1 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"] and (tmp_path / "mine.txt").read_text() == "mine"

@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()", "scree
 
 
 def call(*arguments, **settings):
-    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=300, **settings)
+    return subprocess.run([*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=900, **settings)
 
 
 def refused(done, says):

@@ -6,9 +6,10 @@
 __all__ = ['IMAGES', 'BARS', 'LINES', 'SEEN', 'Source', 'find_sources', 'all_series', 'chart_lines', 'picture_lines',
            'chart_picture', 'seen_picture', 'Screened', 'screen', 'closest', 'check_output', 'save_table']
 
-# %% ../../nbs/market/screen.ipynb #036b9705
+# %% ../../nbs/market/screen.ipynb #485efb5e
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -47,7 +48,7 @@ def _series(symbol: str, timeframe: str | None, venue: str | None = None) -> Sou
     row = _find(symbol, timeframe, venue)
     return Source(row.symbol, "series", (row.symbol, timeframe, venue))
 
-# %% ../../nbs/market/screen.ipynb #d318357f
+# %% ../../nbs/market/screen.ipynb #209d4605
 def find_sources(
     *asked: str | Path, # folders, files, symbols of embedded series
     timeframe: str | None = None, # of the series; None: as stored, the shortest
@@ -63,7 +64,12 @@ def find_sources(
     if len(kinds) == 2:
         raise ValueError(f"{kinds[True]} is a picture and {kinds[False]} has bars, which do not go into one table; "
                          "put them into two folders")
-    return found
+    return _apart(found)
+
+def _apart(found: list[Source]) -> list[Source]:
+    "Files of the same name in several folders are called by their whole path."
+    count = Counter(one.name for one in found)
+    return [one._replace(name=str(one.at)) if count[one.name] > 1 and one.kind != "series" else one for one in found]
 
 def _named(symbol: str, timeframe: str | None) -> Source:
     try:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Split', 'DESCRIBED', 'annotated_split', 'embedded_split', 'chart_files', 'write_dataset']
 
-# %% ../../nbs/models/dataset.ipynb #6dacfb09
+# %% ../../nbs/models/dataset.ipynb #5e46618a
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ from ..charts.images import to_png
 from ..charts.masks import draw_masks
 from ..charts.pixels import STYLES, ChartGeometry, Style, draw
 from ..data.files import whole_folder, write_whole
-from ..data.sources import catalog, load
+from ..data.sources import _find, catalog, load
 from ..evaluation.levels import copy_groups
 from .chart_sets import Chart, annotated_charts, chart_frame, sample_charts
 
-# %% ../../nbs/models/dataset.ipynb #5a53d95b
+# %% ../../nbs/models/dataset.ipynb #516b6621
 Split = tuple[list[Chart], list[Chart]] # charts to train with, charts to test with
 
 def annotated_split(
@@ -47,8 +47,9 @@ def embedded_split(
     seed: int = 0,
 ) -> Split:
     "Charts from the embedded data."
-    table = catalog()
-    kept = table[(table.rows * share > 2 * bars) & (table.symbol.isin(symbols) if symbols else True)]
+    table, wanted = catalog(), [_find(symbol).symbol for symbol in symbols or ()]
+    long = table.rows * min(share or 1, 1 - share) > 2 * bars
+    kept = table[long & (table.symbol.isin(wanted) if wanted else True)]
     if kept.empty: raise ValueError(f"no series is long enough for charts of {bars} bars and a test of {share:.0%}")
     parts: Split = [], []
     for row in kept.itertuples():
@@ -57,8 +58,8 @@ def embedded_split(
         for charts, part, some in ((parts[0], frame.iloc[:cut], 1 - share), (parts[1], frame.iloc[cut:], share)):
             each = int(np.ceil(count * some / (2 * len(kept))))
             charts += sample_charts(part, row.symbol, each, (bars,), seed)
-    wanted = round(count * (1 - share))
-    return parts[0][:wanted], parts[1][:count - wanted]
+    first = round(count * (1 - share))
+    return parts[0][:first], parts[1][:count - first]
 
 # %% ../../nbs/models/dataset.ipynb #71bd0eb0
 DESCRIBED = "described" # the look of system A

@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 config = ConfigParser(delimiters=["="])
 config.read(Path(__file__).with_name("settings.ini"), encoding="utf-8")
 settings = config["DEFAULT"]
-extras = {name: settings[f"{name}_requirements"].split() for name in ("serve", "train", "live", "dev")}
+extras = {name: settings[f"{name}_requirements"].split() for name in ("serve", "train", "live", "cluster", "dev")}
 
 setup(
     name=settings["lib_name"],
@@ -29,7 +29,7 @@ setup(
     packages=find_packages(include=["ohlcv_ta", "ohlcv_ta.*"]),
     package_data={"ohlcv_ta": ["py.typed", "sample/*", "**/templates/*"]},
     install_requires=settings["requirements"].split(),
-    extras_require={**extras, "dev": extras["serve"] + extras["train"] + extras["live"] + extras["dev"]},
+    extras_require={**extras, "dev": [one for needed in extras.values() for one in needed]},
     entry_points={"console_scripts": settings["console_scripts"].split()},
     zip_safe=False,
 )

@@ -177,21 +177,26 @@ def _from_text(text, source, name):
                          "Write dates as 2024-01-31", source, row, name)
     return max(month, day, key=lambda parsed: parsed.notna().sum())
 
-# %% ../../nbs/data/frame.ipynb #9cf0674c
-_OFFSET = r"(?<=\d)\s*(?:(?P<z>Z|UTC|GMT)|(?P<sign>[+-])(?P<h>\d{2}):?(?P<m>\d{2}))$"
+# %% ../../nbs/data/frame.ipynb #2e2c64df
+_OFFSET = re.compile(r"(?<=\d)\s*(?:(Z|UTC|GMT)|([+-])(\d{2}):?(\d{2}))$")
+
+def _without_offset(stamp):
+    "A time without its offset, and the offset in minutes, NaN where none is written."
+    found = _OFFSET.search(stamp) if isinstance(stamp, str) and ":" in stamp else None
+    if found is None:
+        return stamp, np.nan
+    _, sign, hours, minutes = found.groups("0")
+    return stamp[:found.start()], float(f"{sign}1") * (60 * int(hours) + int(minutes))
 
 def _split_offset(text):
-    "Times as text without their offset, and the offset in minutes, NaN where none is written."
-    if not text.str.contains(r"(?:Z|UTC|GMT|[+-]\d\d:?\d\d)$").any():
-        return text, pd.Series(np.nan, text.index)
-    found = text.str.extract(_OFFSET)
-    minutes = pd.to_numeric(found.h) * 60 + pd.to_numeric(found.m)
-    minutes = minutes.where(found.sign != "-", -minutes).mask(found.z.notna(), 0.0)
-    minutes = minutes.where(text.str.contains(":", regex=False))
-    return text.mask(minutes.notna(), text.str.replace(_OFFSET, "", regex=True)), minutes
+    "Times as text without their offset, and the offset in minutes."
+    bare, minutes = zip(*map(_without_offset, text), strict=True)
+    return pd.Series(bare, text.index, text.dtype), pd.Series(minutes, text.index)
 
 def _check_offsets(text, minutes, source, name):
     "An error if some stamps name an offset and some do not, or if they name zones that cannot be one."
+    if (minutes == minutes.iloc[0]).all():
+        return
     none = (minutes.isna() & text.notna()).to_numpy()
     far = (minutes - minutes.iloc[0]).abs().gt(60).to_numpy() | (minutes.nunique() > 2)
     if none.any() and not none.all():
@@ -203,7 +208,7 @@ def _check_offsets(text, minutes, source, name):
         raise FrameError(f"the time zones are mixed: {text.iloc[0]!r}, but here {text.iloc[row]!r}",
                          "Write all times in one zone, best in UTC", source, row, name)
 
-# %% ../../nbs/data/frame.ipynb #f533dc59
+# %% ../../nbs/data/frame.ipynb #ebc65747
 def _localize(wall, tz, source):
     "Wall times in a named zone as UTC; NaT for those its clock skips, or shows twice in no clear order."
     zone = _zone(tz, source)
@@ -221,9 +226,10 @@ def _zone(tz, source="frame"):
                          source) from None
 
 def _is_daily(wall):
-    return bool((wall.dropna() == wall.dropna().normalize()).all())
+    known = wall.dropna()
+    return bool((known == known.normalize()).all())
 
-# %% ../../nbs/data/frame.ipynb #b72bb5d1
+# %% ../../nbs/data/frame.ipynb #897483b3
 def _read_times(values, source, name):
     "Wall times of whatever a file tells the time with, and their minutes from UTC (NaN: not said)."
     unknown = np.full(len(values), np.nan)
@@ -235,7 +241,7 @@ def _read_times(values, source, name):
     if pd.api.types.is_numeric_dtype(values):
         return _from_numbers(values)
     text = values.astype("str").str.strip()
-    if text.str.fullmatch(r"\d{8,19}").all():
+    if str(text.iloc[0]).isdigit() and text.str.fullmatch(r"\d{8,19}").all():
         return _from_numbers(text)
     bare, minutes = _split_offset(text)
     _check_offsets(text, minutes, source, name)
@@ -253,7 +259,7 @@ def _times(values, source, name, tz):
         raise _no_zone(source, name)
     return _localize(wall, tz, source)
 
-# %% ../../nbs/data/frame.ipynb #170d7d39
+# %% ../../nbs/data/frame.ipynb #f70671c6
 def recognise(
     raw: pd.DataFrame, # a table as a file or service gave it
     source: str = "frame", # name used in errors
@@ -268,8 +274,9 @@ def recognise(
         if len(same) > 1:
             raise FrameError(f"{len(same)} columns could be {standard}: {', '.join(same)}",
                              "Keep one series a file", source, column=same[1])
-    kept = raw[[c for c in raw.columns if c != name and _plain(c) != "time"]].rename(columns=names)
-    frame = kept[[c for c in COLUMNS if c in kept] + [c for c in kept if c not in COLUMNS]]
+    kept = [c for c in raw.columns if c != name and _plain(c) != "time"]
+    kept.sort(key=lambda c: COLUMNS.index(names[c]) if c in names else len(COLUMNS))
+    frame = raw[kept].set_axis([names.get(c, c) for c in kept], axis=1)
     return frame.set_axis(times.as_unit("us").rename("time"))
 
 # %% ../../nbs/data/frame.ipynb #05b61f1f

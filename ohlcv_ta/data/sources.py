@@ -135,7 +135,7 @@ def hours(
     row = _find(symbol, timeframe, venue)
     return {"tz": row.tz, "start": row.start, "end": row.end}
 
-# %% ../../nbs/data/sources.ipynb #e478f761
+# %% ../../nbs/data/sources.ipynb #243da83f
 def _decode(content, name):
     "Text of a file in UTF-8."
     try:
@@ -164,7 +164,7 @@ def _read_csv(content, name):
         raise FrameError("the line has more values than the header has names", "Correct the line", name,
                          int(line[1]) if line else None, unit="line") from None
     raw.index += header + 2
-    return raw.dropna(how="all")
+    return raw.dropna(how="all") if raw.iloc[:, 0].isna().any() else raw
 
 # %% ../../nbs/data/sources.ipynb #61e8751c
 def _read_json(content, name):

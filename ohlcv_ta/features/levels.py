@@ -318,7 +318,7 @@ def _bar_sizes(high, low, close, length):
         average += (true_range - average) / length
     return total / len(close), average
 
-# %% ../../nbs/features/levels.ipynb #7fa38fcb
+# %% ../../nbs/features/levels.ipynb #4b8bf90f
 @numba.njit(cache=True)
 def _treatment(high, low, close, start, price, slope, tolerance):
     "A column of `_visits` for each of m lines, and the ATR."
@@ -340,6 +340,20 @@ def _scorer(scorer):
 LEVEL_COLUMNS = ["price", "strength", "kind", "touches", "bounces", "breaks", "first_touch", "last_touch", "distance"]
 
 
+def _level_columns(frame, scorer="rule", top=None, tolerance=0.25, **settings):
+    "The columns of `find_levels`."
+    _, high, low, close = _prices(frame)
+    price, strength = (np.asarray(values, float) for values in _scorer(scorer)(frame, **settings))
+    if not len(close): return {name: [] for name in LEVEL_COLUMNS}
+    order = np.lexsort((price, -strength))[:top]
+    price, strength, flat = price[order], strength[order], np.zeros(len(order))
+    (touches, bounces, breaks, first, last), now = _treatment(high, low, close, flat, price, flat, tolerance)
+    kind = np.where(price > close[-1], "resistance", "support")
+    distance = (price - close[-1]) / (now if now > 0 else np.nan)
+    columns = price, strength, kind, touches.astype(int), bounces.astype(int), breaks.astype(int), first, last, distance
+    return dict(zip(LEVEL_COLUMNS, columns, strict=True))
+
+
 def find_levels(
     frame: pd.DataFrame, # n OHLCV bars; nothing else is looked at
     scorer: str | Callable[..., Scored] = "rule", # a name in `SCORERS`, or a function of a frame
@@ -348,16 +362,7 @@ def find_levels(
     **settings, # passed on to the scorer
 ) -> pd.DataFrame: # a row a level, the strongest first; `first_touch` and `last_touch` are bar positions, `distance` is in ATR
     "Horizontal levels as of the last bar, with how price treated them."
-    _, high, low, close = _prices(frame)
-    price, strength = (np.asarray(values, float) for values in _scorer(scorer)(frame, **settings))
-    if not len(close): return pd.DataFrame({name: [] for name in LEVEL_COLUMNS})
-    order = np.lexsort((price, -strength))[:top]
-    price, strength, flat = price[order], strength[order], np.zeros(len(order))
-    (touches, bounces, breaks, first, last), now = _treatment(high, low, close, flat, price, flat, tolerance)
-    kind = np.where(price > close[-1], "resistance", "support")
-    distance = (price - close[-1]) / (now if now > 0 else np.nan)
-    columns = price, strength, kind, touches.astype(int), bounces.astype(int), breaks.astype(int), first, last, distance
-    return pd.DataFrame(dict(zip(LEVEL_COLUMNS, columns, strict=True)))
+    return pd.DataFrame(_level_columns(frame, scorer, top, tolerance, **settings))
 
 # %% ../../nbs/features/levels.ipynb #2b527ca2
 class Nearest(NamedTuple):
@@ -571,21 +576,15 @@ def _rays(opens, close, lowest, span, top, rule):
     kept = _strongest(lines, strength, rule.least, rule.merge, top)
     return lines[kept], strength[kept]
 
-# %% ../../nbs/features/levels.ipynb #ab269194
+# %% ../../nbs/features/levels.ipynb #409288c2
 RAY_COLUMNS = ["start_bar", "start_price", "end_bar", "end_price", "slope", "strength", "kind", "touches", "bounces", "breaks",
                "first_touch", "last_touch", "distance"]
 
 
-def find_rays(
-    frame: pd.DataFrame, # n OHLCV bars; nothing else is looked at
-    top: int = 3, # how many of the strongest
-    tolerance: float = 0.25, # how near is a visit that bounces or breaks, in average bars
-    bars: int = 1000, # how many of the last bars; the work grows with their square
-    **settings, # constants of `RayRule` that are to differ
-) -> pd.DataFrame: # a row a ray, the strongest first; `slope` in price a bar, `distance` at the last bar in ATR
-    "Rays as of the last bar: robust lines through three or more confirmed swings, no close beyond."
+def _ray_columns(frame, top=3, tolerance=0.25, bars=1000, **settings):
+    "The columns of `find_rays`."
     opens, high, low, close = _prices(frame.iloc[-bars:])
-    if not (len(close) and high.max() > low.min()): return pd.DataFrame({name: [] for name in RAY_COLUMNS})
+    if not (len(close) and high.max() > low.min()): return {name: [] for name in RAY_COLUMNS}
     lowest, span = low.min(), high.max() - low.min()
     lines, strength = _rays(opens, close, lowest, span, top, RayRule(**settings))
     start, height, slope, end, _, touches, first, last = np.ascontiguousarray(lines[:, :8].T)
@@ -596,7 +595,18 @@ def find_rays(
     columns = (start + skipped, price, end + skipped, price + slope * (end - start), slope, strength,
                np.where(away > 0, "resistance", "support"), touches.astype(int),
                bounces.astype(int), breaks.astype(int), first + skipped, last + skipped, away / (now if now > 0 else np.nan))
-    return pd.DataFrame(dict(zip(RAY_COLUMNS, columns, strict=True)))
+    return dict(zip(RAY_COLUMNS, columns, strict=True))
+
+
+def find_rays(
+    frame: pd.DataFrame, # n OHLCV bars; nothing else is looked at
+    top: int = 3, # how many of the strongest
+    tolerance: float = 0.25, # how near is a visit that bounces or breaks, in average bars
+    bars: int = 1000, # how many of the last bars; the work grows with their square
+    **settings, # constants of `RayRule` that are to differ
+) -> pd.DataFrame: # a row a ray, the strongest first; `slope` in price a bar, `distance` at the last bar in ATR
+    "Rays as of the last bar: robust lines through three or more confirmed swings, no close beyond."
+    return pd.DataFrame(_ray_columns(frame, top, tolerance, bars, **settings))
 
 
 def extend(

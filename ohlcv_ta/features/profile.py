@@ -6,7 +6,7 @@
 __all__ = ['RULES', 'MOST_ROWS', 'choose_tick', 'Profile', 'market_profile', 'value_area_steps', 'session_profiles', 'nodes',
            'initial_balance', 'described_profile']
 
-# %% ../../nbs/features/profile.ipynb #76bec78f
+# %% ../../nbs/features/profile.ipynb #25f3a337
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,7 +14,6 @@ import numba
 import numpy as np
 import pandas as pd
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from ..data.frame import bar_length, check, infer_timeframe, resample, sessions
 
@@ -262,13 +261,15 @@ def _session_ohlcv(bars, dates):
     table["known_at"] = bars.index.to_series().groupby(dates).last()
     return table
 
-# %% ../../nbs/features/profile.ipynb #1ccdf076
+# %% ../../nbs/features/profile.ipynb #2516e58e
 def nodes(
     profile: Profile, # a profile of a few dozen rows or more
     smooth: float = 2.0, # width of the smoothing, in rows
     prominence: float = 0.10, # how far a node stands out, as a share of the heaviest row
 ) -> pd.DataFrame: # kind ("high" or "low"), price, weight, prominence; ascending by price
     "High- and low-volume nodes: peaks and valleys of the smoothed profile."
+    from scipy.signal import find_peaks
+
     weight = gaussian_filter1d(profile.weight, smooth, mode="constant")
     least = prominence * weight.max()
     padded = np.r_[0.0, weight, 0.0]

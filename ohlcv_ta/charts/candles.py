@@ -153,7 +153,7 @@ def _drawable(frame: pd.DataFrame) -> None:
     if frame.empty:
         raise ValueError("there is no bar to draw: the frame is empty; widen the dates you selected")
 
-# %% ../../nbs/charts/candles.ipynb #892044d4
+# %% ../../nbs/charts/candles.ipynb #9443c405
 @_own_settings()
 def draw_candles(
     frame: pd.DataFrame, # n OHLCV bars
@@ -182,7 +182,8 @@ def draw_candles(
     for price, colour in named.values():
         panes[0].axhline(price, color=colour, linewidth=1.1)
     for start, first, end, last in [] if rays is None else rays:
-        panes[0].plot([start, end], [first, last], color=look[_side(last, frame)], linewidth=1.8)
+        now = last + (last - first) / (end - start) * (len(frame) - 1 - end)
+        panes[0].plot([start, end], [first, last], color=look[_side(now, frame)], linewidth=1.8)
     figure.draw_without_rendering()
     _labels(panes[0], named, small)
     return figure

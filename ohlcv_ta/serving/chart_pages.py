@@ -270,7 +270,7 @@ def read_bars(
     times = {f"{end}_time": _at(frame, rays[f"{end}_bar"]) for end in ("start", "end")}
     return BarLines(title, frame, _named(levels.assign(**touches)), rays.assign(**times), near, tz)
 
-# %% ../../nbs/serving/chart_pages.ipynb #c50bb71b
+# %% ../../nbs/serving/chart_pages.ipynb #443e9fe7
 _COLUMNS = {"Name": "name", "Price": "price", "Strength": "strength", "Distance, ATR": "distance", "Touches": "touches",
             "Bounces": "bounces", "Breaks": "breaks", "Last touch": "last_touch"}
 
@@ -300,7 +300,7 @@ def _near_card(found: BarLines, above: bool) -> str:
     if np.isnan(price):
         return message(f"Next {side}", f"No level lies {side} the last close.")
     reward = "" if np.isnan(worth) else (f" A {who} with that target and a stop 0.25 ATR beyond the level on the other side "
-                                         f"stands to win {worth:.1f} for each 1 at risk.")
+                                         f"stands to win {worth:.2f} for each 1 at risk.")
     return f"""<section class="ta-card"><h3>Next {side}</h3><div class="ta-big">{price_text(price, found.span)}</div>
 <p>{far:.1f} ATR {side} the last close.{reward}</p></section>"""
 

@@ -76,7 +76,7 @@ class _Lately:
                 self._kept.popitem(last=False)
         return masks
 
-# %% ../../nbs/serving/levels_tab.ipynb #05b97016
+# %% ../../nbs/serving/levels_tab.ipynb #44ae2612
 _NO_NETWORKS = message("No model for pictures is loaded", "Fetch the served models with `dvc pull`, or set OHLCV_TA_MODELS, "
                        "and start again. Levels of bars need no model: see the other two ways.")
 _NO_PICTURE = message("Your chart", "Upload a picture of a chart, paste one, or choose an example.")
@@ -118,15 +118,15 @@ class _Pictures:
         lines = self.redraw(path, threshold, *asked)
         return [picture(read_image(_content(path)), Path(path).stem) if lines[0] else "", *lines]
 
-    def new(self, path: str | None, threshold: float) -> list[Any]: # axis, picture, overlay, page
-        "A picture whose axis is not known yet."
+    def new(self, path: str | None, threshold: float) -> list[Any]: # choice of example, axis, picture, overlay, page
+        "A picture that is no example, and whose axis is not known yet."
         asked = AxisInput()
-        return [*asked, *self.show(path, threshold, *asked)]
+        return [None, *asked, *self.show(path, threshold, *asked)]
 
     def example(self, name: str, threshold: float) -> list[Any]: # path, axis, picture, overlay, page
         "An example with its axis."
         if self.lately is None:
-            return [None, *self.new(None, threshold)]
+            return self.new(None, threshold)
         content, asked = example(name)
         path = _example_folder() / f"{name}.png"
         path.write_bytes(content)
@@ -176,7 +176,7 @@ def _until(frame: pd.DataFrame, date: str, count: int) -> pd.DataFrame:
             raise ValueError(f"There are no bars up to {date}; the first is of {frame.index[0]:%Y-%m-%d}.")
     return frame.loc[:date or None].tail(int(count))
 
-# %% ../../nbs/serving/levels_tab.ipynb #fb0d5e80
+# %% ../../nbs/serving/levels_tab.ipynb #8e9cb6f8
 class _Bars:
     "What the events of bars call; holds the scorers."
     def __init__(self, learned: Any = None): # a scorer, where one is served
@@ -185,32 +185,32 @@ class _Bars:
     def _page(self, frame: pd.DataFrame, title: str, date: str, count: int, scorer: str, tz: str, notes: list[str]) -> str:
         return bar_page(read_bars(_until(frame, date, count), title, self.scorers[scorer], tz), notes)
 
-    def embedded(self, label: str, length: str, date: str, count: int, scorer: str) -> list[str]: # picture, overlay, page
+    def embedded(self, label: str, length: str, date: str, count: int, scorer: str) -> str: # HTML
         "Levels of an embedded series."
         symbol, venue = series()[label]
         try:
             frame, tz = _bars(symbol, venue, length), hours(symbol, venue, length)["tz"]
-            return ["", "", self._page(frame, f"{symbol}, {venue}, {length}", date, count, scorer, tz, [])]
+            return self._page(frame, f"{symbol}, {venue}, {length}", date, count, scorer, tz, [])
         except ValueError as error:
-            return ["", "", message("There is nothing to show", str(error))]
+            return message("There is nothing to show", str(error))
 
-    def another(self, label: str, date: str, count: int, scorer: str) -> list[Any]: # length, picture, overlay, page
+    def another(self, label: str, date: str, count: int, scorer: str) -> tuple[Any, str]: # length, page
         "Levels of another series, in bars of one hour or the next length there is."
         there = lengths(*series()[label])
         length = "1h" if "1h" in there else there[0]
-        return [gr.Dropdown(choices=there, value=length), *self.embedded(label, length, date, count, scorer)]
+        return gr.Dropdown(choices=there, value=length), self.embedded(label, length, date, count, scorer)
 
-    def file(self, path: str | None, tz: str, mend: bool, date: str, count: int, scorer: str) -> list[str]: # as `embedded`
+    def file(self, path: str | None, tz: str, mend: bool, date: str, count: int, scorer: str) -> str: # HTML
         "Levels of an uploaded file, or a sentence about what is wrong with it."
         if not path:
-            return ["", "", _NO_FILE]
+            return _NO_FILE
         try:
             frame, repairs = read_upload(path, tz.strip(), mend)
-            return ["", "", self._page(frame, Path(path).name, date, count, scorer, tz.strip(), repairs)]
+            return self._page(frame, Path(path).name, date, count, scorer, tz.strip(), repairs)
         except Exception as error: # a file may hold anything
-            return ["", "", trouble(error)]
+            return trouble(error)
 
-# %% ../../nbs/serving/levels_tab.ipynb #357f75bc
+# %% ../../nbs/serving/levels_tab.ipynb #ef220419
 _CLICK = """element.addEventListener('click', event => {
   const box = element.querySelector('.ta-overlay')?.getBoundingClientRect();
   if (box) trigger('click', {share: Math.min(Math.max((event.clientY - box.top) / box.height, 0), 1)});
@@ -230,40 +230,50 @@ def levels_tab(
         with gr.Column(scale=1, min_width=290), gr.Tabs():
             with gr.Tab("Picture") as by_picture:
                 image, examples, lines = _picture_inputs()
-            with gr.Tab("Embedded series") as by_series:
+            with gr.Tab("Market") as by_series:
                 market = _series_inputs(bars)
-            with gr.Tab("File of bars") as by_file:
+            with gr.Tab("Your bars") as by_file:
                 file = _file_inputs(bars)
-        with gr.Column(scale=3, min_width=320):
-            with gr.Column(elem_classes="ta-stack"):
-                base = gr.HTML(elem_classes="ta-base-layer", apply_default_css=False)
-                over = gr.HTML(elem_classes="ta-over-layer", apply_default_css=False, js_on_load=_CLICK)
+        with gr.Column(scale=3, min_width=320) as for_picture:
+            shown = _picture_outputs()
+        with gr.Column(scale=3, min_width=320, visible=False) as for_bars:
             page = gr.HTML(elem_classes="ta-result", apply_default_css=False)
-    _listen_to_pictures(pictures, image, examples, lines, [base, over, page], blocks, by_picture)
-    _listen_to_bars(bars, market, file, [base, over, page], by_series, by_file)
+    _listen_to_pictures(pictures, image, examples, lines, shown, blocks)
+    _listen_to_bars(bars, market, file, page, by_series, by_file)
+    _swap([by_picture.select], for_picture, for_bars)
+    _swap([by_series.select, by_file.select], for_bars, for_picture)
+
+def _swap(triggers: list[Any], come: gr.Column, go: gr.Column) -> None:
+    gr.on(triggers, lambda: (gr.Column(visible=True), gr.Column(visible=False)), None, [come, go], api_name=False, queue=False)
 
 def _listen_to_pictures(pictures: _Pictures, image: Any, examples: Any, lines: dict[str, Any], shown: list[Any],
-                        blocks: gr.Blocks, tab: gr.Tab) -> None:
-    asked, threshold = [image, *lines.values()], lines["threshold"]
-    axis = list(lines.values())[1:]
+                        blocks: gr.Blocks) -> None:
+    threshold, *axis = lines.values()
+    asked = [image, threshold, *axis]
     gr.on([blocks.load, examples.input], pictures.example, [examples, threshold], [image, *axis, *shown],
           api_name="levels_example", **_SLOW)
-    gr.on([image.upload, image.clear], pictures.new, [image, threshold], [*axis, *shown], api_name="levels_picture", **_SLOW)
-    tab.select(pictures.show, asked, shown, api_name="levels_shown", **_SLOW)
+    gr.on([image.upload, image.clear], pictures.new, [image, threshold], [examples, *axis, *shown],
+          api_name="levels_picture", **_SLOW)
     gr.on([one.input for one in lines.values()], pictures.redraw, asked, shown[1:], api_name="levels_redraw", **_QUICK)
     shown[1].click(pictures.click, asked, [lines["row1"], lines["row2"], *shown[1:]], api_name=False, **_QUICK)
 
-def _listen_to_bars(bars: _Bars, market: dict[str, Any], file: dict[str, Any], shown: list[Any], by_series: gr.Tab,
+def _listen_to_bars(bars: _Bars, market: dict[str, Any], file: dict[str, Any], page: Any, by_series: gr.Tab,
                     by_file: gr.Tab) -> None:
     name, length, *rest = market.values()
     gr.on([by_series.select, length.input, market["date"].submit, market["count"].release, market["scorer"].input],
-          bars.embedded, [name, length, *rest], shown, api_name="levels_series", **_SLOW)
-    name.input(bars.another, [name, *rest], [length, *shown], api_name="levels_another", **_SLOW)
+          bars.embedded, [name, length, *rest], page, api_name="levels_series", **_SLOW)
+    name.input(bars.another, [name, *rest], [length, page], api_name="levels_another", **_SLOW)
     gr.on([by_file.select, file["path"].upload, file["path"].clear, file["tz"].input, file["mend"].input,
-           file["date"].submit, file["count"].release, file["scorer"].input], bars.file, list(file.values()), shown,
+           file["date"].submit, file["count"].release, file["scorer"].input], bars.file, list(file.values()), page,
           api_name="levels_file", **_SLOW)
 
-# %% ../../nbs/serving/levels_tab.ipynb #3a3e9114
+# %% ../../nbs/serving/levels_tab.ipynb #fe81ea55
+def _picture_outputs() -> list[Any]: # picture, what lies over it, page
+    with gr.Column(elem_classes="ta-stack"):
+        layers = [gr.HTML(elem_classes="ta-base-layer", apply_default_css=False),
+                  gr.HTML(elem_classes="ta-over-layer", apply_default_css=False, js_on_load=_CLICK)]
+    return [*layers, gr.HTML(elem_classes="ta-result", apply_default_css=False)]
+
 def _picture_inputs() -> tuple[Any, Any, dict[str, Any]]:
     image = gr.Image(label="Chart: PNG, JPEG, WebP, GIF or BMP", sources=["upload", "clipboard"], height=190, buttons=[])
     image.preprocess = lambda file: file and file.path # as it was uploaded, so that what is wrong with it can be said

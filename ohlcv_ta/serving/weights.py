@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SERVED', 'models_folder', 'load_models', 'load_served']
 
-# %% ../../nbs/serving/weights.ipynb #d21b5b1e
+# %% ../../nbs/serving/weights.ipynb #234173a5
 import logging
 import os
 from collections.abc import Callable
@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from ..models.breakout import load_model
+from ..models.level_scorer import load_scorer
 from ..models.mask_reader import MaskReader
 
-# %% ../../nbs/serving/weights.ipynb #e4995460
+# %% ../../nbs/serving/weights.ipynb #60a37cd9
 SERVED: dict[str, Callable[[Path], Any]] = {
     "breakout/levels": load_model, # system D's eleven features; answers the API and `ohlcv-ta predict`
     "breakout/relative": load_model, # features without price levels, for any market; answers the app
     "masks": MaskReader, # levels and rays of a chart's picture; answers both
+    "level_scorer": load_scorer, # levels of bars, learned from annotated charts; a choice in the app where there is one
 }
 
 # %% ../../nbs/serving/weights.ipynb #cea75188

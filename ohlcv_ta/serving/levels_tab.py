@@ -210,7 +210,7 @@ class _Bars:
         except Exception as error: # a file may hold anything
             return trouble(error)
 
-# %% ../../nbs/serving/levels_tab.ipynb #ef220419
+# %% ../../nbs/serving/levels_tab.ipynb #79be2b47
 _CLICK = """element.addEventListener('click', event => {
   const box = element.querySelector('.ta-overlay')?.getBoundingClientRect();
   if (box) trigger('click', {share: Math.min(Math.max((event.clientY - box.top) / box.height, 0), 1)});
@@ -237,7 +237,7 @@ def levels_tab(
         with gr.Column(scale=3, min_width=320) as for_picture:
             shown = _picture_outputs()
         with gr.Column(scale=3, min_width=320, visible=False) as for_bars:
-            page = gr.HTML(elem_classes="ta-result", apply_default_css=False)
+            page = gr.HTML(elem_classes=["ta-result", "ta-of-bars"], apply_default_css=False)
     _listen_to_pictures(pictures, image, examples, lines, shown, blocks)
     _listen_to_bars(bars, market, file, page, by_series, by_file)
     _swap([by_picture.select], for_picture, for_bars)
@@ -267,12 +267,12 @@ def _listen_to_bars(bars: _Bars, market: dict[str, Any], file: dict[str, Any], p
            file["date"].submit, file["count"].release, file["scorer"].input], bars.file, list(file.values()), page,
           api_name="levels_file", **_SLOW)
 
-# %% ../../nbs/serving/levels_tab.ipynb #fe81ea55
+# %% ../../nbs/serving/levels_tab.ipynb #048c8185
 def _picture_outputs() -> list[Any]: # picture, what lies over it, page
     with gr.Column(elem_classes="ta-stack"):
         layers = [gr.HTML(elem_classes="ta-base-layer", apply_default_css=False),
                   gr.HTML(elem_classes="ta-over-layer", apply_default_css=False, js_on_load=_CLICK)]
-    return [*layers, gr.HTML(elem_classes="ta-result", apply_default_css=False)]
+    return [*layers, gr.HTML(elem_classes=["ta-result", "ta-of-picture"], apply_default_css=False)]
 
 def _picture_inputs() -> tuple[Any, Any, dict[str, Any]]:
     image = gr.Image(label="Chart: PNG, JPEG, WebP, GIF or BMP", sources=["upload", "clipboard"], height=190, buttons=[])

@@ -54,7 +54,7 @@ def held_out_pictures(
         for k, prices in zip(test, read, strict=True): found[k] = prices
     return found
 
-# %% ../../nbs/models/annotated_masks.ipynb #608378cd
+# %% ../../nbs/models/annotated_masks.ipynb #d5d4c2aa
 def evaluate_pictures(
     folder: str | Path | None = None, # of JSON files of system A; None: what OHLCV_TA_ANNOTATED names
     network: str | Path = "models/masks/horizontal", # the folder of a trained network
@@ -71,5 +71,6 @@ def evaluate_pictures(
     found = {"as it is": found_in_pictures(start, charts, size, seed)} | {
         name: held_out_pictures(charts, some, start, shape, size, folds, seed, **more)
         for name, some in (("by group", groups), ("at random", np.arange(len(charts))))}
-    return plain({name: summary([score_levels(prices, chart) for prices, chart in zip(levels, charts, strict=True)], groups, draws, seed)
-                  for name, levels in found.items()})
+    scores = {name: [score_levels(prices, chart) for prices, chart in zip(levels, charts, strict=True)]
+              for name, levels in found.items()}
+    return plain({name: summary(some, groups, draws, seed) for name, some in scores.items()})

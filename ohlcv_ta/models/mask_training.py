@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['teach_to_see', 'sight', 'teach_to_judge', 'teach_masks', 'mean_f1', 'set_threshold']
 
-# %% ../../nbs/models/mask_training.ipynb #d59521bf
+# %% ../../nbs/models/mask_training.ipynb #ae5a5d30
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,7 +18,7 @@ from ..charts.pixels import ChartGeometry
 from .chart_sets import Chart, drawn, learning_batch, targets
 from .line_scores import prices_of, score_levels, score_rays, segments_of
 from .training import Redrawn, fit
-from .unet import MaskModel, RowJudge, UNet, mask_loss
+from .unet import RowJudge, UNet, mask_loss
 
 # %% ../../nbs/models/mask_training.ipynb #9528caf0
 def teach_to_see(
@@ -115,7 +115,7 @@ def teach_masks(
 def _without_judge(network: UNet) -> dict[str, torch.Tensor]:
     return {name: value for name, value in network.state_dict().items() if not name.startswith("judge.")}
 
-# %% ../../nbs/models/mask_training.ipynb #c91c2f11
+# %% ../../nbs/models/mask_training.ipynb #a4ffa311
 def _found(kind: str) -> tuple[Callable, Callable]: # how lines are read, and how they are scored
     return (prices_of, score_levels) if kind == "horizontal" else (segments_of, score_rays)
 
@@ -151,6 +151,7 @@ def set_threshold(
     shape = {"width": size["width"], "height": size["height"]}
     images, places, shown = drawn(charts, np.random.default_rng(seed), **shape)
     logits = _logits(network.eval(), images)
-    f1 = pd.Series([mean_f1(logits + shift, places, shown, kind) for shift in shifts], pd.Index(shifts, name="shift"), name="f1")
+    tried = [mean_f1(logits + shift, places, shown, kind) for shift in shifts]
+    f1 = pd.Series(tried, pd.Index(shifts, name="shift"), name="f1")
     with torch.no_grad(): network.last.bias[0] += float(f1.idxmax())
     return f1.to_frame()

@@ -28,7 +28,7 @@ def trendln_rays(
     return np.array([(points[0], slope * points[0] + start, points[-1], slope * points[-1] + start)
                      for points, (slope, start, *_) in lines], float).reshape(-1, 4)
 
-# %% ../../nbs/models/peers.ipynb #578556be
+# %% ../../nbs/models/peers.ipynb #ab1c3437
 def hough_levels(
     image: np.ndarray, # uint8 (height, width, 3)
     top: int = 10, # rows at most
@@ -38,5 +38,6 @@ def hough_levels(
     level = np.array([np.pi / 2])
     votes, angles, distances = hough_line(canny(rgb2gray(image), sigma=1.0), theta=level)
     apart = max(len(image) // 25, 1)
-    _, _, rows = hough_line_peaks(votes, angles, distances, min_distance=apart, min_angle=0, threshold=share * votes.max(), num_peaks=top)
+    _, _, rows = hough_line_peaks(votes, angles, distances, min_distance=apart, min_angle=0,
+                                  threshold=share * votes.max(), num_peaks=top)
     return np.asarray(rows, float) + 0.5

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Tab', 'TABS', 'create_ui', 'mount', 'launch']
 
-# %% ../../nbs/serving/app.ipynb #fef8fe43
+# %% ../../nbs/serving/app.ipynb #ecac299f
 import os
 from collections.abc import Callable
 from importlib import resources
@@ -20,13 +20,14 @@ from fastapi.responses import FileResponse
 
 from ..charts.candles import THEMES
 from .breakout_tab import breakout_tab
+from .levels_tab import levels_tab
 from .weights import load_models
 
-# %% ../../nbs/serving/app.ipynb #5d042226
+# %% ../../nbs/serving/app.ipynb #c48f117e
 Tab = Callable[[dict[str, Any], gr.Blocks], None] # draws itself from the served models
 
 TABS: list[tuple[str, Tab]] = [
-    ("Breakout", breakout_tab),
+    ("Breakout", breakout_tab), ("Chart to levels", levels_tab),
 ] # name and function of each tab; a later chapter appends its own
 
 # %% ../../nbs/serving/app.ipynb #366b2bef

@@ -17,12 +17,14 @@ import pandas as pd
 
 from ..charts.masks import read_levels, read_rays
 from ..models.breakout import BreakoutModel, load_model
+from ..models.level_scorer import load_scorer
 from ..models.mask_reader import MaskReader
 
 # %% ../../nbs/serving/weights.ipynb #e4995460
 SERVED: dict[str, Callable[[Path], Any]] = {
     "breakout/levels": load_model, # system D's eleven features; answers the API and `ohlcv-ta predict`
     "breakout/relative": load_model, # features without price levels, for any market; answers the app
+    "level_scorer": load_scorer, # levels of bars, learned from annotated charts; a choice in the app where there is one
     "masks": MaskReader, # levels and rays of a chart's picture; answers both
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 # %% auto #0
 __all__ = ['KINDS', 'STYLES', 'ChartGeometry', 'Style', 'draw_many', 'draw']
 
-# %% ../../nbs/charts/pixels.ipynb #29f69844
+# %% ../../nbs/charts/pixels.ipynb #cebb7232
 @dataclass(frozen=True)
 class ChartGeometry:
     "Where prices and bars lie in an image, both ways."
@@ -59,7 +59,8 @@ class ChartGeometry:
                        top=self.top * y, bottom=self.bottom * y)
 
     def _scaled(self, price):
-        return np.log(price) if self.log else np.asarray(price, float)
+        if not self.log: return np.asarray(price, float)
+        with np.errstate(invalid="ignore", divide="ignore"): return np.log(price) # at zero and below there is no row
 
 # %% ../../nbs/charts/pixels.ipynb #a8c615e0
 KINDS = ("candles", "hollow", "bars", "line", "area") # how a bar is drawn
@@ -703,7 +704,7 @@ STYLES = {
     "area": Style(**_DARK, kind="area", line="#f7a600", grid_x=False, frame="none", tag_last=True, tag="#f7a600"),
 } # name -> style
 
-# %% ../../nbs/charts/pixels.ipynb #3bbcd331
+# %% ../../nbs/charts/pixels.ipynb #62e47afd
 _PAIRS = [("#26a69a", "#ef5350"), ("#00b060", "#fe3032"), ("#2e7d32", "#c62828"), ("#ef5350", "#26a69a"),
           ("#2962ff", "#f23645"), ("#3179f5", "#f7a600"), ("#dddddd", "#333333"), ("#089981", "#f23645"),
           ("#0ecb81", "#f6465d"), ("#ffffff", "#3b82f6"), ("#111111", "#aaaaaa")] # rising, falling
@@ -768,7 +769,8 @@ def _sample_furniture(dice: _Dice) -> dict:
 
 def _sample_layout(dice: _Dice) -> dict:
     "Labels, margins (some as wide as plotting libraries leave them), and the room around the bars."
-    def margin(most): return dice.between(0, 14) if dice.chance(0.75) else dice.between(14, most)
+    roomy = dice.chance(0.3)
+    def margin(most): return dice.between(14, most) if roomy or dice.chance(0.15) else dice.between(0, 14)
     return {"side": dice.one(("right", "right", "right", "left", "none")), "frame": dice.one(_FRAMES),
             "text": dice.between(3.5, 7.5), "commas": dice.chance(0.6), "times": dice.chance(0.8),
             "minutes": dice.one((1, 5, 15, 30, 60, 240, 1440)), "start": dice.whole(0, 1440),

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['found_in_pictures', 'held_out_pictures', 'evaluate_pictures']
 
-# %% ../../nbs/models/annotated_masks.ipynb #b556418f
+# %% ../../nbs/models/annotated_masks.ipynb #850b79f9
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from .annotated import summary
 from .artifacts import load_network
 from .chart_sets import Chart, annotated_charts, chart_frame, drawn
 from .line_scores import prices_of, score_levels
-from .mask_training import _logits, set_threshold, teach_masks
+from .mask_training import logits_of, set_threshold, teach_masks
 from .unet import UNet
 
-# %% ../../nbs/models/annotated_masks.ipynb #83b31354
+# %% ../../nbs/models/annotated_masks.ipynb #9be589f2
 def found_in_pictures(
     network: UNet,
     charts: Sequence[Chart],
@@ -30,7 +30,7 @@ def found_in_pictures(
 ) -> list[np.ndarray]: # prices of each chart's levels
     "Levels that a network reads off pictures of charts, each in a look of its own."
     images, places, _ = drawn(charts, np.random.default_rng(seed), size["width"], size["height"])
-    return [prices_of(1 / (1 + np.exp(-one)), place) for one, place in zip(_logits(network, images), places, strict=True)]
+    return [prices_of(1 / (1 + np.exp(-one)), place) for one, place in zip(logits_of(network, images), places, strict=True)]
 
 # %% ../../nbs/models/annotated_masks.ipynb #cc3ae3c7
 def held_out_pictures(

@@ -73,7 +73,7 @@ def _directives(source):
     return found, "\n".join(line for line in lines if not _DIRECTIVE.match(line)).strip("\n")
 
 
-def _for_book(cell):
+def _for_book(cell, variant):
     "A cell as Jupyter Book wants it."
     if cell.cell_type != "code":
         cell.metadata = {}
@@ -84,7 +84,7 @@ def _for_book(cell):
     if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])): tags.append("remove-cell")
     metadata = {"tags": sorted(set(tags))} if tags else {}
     if "fig-cap" in found:
-        metadata["mystnb"] = {"figure": {"caption": found["fig-cap"].strip('"'), "name": found["label"]}}
+        metadata["mystnb"] = {"figure": {"caption": found["fig-cap"].strip('"'), "name": found["label"] + variant}}
     cell.source, cell.metadata = source, metadata
     return cell
 
@@ -98,6 +98,7 @@ def _steady(text):
 
 def book_page(
     notebook, # an executed notebook
+    variant: str = "", # added to the names of figures, which must differ between the pages of one notebook
 ) -> str: # JSON of the same, without what differs from run to run
     "The page that an executed notebook becomes: directives translated, everything that changes from run to run removed."
     import nbformat
@@ -108,7 +109,7 @@ def book_page(
         if "outputs" in cell: cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
         for output in cell.get("outputs", []):
             if "execution_count" in output: output["execution_count"] = None
-        _for_book(cell)
+        _for_book(cell, variant)
     notebook.cells = [cell for cell in notebook.cells if cell.source or cell.get("outputs")]
     return _steady(nbformat.writes(notebook)) + "\n"
 
@@ -159,7 +160,7 @@ def run(
     except papermill.exceptions.PapermillExecutionError as failure:
         raise StageError(f"{source.name}, {_story(failure)}") from None
     print(_warnings(executed), end="", file=sys.stderr)
-    return write_whole(output, book_page(executed))
+    return write_whole(output, book_page(executed, "".join(f"-{value}" for value in given.values())))
 
 # %% ../nbs/pipeline.ipynb #17f73bad
 def stage_paths(

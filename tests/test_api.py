@@ -8,7 +8,9 @@ import httpx
 import pytest
 from service import running, small_models
 
+from ohlcv_ta.data.synthetic import planted_levels
 from ohlcv_ta.models.breakout import FEATURES
+from ohlcv_ta.models.level_scorer import fit_scorer
 from ohlcv_ta.serving.api import MAX_BATCH, MAX_BODY, create_app
 from ohlcv_ta.serving.schemas import EXAMPLE
 
@@ -45,6 +47,13 @@ def test_health_names_the_models(client):
     assert set(body["models"]) == {"breakout/levels", "breakout/relative", "masks"}
     size = {"width": 256, "height": 128} # of these small networks
     assert body["models"]["masks"]["networks"] == {"horizontal": size, "ray": size}
+
+
+def test_a_scorer_of_bars_beside_the_others():
+    learned = fit_scorer([planted_levels(120, seed)[:2] for seed in range(3)])
+    with running(create_app({"level_scorer": learned})) as url:
+        body = httpx.get(f"{url}/health", timeout=30).json()
+    assert body["models"]["level_scorer"]["charts"] == 3
 
 
 @pytest.mark.parametrize("wrap", [False, True], ids=["bare", "wrapped"])

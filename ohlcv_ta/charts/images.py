@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_PIXELS', 'MIN_SIDE', 'MAX_SCANS', 'FORMATS', 'ImageError', 'ImageTooLarge', 'NotAnImage',
-           'from_base64', 'read_image', 'resize', 'to_png']
+           'from_base64', 'read_image', 'resize', 'laid_over', 'to_png']
 
 # %% ../../nbs/charts/images.ipynb #8e28e1bd
 import base64
@@ -144,6 +144,15 @@ def resize(
     shrinks = image.shape[0] >= height and image.shape[1] >= width
     way = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
     return np.asarray(Image.fromarray(image).resize((width, height), way))
+
+def laid_over(
+    image: np.ndarray, # uint8 (height, width, 3)
+    mask: np.ndarray, # (height, width), 0 to 1
+    colour: tuple[int, int, int], # red, green, blue
+) -> np.ndarray: # uint8 (height, width, 3)
+    "The picture with a colour where the mask is."
+    share = mask[..., None]
+    return np.rint(image * (1 - share) + np.array(colour) * share).astype(np.uint8)
 
 def to_png(
     image: np.ndarray, # uint8 (height, width, 3), or a mask of 0 to 1 (height, width)

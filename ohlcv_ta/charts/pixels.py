@@ -62,7 +62,7 @@ class ChartGeometry:
         if not self.log: return np.asarray(price, float)
         with np.errstate(invalid="ignore", divide="ignore"): return np.log(price) # at zero and below there is no row
 
-# %% ../../nbs/charts/pixels.ipynb #a8c615e0
+# %% ../../nbs/charts/pixels.ipynb #1d645cdd
 KINDS = ("candles", "hollow", "bars", "line", "area") # how a bar is drawn
 _VOLUME, _SIDES, _FRAMES = ("none", "pane", "overlay"), ("none", "right", "left"), ("none", "axes", "box")
 _CHOICES = {"kind": KINDS, "volume": _VOLUME, "side": _SIDES, "frame": _FRAMES}
@@ -104,6 +104,8 @@ class Style:
     text: float = 5.5 # height of a capital
     commas: bool = True # group thousands
     times: bool = True # write times below; they are made up, for an array of bars has none
+    long_times: bool = False # day, hour and minute in each
+    tilt: float = 0.0 # degrees by which they rise to the right
     minutes: int = 60 # length of a bar in those times
     start: int = 0 # minutes after midnight of the first bar
     left: float = 6.0 # margins; wider where labels need it
@@ -280,7 +282,7 @@ def _letters() -> tuple[np.ndarray, np.ndarray, np.ndarray]: # dots with an empt
 
 _SHAPE, _FIRST, _WIDTH = _letters()
 
-# %% ../../nbs/charts/pixels.ipynb #9294347b
+# %% ../../nbs/charts/pixels.ipynb #61db0aa9
 @_compiled
 def _ink(code, u, v):
     "How much of a letter's ink lies at column u and row v, in dots, interpolated between dots."
@@ -291,12 +293,14 @@ def _ink(code, u, v):
     return upper * (1 - fv) + lower * fv
 
 @_compiled
-def _letter(image, clip, code, x0, y0, dot, colour, opacity):
+def _letter(image, clip, code, x0, y0, dot, across, up, colour, opacity):
+    "A letter whose text runs in the direction (across, up)."
     first, wide, sharp = _FIRST[code], _WIDTH[code], max(dot, 1.0)
-    for y in range(max(int(y0), clip[1]), min(int(np.ceil(y0 + 7 * dot)), clip[3])):
-        v = (y + 0.5 - y0) / dot
-        for x in range(max(int(x0), clip[0]), min(int(np.ceil(x0 + wide * dot)), clip[2])):
-            u = (x + 0.5 - x0) / dot
+    right, down = wide * across + 7 * up, 7 * across # the box around it, from its upper left corner
+    for y in range(max(int(np.floor(y0 - wide * up * dot)), clip[1]), min(int(np.ceil(y0 + down * dot)), clip[3])):
+        for x in range(max(int(x0), clip[0]), min(int(np.ceil(x0 + right * dot)), clip[2])):
+            dx, dy = (x + 0.5 - x0) / dot, (y + 0.5 - y0) / dot
+            u, v = dx * across - dy * up, dx * up + dy * across
             if not (0 < u < wide and 0 < v < 7): continue
             part = min(1.0, (_ink(code, u + first, v) - 0.45) * sharp + 0.5)
             if part > 0: _blend(image, y, x, colour, part * opacity)
@@ -311,14 +315,16 @@ def _length(codes, size):
     return max(dots - 1, 0) * size / 7
 
 @_compiled
-def _write(image, clip, codes, x, y, size, colour, opacity):
-    "A text; x and y are its left end and upper edge, `size` the height of its capitals."
+def _write(image, clip, codes, x, y, size, colour, opacity, tilt=0.0):
+    "A text; x and y are its upper left corner, `size` the height of its capitals, `tilt` the degrees by which it rises."
+    across, up = (1.0, 0.0) if tilt == 0 else (np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt)))
     for code in codes:
         if code == 0: break
-        _letter(image, clip, code, x, y, size / 7, colour, opacity)
-        x += (_WIDTH[code] + 1) * size / 7
+        _letter(image, clip, code, x, y, size / 7, across, up, colour, opacity)
+        step = (_WIDTH[code] + 1) * size / 7
+        x, y = x + step * across, y - step * up
 
-# %% ../../nbs/charts/pixels.ipynb #21e1da39
+# %% ../../nbs/charts/pixels.ipynb #a1ef79a8
 @_compiled
 def _round_step(span, wanted):
     "The smallest round step that divides a span into no more parts than wanted, and its decimals."
@@ -345,17 +351,26 @@ def _number(price, decimals, commas):
 _MONTHS = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8)
 
 @_compiled
-def _time(minutes, daily):
-    "Codes of a made-up time: hour and minute, or day and month."
-    day = minutes // 1440
-    codes = np.zeros(7, np.uint8)
-    one, two = (day % 30 + 1, 0) if daily else (minutes // 60 % 24, minutes % 60)
-    codes[0], codes[1], codes[2] = ord("0") + one // 10, ord("0") + one % 10, ord(" ") if daily else ord(":")
-    if daily: codes[3:6] = _MONTHS[day // 30 % 12 * 3:day // 30 % 12 * 3 + 3]
-    else: codes[3], codes[4] = ord("0") + two // 10, ord("0") + two % 10
+def _two_digits(codes, at, number):
+    codes[at], codes[at + 1] = ord("0") + number // 10, ord("0") + number % 10
+
+@_compiled
+def _time(minutes, day, hour):
+    "Codes of a made-up time: day and month, hour and minute, or both."
+    codes, at = np.zeros(14, np.uint8), 0
+    if day:
+        days = minutes // 1440
+        _two_digits(codes, 0, days % 30 + 1)
+        codes[2], codes[3:6] = ord(" "), _MONTHS[days // 30 % 12 * 3:days // 30 % 12 * 3 + 3]
+        at = 6
+    if day and hour: codes[6], codes[7], at = ord(","), ord(" "), 8
+    if hour:
+        _two_digits(codes, at, minutes // 60 % 24)
+        codes[at + 2] = ord(":")
+        _two_digits(codes, at + 3, minutes % 60)
     return codes
 
-# %% ../../nbs/charts/pixels.ipynb #4083e3ad
+# %% ../../nbs/charts/pixels.ipynb #994a88b0
 @_compiled
 def _price_range(bars, closes):
     low, high = np.inf, -np.inf
@@ -389,10 +404,16 @@ def _label_room(style, place, unit):
     return widest + 1.4 * style.text * unit
 
 @_compiled
+def _time_room(style):
+    "Height that the labels of times need, in pixels of an image 256 high."
+    if not style.times: return 0.0
+    long = _length(_time(0, True, style.long_times), style.text) * np.sin(np.deg2rad(style.tilt))
+    return long + 1.9 * style.text
+
+@_compiled
 def _floor(style, height):
     "Lower edge of plot and volume pane."
-    unit = height / 256
-    return round(height - unit * (style.bottom + (1.9 * style.text if style.times else 0)))
+    return round(height - height / 256 * (style.bottom + _time_room(style)))
 
 @_compiled
 def _lay_out(bars, style, place):
@@ -499,11 +520,12 @@ def _volume(image, bars, style, place, floor):
         left, right = _body_columns(style, place, _column(place, float(k)), style.body)
         _rectangle(image, clip, left, base - tall * bars[k, 4] / most, right, base, colour, style.volume_fill)
 
-# %% ../../nbs/charts/pixels.ipynb #71ed54b8
+# %% ../../nbs/charts/pixels.ipynb #b65668df
 @_compiled
 def _time_step(style, place, unit):
     "Bars from one time label to the next."
-    wanted = (place.right - place.left) / (9 * style.text * unit)
+    wide = 9 if style.tilt > 0 or not style.long_times else 16 # a label and the gap to the next, in heights of a letter
+    wanted = (place.right - place.left) / (wide * style.text * unit)
     return max(int(np.ceil(_round_step(place.last_bar - place.first_bar, wanted)[0])), 1)
 
 @_compiled
@@ -554,10 +576,14 @@ def _prices(image, clip, style, place, unit):
 def _times(image, clip, style, place, unit, floor):
     size, step = style.text * unit, _time_step(style, place, unit)
     for bar in range(step // 2, int(place.last_bar) + 1, step):
-        codes = _time(style.start + style.minutes * bar, style.minutes * step >= 1440)
-        x = _column(place, float(bar)) - _length(codes, size) / 2
-        if place.left <= x + size and x + _length(codes, size) <= place.right + size:
-            _write(image, clip, codes, x, floor + 0.6 * size, size, style.ink, 0.9)
+        day = style.minutes * step >= 1440 or style.long_times
+        codes = _time(style.start + style.minutes * bar, day, not day or style.long_times)
+        x, y, long = _column(place, float(bar)), floor + 0.6 * size, _length(codes, size)
+        if style.tilt > 0: # its upper right corner below the bar
+            up, across = np.sin(np.deg2rad(style.tilt)), np.cos(np.deg2rad(style.tilt))
+            _write(image, clip, codes, x - long * across, y + long * up, size, style.ink, 0.9, style.tilt)
+        elif place.left <= x - long / 2 + size and x + long / 2 <= place.right + size:
+            _write(image, clip, codes, x - long / 2, y, size, style.ink, 0.9)
 
 @_compiled
 def _tag(image, clip, style, place, unit, y):
@@ -704,7 +730,7 @@ STYLES = {
     "area": Style(**_DARK, kind="area", line="#f7a600", grid_x=False, frame="none", tag_last=True, tag="#f7a600"),
 } # name -> style
 
-# %% ../../nbs/charts/pixels.ipynb #62e47afd
+# %% ../../nbs/charts/pixels.ipynb #35f06213
 _PAIRS = [("#26a69a", "#ef5350"), ("#00b060", "#fe3032"), ("#2e7d32", "#c62828"), ("#ef5350", "#26a69a"),
           ("#2962ff", "#f23645"), ("#3179f5", "#f7a600"), ("#dddddd", "#333333"), ("#089981", "#f23645"),
           ("#0ecb81", "#f6465d"), ("#ffffff", "#3b82f6"), ("#111111", "#aaaaaa")] # rising, falling
@@ -774,6 +800,7 @@ def _sample_layout(dice: _Dice) -> dict:
     return {"side": dice.one(("right", "right", "right", "left", "none")), "frame": dice.one(_FRAMES),
             "text": dice.between(3.5, 7.5), "commas": dice.chance(0.6), "times": dice.chance(0.8),
             "minutes": dice.one((1, 5, 15, 30, 60, 240, 1440)), "start": dice.whole(0, 1440),
+            "long_times": dice.chance(0.3), "tilt": dice.maybe(0.3, 20, 90),
             "left": margin(100), "right": margin(70), "top": margin(60), "bottom": margin(60),
             "space_low": dice.between(0, 0.2), "space_high": dice.between(0, 0.2),
             "space_left": dice.maybe(0.3, 0, 0.06), "space_right": dice.maybe(0.7, 0, 0.12), "log": dice.chance(0.15)}

@@ -93,9 +93,9 @@ def _floats(frame, source):
 # %% ../../nbs/data/frame.ipynb #49f69a35
 def _faults(frame):
     "Each thing that a bar can have wrong: column, rows where it is so, sentence about one bar."
-    o, high, low, c, v = (frame[name].to_numpy() for name in COLUMNS)
-    missing = [(name, ~np.isfinite(frame[name].to_numpy()), f"the {name.lower()} is missing or infinite")
-               for name in COLUMNS]
+    o, high, low, c, v = values = frame[COLUMNS].to_numpy().T
+    missing = [(name, ~np.isfinite(numbers), f"the {name.lower()} is missing or infinite")
+               for name, numbers in zip(COLUMNS, values, strict=True)]
     return [*missing,
             ("High", high < low, "high {High} is below low {Low}"),
             ("High", high < np.maximum(o, c), "high {High} is below open {Open} or close {Close}"),
@@ -188,9 +188,19 @@ def _without_offset(stamp):
     _, sign, hours, minutes = found.groups("0")
     return stamp[:found.start()], float(f"{sign}1") * (60 * int(hours) + int(minutes))
 
+def _same_offset(stamps):
+    "The offset that all times end with, as written and in minutes; nothing where there is none, or some differ."
+    bare, minutes = _without_offset(stamps[0])
+    written = stamps[0][len(bare):] if isinstance(stamps[0], str) else ""
+    every = written and all(isinstance(stamp, str) and stamp.endswith(written) and ":" in stamp for stamp in stamps)
+    return (written, minutes) if every else None
+
 def _split_offset(text):
     "Times as text without their offset, and the offset in minutes."
-    bare, minutes = zip(*map(_without_offset, text), strict=True)
+    stamps = text.tolist()
+    same = _same_offset(stamps)
+    if same: return text.str[:-len(same[0])], pd.Series(same[1], text.index)
+    bare, minutes = zip(*map(_without_offset, stamps), strict=True)
     return pd.Series(bare, text.index, text.dtype), pd.Series(minutes, text.index)
 
 def _check_offsets(text, minutes, source, name):

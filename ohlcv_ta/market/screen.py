@@ -153,10 +153,7 @@ def picture_lines(
 
 # %% ../../nbs/market/screen.ipynb #3ce90524
 _SUPPORT, _RESISTANCE, _RAY = (8, 153, 129), (224, 49, 64), (41, 98, 255) # colours of lines
-
-def _laid_over(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    share = 0.85 * mask[..., None]
-    return np.rint(image * (1 - share) + np.array(colour) * share).astype(np.uint8)
+_OPACITY = 0.85 # of them
 
 def chart_picture(
     frame: pd.DataFrame, # n OHLCV bars
@@ -166,6 +163,7 @@ def chart_picture(
     height: int = 575, # pixels
 ) -> np.ndarray: # uint8 (height, width, 3)
     "A chart with its levels and rays."
+    from ohlcv_ta.charts.images import laid_over
     from ohlcv_ta.charts.masks import draw_masks
     from ohlcv_ta.charts.pixels import STYLES, draw
 
@@ -175,10 +173,10 @@ def chart_picture(
     ends = np.column_stack([frame.index.get_indexer(rays.start), rays.start_price,
                             frame.index.get_indexer(rays.end), rays.end_price])
     _, slanted = draw_masks([], ends, place)
-    image = _laid_over(image, slanted, _RAY)
+    image = laid_over(image, _OPACITY * slanted, _RAY)
     for kind, colour in (("support", _SUPPORT), ("resistance", _RESISTANCE)):
         flat, _ = draw_masks(levels.price[levels.kind == kind], [], place, width=1.5)
-        image = _laid_over(image, flat, colour)
+        image = laid_over(image, _OPACITY * flat, colour)
     return image
 
 def seen_picture(
@@ -186,6 +184,7 @@ def seen_picture(
     lines: pd.DataFrame, # as `picture_lines` gives them
 ) -> np.ndarray: # uint8 (height, width, 3)
     "A picture with the lines that were seen in it."
+    from ohlcv_ta.charts.images import laid_over
     from ohlcv_ta.charts.masks import draw_masks
     from ohlcv_ta.charts.pixels import ChartGeometry
 
@@ -193,7 +192,7 @@ def seen_picture(
     place = ChartGeometry(width, height, 0, 0, width, height, 0, 1, 1, 0) # shares instead of bars and prices
     levels, rays = (lines[lines.line == kind] for kind in ("level", "ray"))
     flat, slanted = draw_masks(levels.y0, rays[["x0", "y0", "x1", "y1"]], place)
-    return _laid_over(_laid_over(image, slanted, _RAY), flat, _RESISTANCE)
+    return laid_over(laid_over(image, _OPACITY * slanted, _RAY), _OPACITY * flat, _RESISTANCE)
 
 # %% ../../nbs/market/screen.ipynb #ea8b8664
 class Screened(NamedTuple):

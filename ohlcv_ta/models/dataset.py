@@ -15,7 +15,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ..charts.candles import draw_mplfinance
-from ..charts.images import to_png
+from ..charts.images import laid_over, to_png
 from ..charts.masks import draw_masks
 from ..charts.pixels import STYLES, ChartGeometry, Style, draw
 from ..data.files import whole_folder, write_whole
@@ -71,11 +71,6 @@ def _picture(chart: Chart, look: str, seed: Sequence[int]) -> tuple[np.ndarray, 
     style = Style.sample(np.random.default_rng(seed)) if look == "random" else STYLES[look]
     return draw(chart.bars, style, 1150, 575)
 
-def _with_lines(image: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    for mask, colour in zip(masks, (_LEVEL, _RAY), strict=True):
-        image = image * (1 - mask[..., None]) + np.array(colour) * mask[..., None]
-    return np.rint(image).astype(np.uint8)
-
 def chart_files(
     chart: Chart,
     look: str = DESCRIBED, # or "random", or a name in `STYLES`
@@ -85,7 +80,8 @@ def chart_files(
     image, place = _picture(chart, look, seed)
     masks = draw_masks(chart.levels, chart.rays, place)
     soft = draw_masks(chart.levels, chart.rays, place, _TARGET, soft=1.2)
-    return {"full": _with_lines(image, masks), "input": image, "mask_horizontal": masks[0], "mask_ray": masks[1],
+    full = laid_over(laid_over(image, masks[0], _LEVEL), masks[1], _RAY)
+    return {"full": full, "input": image, "mask_horizontal": masks[0], "mask_ray": masks[1],
             "target_horizontal": soft[0], "target_ray": soft[1]}
 
 # %% ../../nbs/models/dataset.ipynb #800cb1a7

@@ -121,6 +121,14 @@ class _HalfPrecision(Callback):
         self.cast.__exit__(None, None, None)
         self.learn.pred = self.pred.float()
 
+# %% ../../nbs/models/training.ipynb #71adcbe4
+class _Look(Callback):
+    "Asks a function about the network after each epoch, before anything can stop the training."
+    order = 55
+
+    def __init__(self, ask): self.ask, self.rows = ask, []
+    def after_epoch(self): self.rows.append(self.ask(self.model))
+
 # %% ../../nbs/models/training.ipynb #e618e8c5
 class _KeepBest(TrackerCallback):
     "Ends with the weights of the best epoch."
@@ -155,7 +163,7 @@ class _TensorBoard(Callback):
 
     def after_fit(self): self.writer.close()
 
-# %% ../../nbs/models/training.ipynb #d67db487
+# %% ../../nbs/models/training.ipynb #d77c2255
 SCHEDULES = {"one_cycle": "fit_one_cycle", "cosine": "fit_flat_cos"}
 
 
@@ -174,6 +182,7 @@ def fit(
     clip: float = 1.0, # longest gradient
     seed: int = 0,
     threads: int = 2, # of the processor
+    look: Callable[[nn.Module], dict[str, float]] | None = None, # asked after each epoch; its numbers join the history
     logs: str | Path | None = None, # folder for TensorBoard
     bar: bool = False, # a progress bar and a table of epochs
 ) -> tuple[Learner, pd.DataFrame]: # with the best epoch's weights; a row an epoch: train_loss, valid_loss, metrics
@@ -183,12 +192,13 @@ def fit(
     with repeatable(seed, threads):
         dls = DataLoaders(_Loader(train, device), _Loader(valid, device), device=device)
         network = build().to(device, memory_format=torch.channels_last)
+        looked = [_Look(look)] if look else []
         learner = Learner(dls, network, loss_func=loss, metrics=list(metrics), wd=decay, cbs=[
             GradientClip(clip), _KeepBest(monitor, patience), *([_HalfPrecision()] if computes_bf16(device) else []),
-            *([_TensorBoard(logs)] if logs else [])])
+            *([_TensorBoard(logs)] if logs else []), *looked])
         _run(learner, SCHEDULES[schedule], epochs, rate, bar)
     network.eval()
-    return learner, _history(learner, device)
+    return learner, _history(learner, device, [row for one in looked for row in one.rows])
 
 
 def _run(learner, method, epochs, rate, bar):
@@ -196,8 +206,8 @@ def _run(learner, method, epochs, rate, bar):
     with learner.no_bar(), learner.no_logging(): getattr(learner, method)(epochs, rate)
 
 
-def _history(learner, device):
+def _history(learner, device, looked):
     names = [name for name in learner.recorder.metric_names if name not in ("epoch", "time")]
-    table = pd.DataFrame(np.array(learner.recorder.values, float)[:, :len(names)], columns=names)
+    table = pd.DataFrame(np.array(learner.recorder.values, float)[:, :len(names)], columns=names).join(pd.DataFrame(looked))
     table.attrs.update(device=device, precision="bf16" if computes_bf16(device) else "float32")
     return table.rename_axis("epoch")

@@ -6,7 +6,7 @@
 __all__ = ['PORT', 'status_routes', 'MAX_BATCH', 'MAX_BODY', 'breakout_routes', 'chart_routes', 'ROUTERS', 'health', 'ready',
            'root', 'predict', 'batch_predict', 'levels', 'create_app']
 
-# %% ../../nbs/serving/api.ipynb #560e1f01
+# %% ../../nbs/serving/api.ipynb #d82e515e
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 import ohlcv_ta
 from ..charts.images import ImageError, ImageTooLarge, NotAnImage, from_base64
 from ..models.breakout import BreakoutModel
+from ..models.level_scorer import LevelScorer
 from ..models.mask_reader import MaskReader
 from ohlcv_ta.serving.chart_levels import (
     LEVELS_BODY,
@@ -44,12 +45,14 @@ from ohlcv_ta.serving.schemas import (
 )
 from .weights import load_models, warm_up
 
-# %% ../../nbs/serving/api.ipynb #542ba67f
+# %% ../../nbs/serving/api.ipynb #319cfc58
 PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
 
-def _about(model: BreakoutModel | MaskReader) -> dict[str, Any]:
+def _about(model: BreakoutModel | LevelScorer | MaskReader) -> dict[str, Any]:
+    if isinstance(model, LevelScorer):
+        return {"estimator": "trees", **{name: value for name, value in model.about.items() if not isinstance(value, dict)}}
     if isinstance(model, MaskReader):
         return {"estimator": "two networks", "networks": {kind: _card(model, kind) for kind in model.graphs}}
     known = ("trained_on", "first", "last", "rows")

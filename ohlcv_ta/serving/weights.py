@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SERVED', 'models_folder', 'load_models', 'warm_up', 'load_served']
 
-# %% ../../nbs/serving/weights.ipynb #227e30d4
+# %% ../../nbs/serving/weights.ipynb #e30859e4
 import logging
 import os
 from collections.abc import Callable
@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from ..charts.masks import read_levels, read_rays
+from ..data.synthetic import random_walk
 from ..models.breakout import BreakoutModel, load_model
-from ..models.level_scorer import load_scorer
+from ..models.level_scorer import LevelScorer, load_scorer
 from ..models.mask_reader import MaskReader
 
-# %% ../../nbs/serving/weights.ipynb #e4995460
+# %% ../../nbs/serving/weights.ipynb #bce55c36
 SERVED: dict[str, Callable[[Path], Any]] = {
     "breakout/levels": load_model, # system D's eleven features; answers the API and `ohlcv-ta predict`
     "breakout/relative": load_model, # features without price levels, for any market; answers the app
@@ -52,7 +53,7 @@ def load_models(
                 logging.getLogger("ohlcv_ta").exception("The model in %s can't be read", folder / name)
     return found
 
-# %% ../../nbs/serving/weights.ipynb #e802edf9
+# %% ../../nbs/serving/weights.ipynb #9da1f5a2
 def warm_up(
     models: dict[str, Any], # of `load_models`; what can't answer is taken out
 ) -> None:
@@ -64,9 +65,11 @@ def warm_up(
             logging.getLogger("ohlcv_ta").exception("The model %s can't answer", name)
             del models[name]
 
-def _first_answer(model: BreakoutModel | MaskReader) -> None:
+def _first_answer(model: BreakoutModel | LevelScorer | MaskReader) -> None:
     if isinstance(model, BreakoutModel):
         model.predict(pd.DataFrame([model.mean], columns=model.features))
+    elif isinstance(model, LevelScorer):
+        model(random_walk(60))
     else:
         model.masks(np.full((64, 64, 3), 255, np.uint8))
         read_levels(np.eye(64))

@@ -1,12 +1,14 @@
-"""Speed of what is used most, beside its peers, in one run on this machine: `make bench` writes results.json.
+"""Speed of what is used most, beside its peers, on this machine: `make bench` writes results.json.
 
 Contestants take turns, so that a machine that slows down slows all of them; the median of the rounds counts.
+`python benchmarks/run.py drawing pictures` measures some parts again and keeps the rest.
 """
 
 import base64
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from market_profile import MarketProfile
 from ohlcv_ta.charts import STYLES, Style, draw, draw_many, draw_mplfinance
 from ohlcv_ta.charts.images import to_png
 from ohlcv_ta.data import hours, load, sessions
-from ohlcv_ta.data.files import write_json
+from ohlcv_ta.data.files import read_json, write_json
 from ohlcv_ta.features import choose_tick, described_profile, market_profile, session_profiles
 from ohlcv_ta.models.artifacts import to_onnx
 from ohlcv_ta.models.mask_reader import KINDS
@@ -154,8 +156,14 @@ def hammer(url, body, clients, requests):
     return np.array(latencies), time.perf_counter() - begin
 
 
-def serving(address):
+def serving():
     "Requests a second and latency of single and batch predictions."
+    with service() as (address, *_):
+        return requests_to(address)
+
+
+def requests_to(address):
+    "The same of a service that runs."
     body = json.loads((HERE.parent / "examples" / "sample_prediction_request.json").read_text())
     loads = [("POST /predict", body, 1, 300), ("POST /predict", body, 8, 800),
              ("POST /batch-predict of 100", [body] * 100, 1, 100)]
@@ -221,7 +229,7 @@ def memory(requests=1000):
     return rows
 
 
-def startup(ready):
+def startup():
     "Seconds from nothing to a first useful answer."
     python, loading = sys.executable, "from ohlcv_ta.data import load; bars = load('BTC-USD', '1h')"
     profiling = f"{loading}; from ohlcv_ta.features import market_profile; market_profile(bars.tail(24))"
@@ -231,20 +239,25 @@ def startup(ready):
         "ohlcv-ta --help": [Path(python).with_name("ohlcv-ta"), "--help"],
     }
     runs = {what: (lambda c=command: subprocess.run(c, check=True, capture_output=True)) for what, command in commands.items()}
-    seconds = in_turn(runs) | {"service answers /health": ready}
+    with service() as (_, ready, _):
+        seconds = in_turn(runs) | {"service answers /health": ready}
     return [{"what": what, "seconds": s} for what, s in seconds.items()]
 
 
 def pipeline():
-    "Seconds of each stage of the pipeline, run alone and by force."
-    dvc, rows = [sys.executable, "-m", "dvc"], []
-    listed = subprocess.run([*dvc, "stage", "list", "--name-only"], check=True, capture_output=True, text=True)
-    for stage in listed.stdout.split():
-        command = [*dvc, "repro", "--quiet", "--single-item", "--force", stage]
-        seconds = timed(lambda c=command: subprocess.run(c, check=True, capture_output=True, cwd=HERE.parent))
-        rows.append({"stage": stage, "seconds": seconds})
-        print(f"  {stage}: {seconds:.1f} s")
-    return rows
+    "Seconds of each stage while every model is trained again, as `make reproduce` does it."
+    command = [Path(sys.executable).with_name("ohlcv-ta"), "reproduce"]
+    settings = os.environ | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"} # or lines would come in blocks
+    run = subprocess.Popen(command, cwd=HERE.parent, text=True, stdout=subprocess.PIPE, env=settings)
+    begun = []
+    for line in run.stdout:
+        if stage := re.match(r"Running stage '(.+)'", line):
+            begun.append((stage[1], time.perf_counter()))
+            print(f"  {stage[1]}")
+    if run.wait():
+        raise SystemExit("the pipeline failed, or a metric moved; run `make reproduce` to see which")
+    ends = [when for _, when in begun[1:]] + [time.perf_counter()]
+    return [{"stage": stage, "seconds": end - start} for (stage, start), end in zip(begun, ends, strict=True)]
 
 
 def processor():
@@ -256,27 +269,31 @@ def processor():
         return platform.processor() or "unknown processor"
 
 
+PARTS = {
+    "profile": lambda: profiles("BTC-USD", "30m", 700) + profiles("SPY", "1m", 250),
+    "drawing": drawing,
+    "screening": screening,
+    "service": serving,
+    "pictures": pictures,
+    "memory": memory,
+    "startup": startup,
+    "pipeline": pipeline,
+}
+
+
 def main():
     warnings.simplefilter("ignore") # the peer's own deprecations
-    print("Market profile, four ways")
-    results = {"machine": {"cores": os.cpu_count(), "processor": processor(), "python": platform.python_version()},
-               "profile": profiles("BTC-USD", "30m", 700) + profiles("SPY", "1m", 250)}
-    print("Drawing")
-    results["drawing"] = drawing()
-    print("Screening")
-    results["screening"] = screening()
-    print("Service")
-    with service() as (address, ready, _):
-        results["service"] = serving(address)
-    print("Pictures")
-    results["pictures"] = pictures()
-    print("Memory of the service")
-    results["memory"] = memory()
-    print("Start-up")
-    results["startup"] = startup(ready)
-    print("Pipeline, stage by stage")
-    results["pipeline"] = pipeline()
-    write_json(HERE / "results.json", results, digits=4)
+    path, wanted = HERE / "results.json", sys.argv[1:] or list(PARTS)
+    if unknown := set(wanted) - PARTS.keys():
+        raise SystemExit(f"there is no part {', '.join(sorted(unknown))}; use some of {', '.join(PARTS)}")
+    results = read_json(path) if path.exists() else {}
+    machine = {"cores": os.cpu_count(), "processor": processor(), "python": platform.python_version()}
+    if results.get("machine") != machine: # numbers of two machines do not go into one table
+        results = {"machine": machine}
+    for part in wanted:
+        print(part, flush=True)
+        results[part] = PARTS[part]()
+        write_json(path, results, digits=4)
     print(json.dumps(results, indent=2))
 
 

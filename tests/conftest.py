@@ -2,6 +2,8 @@
 
 from hypothesis import settings
 
+pytest_plugins = ["browsing"] # a browser where a test asks for one
+
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 

@@ -1,43 +1,23 @@
 "The app in a real browser: an embedded market, an uploaded file, and every kind of bad file."
 
 import json
-import os
-import shutil
-import time
 
 import numpy as np
 import pytest
+from browsing import choose, click, errors, needs_browser, text, type_into, wait_for
 from service import running, small_models
 
 from ohlcv_ta.data import load
 from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.app import mount
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-         "disable-component-update", "disable-sync", "hide-scrollbars"]
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER) and os.environ.get("CI") != "true",
-                                reason="needs chromium and chromedriver (apt-get install chromium chromium-driver)")
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def url():
     with running(mount(create_app(small_models()))) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}", "window-size=1280,1400"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture
@@ -49,40 +29,6 @@ def page(browser, url):
     assert errors(browser) == []
     shown = text(browser, "body")
     assert "Traceback" not in shown and "Error" not in shown.replace("FrameError", "")
-
-
-def errors(browser):
-    return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
-
-
-def wait_for(browser, selector, says="", seconds=40):
-    "The text of the first element that is there and says something; patience, not a measurement."
-    for _ in range(seconds * 10):
-        found = text(browser, selector)
-        if found and says in found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"nothing at {selector} says {says!r}; the page says: {text(browser, 'body')[:2000]}")
-
-
-def text(browser, selector):
-    script = "const e = document.querySelector(arguments[0]); return e ? e.innerText : ''"
-    return browser.execute_script(script, selector)
-
-
-def click(browser, label):
-    find = "[...document.querySelectorAll('button[role=tab], label')].find(e => e.innerText.trim() == arguments[0])"
-    browser.execute_script(f"{find}.click()", label)
-
-
-def choose(browser, label, value):
-    from selenium.webdriver.common.keys import Keys
-
-    box = next(b for b in browser.find_elements("css selector", f"input[aria-label='{label}']") if b.is_displayed())
-    box.click()
-    box.send_keys(Keys.CONTROL, "a")
-    box.send_keys(value)
-    box.send_keys(Keys.ENTER)
 
 
 def upload(browser, path):
@@ -209,16 +155,6 @@ def test_hours_of_another_market(page, tmp_path):
     for label, value in (("Session from", "09:30"), ("to", "16:00")):
         type_into(page, label, value)
     assert "Friday 31 August 2018" in wait_for(page, ".ta-page", "spy.csv")
-
-
-def type_into(browser, label, value):
-    from selenium.webdriver.common.keys import Keys
-
-    script = "return [...document.querySelectorAll('label')].find(e => e.innerText.trim() == arguments[0])"
-    box = browser.execute_script(script + ".querySelector('input, textarea')", label)
-    box.send_keys(Keys.CONTROL, "a")
-    box.send_keys(value)
-    box.send_keys(Keys.ENTER)
 
 
 def test_a_file_name_is_only_text(page, tmp_path):

@@ -123,6 +123,10 @@ class _Pictures:
         asked = AxisInput()
         return [None, *asked, *self.show(path, threshold, *asked)]
 
+    def none(self) -> list[Any]: # as `new`
+        "What is shown without a picture."
+        return self.new(None, 0.5)
+
     def example(self, name: str, threshold: float) -> list[Any]: # path, axis, picture, overlay, page
         "An example with its axis."
         if self.lately is None:
@@ -216,7 +220,8 @@ _CLICK = """element.addEventListener('click', event => {
   if (box) trigger('click', {share: Math.min(Math.max((event.clientY - box.top) / box.height, 0), 1)});
 });"""
 _SCORERS = {"rule": "Turning points, bodies avoided", "clustered": "Clusters of swings", "learned": "Learned from charts"}
-_SLOW: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal"}
+_SLOW: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal",
+                         "trigger_mode": "always_last"} # or what is asked for during an answer would be dropped
 _QUICK: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "lines", "show_progress": "hidden",
                           "trigger_mode": "always_last"}
 
@@ -252,8 +257,9 @@ def _listen_to_pictures(pictures: _Pictures, image: Any, examples: Any, lines: d
     asked = [image, threshold, *axis]
     gr.on([blocks.load, examples.input], pictures.example, [examples, threshold], [image, *axis, *shown],
           api_name="levels_example", **_SLOW)
-    gr.on([image.upload, image.clear], pictures.new, [image, threshold], [examples, *axis, *shown],
-          api_name="levels_picture", **_SLOW)
+    of_new = [examples, *axis, *shown]
+    image.upload(pictures.new, [image, threshold], of_new, api_name="levels_picture", **_SLOW)
+    image.clear(pictures.none, None, of_new, api_name=False, **_SLOW) # which still sends the picture that is taken away
     gr.on([one.input for one in lines.values()], pictures.redraw, asked, shown[1:], api_name="levels_redraw", **_QUICK)
     shown[1].click(pictures.click, asked, [lines["row1"], lines["row2"], *shown[1:]], api_name=False, **_QUICK)
 

@@ -1,0 +1,78 @@
+"A real browser for the tests of the app, and what is done with it."
+
+import os
+import shutil
+import time
+
+import pytest
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
+         "disable-component-update", "disable-sync", "hide-scrollbars"]
+needs_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER) and os.environ.get("CI") != "true",
+                                   reason="needs chromium and chromedriver (apt-get install chromium chromium-driver)")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('profile')}", "window-size=1280,1400"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield browser
+    browser.quit()
+
+
+def errors(browser):
+    return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def until(browser, done, wanted, seconds=40):
+    "What a question answers once the answer is yes; patience, not a measurement."
+    for _ in range(seconds * 10):
+        if answer := done():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"{wanted}: it never happened; the page says: {text(browser, 'body')[:2000]}")
+
+
+def wait_for(browser, selector, says="", seconds=40):
+    "The text of the first element that is there and says something."
+    def found():
+        shown = text(browser, selector)
+        return shown if says in shown else ""
+    return until(browser, found, f"{says!r} at {selector}", seconds)
+
+
+def text(browser, selector):
+    script = "const e = document.querySelector(arguments[0]); return e ? e.innerText : ''"
+    return browser.execute_script(script, selector)
+
+
+def click(browser, label):
+    find = "[...document.querySelectorAll('button[role=tab], label')].find(e => e.innerText.trim() == arguments[0])"
+    browser.execute_script(f"{find}.click()", label)
+
+
+def choose(browser, label, value):
+    from selenium.webdriver.common.keys import Keys
+
+    box = next(b for b in browser.find_elements("css selector", f"input[aria-label='{label}']") if b.is_displayed())
+    box.click()
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(value)
+    box.send_keys(Keys.ENTER)
+
+
+def type_into(browser, label, value):
+    from selenium.webdriver.common.keys import Keys
+
+    script = "return [...document.querySelectorAll('label')].find(e => e.innerText.trim() == arguments[0])"
+    box = browser.execute_script(script + ".querySelector('input, textarea')", label)
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(value)
+    box.send_keys(Keys.ENTER)

@@ -248,6 +248,8 @@ def evaluate_annotated(
     folds: Annotated[int, typer.Option(min=2, help="Times that a part of the charts is kept aside.")] = 8,
     draws: Annotated[int, typer.Option(min=1, help="Resamples behind every interval.")] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed, the same numbers.")] = 0,
+    network: Annotated[Path | None, typer.Option(help="Folder of a mask network that is judged too, from pictures, as it is "
+                                                 "and after it learned from charts of other groups.")] = None,
 ) -> None:
     "Measure levels and rays on annotated charts."
     from ohlcv_ta.data.files import write_json
@@ -257,6 +259,12 @@ def evaluate_annotated(
     metrics = evaluate_annotated(folder, folds, draws, seed)
     for name, scores in metrics["levels"].items():
         typer.echo(f"{name:10} F1 {interval_text(scores['f1'])}")
+    if network:
+        from ohlcv_ta.models.annotated_masks import evaluate_pictures
+
+        metrics["pictures"] = evaluate_pictures(folder, network, folds, draws=draws, seed=seed)
+        for name, scores in metrics["pictures"].items():
+            typer.echo(f"network, {name:10} F1 {interval_text(scores['f1'])}")
     typer.echo(f"All numbers: {write_json(output, metrics)}")
 
 # %% ../nbs/cli.ipynb #5d1d7d5d

@@ -12,7 +12,7 @@ from ohlcv_ta.evaluation.metrics import interval_text
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
-BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.S)
+BLOCK = re.compile(r"<!-- (?P<name>\w+) -->\n(?P<table>.*?)<!-- /(?P=name) -->", re.S)
 
 
 def results_table():
@@ -29,9 +29,25 @@ def results_table():
     return "\n".join(lines) + "\n"
 
 
-def test_the_table_equals_the_metrics():
-    found = BLOCK.search(README.read_text(encoding="utf-8"))[0]
-    assert results_table() in found, "run `python tests/test_readme.py` to write the table again"
+def levels_table():
+    "The table of levels found, from the metrics that the pipeline wrote."
+    beside = read_json(ROOT / "results" / "masks" / "metrics" / "beside.json")
+    methods = {"U-Net, from the picture": "U-Net, picture", "straight lines in the picture (Hough)": "Hough lines, picture",
+               "rule, from the bars": "rule, bars", "clustered swings, from the bars": "clustered, bars",
+               "random lines": "random, bars"}
+    lines = ["| | planted charts | real charts, the rule's lines |", "| --- | --- | --- |"]
+    for shown, name in methods.items():
+        texts = [interval_text(beside[source][name]["f1"]) if name in beside[source] else "" for source in ("planted", "rule")]
+        lines.append(f"| {shown} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"results": results_table, "levels": levels_table}
+
+
+def test_the_tables_equal_the_metrics():
+    found = {block["name"]: block["table"] for block in BLOCK.finditer(README.read_text(encoding="utf-8"))}
+    assert found == {name: table() for name, table in TABLES.items()}, "run `python tests/test_readme.py` to write them again"
 
 
 def test_the_summary_is_what_the_metrics_say():
@@ -40,6 +56,11 @@ def test_the_summary_is_what_the_metrics_say():
     assert not [market for market, of in over.items() if of["relative"]["low"] > 0]
     worse = [of["levels"]["high"] < 0 for of in over.values() if "levels" in of]
     assert sum(worse) > len(worse) / 2
+
+
+def test_levels_hold_no_better_than_other_lines_unless_planted():
+    held = read_json(ROOT / "results" / "levels" / "metrics" / "levels.json")
+    assert held["pooled"]["rule"]["difference"]["low"] < 0 < held["planted"]["difference"]["low"]
 
 
 def test_the_import_example_works_as_pasted(tmp_path):
@@ -56,5 +77,11 @@ def test_the_targets_and_files_it_names_exist():
     assert not [f for f in re.findall(r"\]\(([^)#:]+)\)", text) if not (ROOT / f).exists()]
 
 
+def written(block):
+    "A block of the README with its table as it is now."
+    name = block["name"]
+    return f"<!-- {name} -->\n{TABLES[name]()}<!-- /{name} -->"
+
+
 if __name__ == "__main__":
-    README.write_text(BLOCK.sub(lambda m: m[1] + results_table() + m[2], README.read_text(encoding="utf-8")), encoding="utf-8")
+    README.write_text(BLOCK.sub(written, README.read_text(encoding="utf-8")), encoding="utf-8")

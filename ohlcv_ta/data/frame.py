@@ -93,7 +93,7 @@ def _floats(frame, source):
 # %% ../../nbs/data/frame.ipynb #49f69a35
 def _faults(frame):
     "Each thing that a bar can have wrong: column, rows where it is so, sentence about one bar."
-    o, high, low, c, v = values = frame[COLUMNS].to_numpy().T
+    o, high, low, c, v = values = [frame[name].to_numpy() for name in COLUMNS]
     missing = [(name, ~np.isfinite(numbers), f"the {name.lower()} is missing or infinite")
                for name, numbers in zip(COLUMNS, values, strict=True)]
     return [*missing,

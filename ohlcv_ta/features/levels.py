@@ -39,7 +39,7 @@ def turning_bars(values, left, right, side):
 # %% ../../nbs/features/levels.ipynb #f2431889
 def _prices(frame):
     "Open, high, low and close as arrays; a price that is missing is told at once."
-    prices = np.ascontiguousarray(frame[list(PRICES)].to_numpy(float).T)
+    prices = np.array([frame[name].to_numpy(float) for name in PRICES])
     if not np.isfinite(prices).all():
         row = int((~np.isfinite(prices)).any(axis=0).argmax())
         raise ValueError(f"a price of bar {row} is missing or infinite; repair the frame with clean() first")

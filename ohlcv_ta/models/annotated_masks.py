@@ -5,34 +5,40 @@
 # %% auto #0
 __all__ = ['found_in_pictures', 'held_out_pictures', 'evaluate_pictures']
 
-# %% ../../nbs/models/annotated_masks.ipynb #850b79f9
+# %% ../../nbs/models/annotated_masks.ipynb #e8c04455
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.model_selection import GroupKFold
 
+from ..charts.images import resize
 from ..data.files import plain, read_json
 from ..evaluation.levels import copy_groups
 from .annotated import summary
 from .artifacts import load_network
-from .chart_sets import Chart, annotated_charts, chart_frame, drawn
+from .chart_sets import Chart, annotated_charts, chart_frame
+from .dataset import DESCRIBED, chart_image
 from .line_scores import prices_of, score_levels
 from .mask_training import logits_of, set_threshold, teach_masks
 from .unet import UNet
 
-# %% ../../nbs/models/annotated_masks.ipynb #9be589f2
+# %% ../../nbs/models/annotated_masks.ipynb #b7c7b52c
 def found_in_pictures(
     network: UNet,
     charts: Sequence[Chart],
     size: dict, # width and height of pictures
-    seed: int = 0, # of looks
+    look: str = DESCRIBED, # as in `chart_image`
+    seed: int = 0, # of random looks
 ) -> list[np.ndarray]: # prices of each chart's levels
-    "Levels that a network reads off pictures of charts, each in a look of its own."
-    images, places, _ = drawn(charts, np.random.default_rng(seed), size["width"], size["height"])
-    return [prices_of(1 / (1 + np.exp(-one)), place) for one, place in zip(logits_of(network, images), places, strict=True)]
+    "Levels that a network reads off pictures of charts."
+    shape = size["width"], size["height"]
+    pictures = Parallel(n_jobs=-1)(delayed(chart_image)(chart, look, (seed, k)) for k, chart in enumerate(charts))
+    logits = logits_of(network, np.stack([resize(image, *shape) for image, _ in pictures]))
+    return [prices_of(1 / (1 + np.exp(-one)), place.resized(*shape)) for one, (_, place) in zip(logits, pictures, strict=True)]
 
-# %% ../../nbs/models/annotated_masks.ipynb #cc3ae3c7
+# %% ../../nbs/models/annotated_masks.ipynb #93701fb1
 def held_out_pictures(
     charts: Sequence[Chart], # annotated
     groups: Sequence, # a label a chart; those of one group are kept aside together
@@ -40,6 +46,7 @@ def held_out_pictures(
     settings: dict, # of the `UNet`
     size: dict, # width and height of pictures, rows and columns of a cell
     folds: int = 8, # times that a part of the groups is kept aside
+    look: str = DESCRIBED, # of the charts that are kept aside; those that are learned from come in any look
     seed: int = 0,
     **more, # of `teach_masks`, such as epochs and rate
 ) -> list[np.ndarray]: # prices of each chart's levels, by a network that had not seen its group
@@ -50,15 +57,16 @@ def held_out_pictures(
         learn, choose = ([charts[train[k]] for k in part] for part in parts)
         network, _ = teach_masks(settings, learn, choose, size, "horizontal", start, start.judge, seed=seed, **more)
         set_threshold(network, choose, size, seed=seed)
-        read = found_in_pictures(network, [charts[k] for k in test], size, seed)
+        read = found_in_pictures(network, [charts[k] for k in test], size, look, seed)
         for k, prices in zip(test, read, strict=True): found[k] = prices
     return found
 
-# %% ../../nbs/models/annotated_masks.ipynb #d5d4c2aa
+# %% ../../nbs/models/annotated_masks.ipynb #cfcd314e
 def evaluate_pictures(
     folder: str | Path | None = None, # of JSON files of system A; None: what OHLCV_TA_ANNOTATED names
     network: str | Path = "models/masks/horizontal", # the folder of a trained network
     folds: int = 8, # times that a part of the groups is kept aside
+    look: str = DESCRIBED, # of the charts that are judged, as in `chart_image`
     draws: int = 1000, # of the bootstrap
     seed: int = 0,
     **more, # of `teach_masks`
@@ -67,9 +75,9 @@ def evaluate_pictures(
     charts = [chart for chart in annotated_charts(folder) if len(chart.levels)]
     groups = copy_groups([chart_frame(chart) for chart in charts])
     config, start = read_json(Path(network) / "config.json"), load_network(network, UNet)
-    shape, size, more = config["network"], config["size"], {"epochs": 12, "rate": 1e-3} | more
-    found = {"as it is": found_in_pictures(start, charts, size, seed)} | {
-        name: held_out_pictures(charts, some, start, shape, size, folds, seed, **more)
+    shape, size, more = config["network"], config["size"], {"epochs": 6, "rate": 5e-4} | more
+    found = {"as it is": found_in_pictures(start, charts, size, look, seed)} | {
+        name: held_out_pictures(charts, some, start, shape, size, folds, look, seed, **more)
         for name, some in (("by group", groups), ("at random", np.arange(len(charts))))}
     scores = {name: [score_levels(prices, chart) for prices, chart in zip(levels, charts, strict=True)]
               for name, levels in found.items()}

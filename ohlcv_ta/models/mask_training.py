@@ -137,7 +137,7 @@ def teach_masks(
 def _without_judge(network: UNet) -> dict[str, torch.Tensor]:
     return {name: value for name, value in network.state_dict().items() if not name.startswith("judge.")}
 
-# %% ../../nbs/models/mask_training.ipynb #25e32edf
+# %% ../../nbs/models/mask_training.ipynb #325bf551
 def _found(kind: str) -> tuple[Callable, Callable]: # how lines are read, and how they are scored
     return (prices_of, score_levels) if kind == "horizontal" else (segments_of, score_rays)
 
@@ -165,7 +165,7 @@ def logits_of(
         return F.interpolate(torch.cat(parts), scale_factor=scale, mode="bilinear")[:, 0].numpy()
 
 
-SHIFTS = tuple(np.arange(-3, 3.01, 0.5)) # of logits, that are tried as thresholds
+SHIFTS = tuple(np.arange(-2, 2.01, 0.5)) # of logits, that are tried as thresholds
 
 def shifted_f1(
     logits: np.ndarray, # (k, height, width)

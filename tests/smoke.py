@@ -1,0 +1,51 @@
+"A copy of the project at smoke size, and DVC in it."
+
+import os
+import shutil
+import subprocess
+import sys
+from hashlib import md5
+from pathlib import Path
+
+import yaml
+
+from ohlcv_ta.pipeline import apply_overlay
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+DVC = [sys.executable, "-m", "dvc"]
+
+
+def dvc(where, *arguments):
+    "What a DVC command printed; a failure shows it."
+    done = subprocess.run([*DVC, *arguments], cwd=where, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def prints(where, pattern):
+    "A fingerprint of each file."
+    return {p.relative_to(where): md5(p.read_bytes()).hexdigest() for p in sorted(where.glob(pattern))}
+
+
+def copied(there, *kept):
+    "The working tree with its stored results, at smoke size; nothing has run yet. Stages that begin so keep their results."
+    listing = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (there / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, there / name)
+    subprocess.run(["git", "init", "--quiet"], cwd=there, check=True)
+    dvc(there, "pull", "--allow-missing")
+    apply_overlay("smoke", there)
+    pipeline = yaml.safe_load((there / "dvc.yaml").read_text())
+    for name, stage in pipeline["stages"].items():
+        stage["frozen"] = name.startswith(kept)
+    (there / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
+    return there
+
+
+def faults(pages):
+    "Pages that name this machine, or show a warning."
+    return [page for page in pages if any(word in page.read_text() for word in (str(ROOT), "/tmp/", '"stderr"'))]

@@ -144,9 +144,10 @@ def test_the_notebook_that_tests_the_service_runs_against_one(monkeypatch):
     assert not any(cell.get("outputs") for cell in notebook.cells)
     with running(create_app(small_models())) as url:
         monkeypatch.setenv("OHLCV_TA_URL", url)
+        monkeypatch.delenv("MPLBACKEND", raising=False) # or figures would not be shown
         NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT / "examples")}}).execute()
     pictures = [out for cell in notebook.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
-    assert pictures
+    assert len(pictures) == 3
 
 
 def test_every_file_that_is_written_goes_to_tmp():

@@ -49,6 +49,6 @@ def copied(there, *kept):
     return there
 
 
-def faults(pages):
-    "Pages that name this machine, or show a warning."
-    return [page for page in pages if any(word in page.read_text() for word in (str(ROOT), "/tmp/", '"stderr"'))]
+def faults(where, pages):
+    "Pages that name a folder of this machine, or show a warning."
+    return [page for page in pages if any(word in page.read_text() for word in (str(where), str(ROOT), '"stderr"'))]

@@ -50,7 +50,7 @@ def test_a_second_run_has_nothing_to_do(copy):
 
 def test_pages_name_no_machine_and_carry_no_warnings(copy):
     pages = [*copy.glob("book/chapters/*.ipynb"), *copy.glob("book/reference/**/*.ipynb")]
-    assert pages and not faults(pages)
+    assert pages and not faults(copy, pages)
 
 
 def test_results_show_in_dvc(copy):
@@ -78,7 +78,8 @@ def test_one_models_parameter_reruns_that_model_only(copy):
 def test_the_same_again_gives_the_same_to_the_last_digit(copy):
     watched = ["results/breakout/answers/*", "results/breakout/metrics/*", "models/breakout/*/*", "book/chapters/breakout_*"]
     before = [prints(copy, pattern) for pattern in watched]
-    dvc(copy, "repro", "--force", "--single-item", "breakout_train@random_forest", "breakout_evaluate", "breakout_model")
+    dvc(copy, "repro", "--force", "--single-item", "breakout_train@xgboost", "breakout_train@random_forest",
+        "breakout_evaluate", "breakout_model")
     assert [prints(copy, pattern) for pattern in watched] == before
 
 

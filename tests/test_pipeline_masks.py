@@ -35,4 +35,4 @@ def test_the_same_training_gives_the_same_weights(copy):
 
 def test_pages_name_no_machine_and_carry_no_warnings(copy):
     pages = list(copy.glob("book/chapters/masks_*.ipynb"))
-    assert len(pages) == 6 and not faults(pages)
+    assert len(pages) == 6 and not faults(copy, pages)

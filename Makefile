@@ -4,6 +4,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GRADIO_ANALYTICS_ENABLED := False
 export PYTHONHASHSEED := 0
+# Where Python is told to write no bytecode, every process would compile again what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.ready
 SAY := printf '\n\033[1m%s\033[0m\n'
 
@@ -39,7 +41,7 @@ book: data ## build the book, computing only what is not stored
 	@echo "The book: $(CURDIR)/book/_build/html/index.html"
 
 reproduce: data ## train every model again and compare every metric with the committed one
-	@$(SAY) "Computing every metric again from the data: about half an hour"
+	@$(SAY) "Computing every metric again from the data: about 40 minutes"
 	@ohlcv-ta reproduce
 
 app: data ## serve the API and the app at http://localhost:9696

@@ -25,6 +25,7 @@ import httpx
 import numpy as np
 import psutil
 import torch
+import trend_parts
 from market_profile import MarketProfile
 
 from ohlcv_ta.charts import STYLES, Style, draw, draw_many, draw_mplfinance
@@ -277,6 +278,9 @@ PARTS = {
     "pictures": pictures,
     "memory": memory,
     "startup": startup,
+    "bars": lambda: trend_parts.bars(in_turn),
+    "training": lambda: trend_parts.training(in_turn),
+    "factor": trend_parts.factor,
     "pipeline": pipeline,
 }
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'as_described', 'predict', 'serve', 'list_series', 'show', 'screen',
-           'evaluate_annotated', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space', 'main']
+           'evaluate_annotated', 'factor', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space', 'main']
 
 # %% ../nbs/cli.ipynb #8bd1f964
 import json
@@ -239,7 +239,7 @@ def _models_folder() -> Path:
 
     return models_folder()
 
-# %% ../nbs/cli.ipynb #024c0be1
+# %% ../nbs/cli.ipynb #858d7ffc
 @app.command("evaluate-annotated")
 def evaluate_annotated(
     folder: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="JSON files of system A; by default what "
@@ -266,6 +266,35 @@ def evaluate_annotated(
         for name, scores in metrics["pictures"].items():
             typer.echo(f"network, {name:10} F1 {interval_text(scores['f1'])}")
     typer.echo(f"All numbers: {write_json(output, metrics)}")
+
+# %% ../nbs/cli.ipynb #bb5c4015
+@app.command()
+def factor(
+    series: Annotated[list[str], typer.Argument(metavar="FOLDER|FILE|SYMBOL...", help="Folders or files of bars (CSV, JSON, "
+                                                "parquet), or embedded series such as BTC-USD.")],
+    output: Annotated[Path, typer.Option("--output", "-o", file_okay=False,
+                                         help="Folder to write; replaced if it is there.")] = Path("factor"),
+    network: Annotated[str, typer.Option(help="Such as crypto, cross_section, daily, or a network's folder.")] = "crypto",
+    tz: Annotated[str | None, typer.Option(help="Zone of times in files that name none, such as UTC.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; the cores of this machine by default.")] = None,
+    dask: Annotated[str | None, typer.Option(envvar="OHLCV_TA_DASK", help="Address of a Dask scheduler, such as "
+                                             "tcp://host:8786, whose workers see the same files.")] = None,
+    models: _Models = None,
+) -> None:
+    "Write what a network says of every bar: days, symbols, times of day."
+    from joblib import cpu_count
+
+    from ohlcv_ta.market.factor import open_array, write_factor
+    from ohlcv_ta.market.screen import find_sources
+
+    folder = Path(network) if Path(network).is_dir() else Path(models or _models_folder()) / "trend" / network
+    sources = find_sources(*series)
+    with (_workers(sources, jobs or (None if dask else cpu_count()), dask),
+          typer.progressbar(length=len(sources), label="Scoring", file=sys.stderr) as bar):
+        skipped = write_factor(output, sources, folder, tz, progress=bar.update)
+    for symbol, problem in skipped.itertuples(index=False): typer.echo(f"Skipped {symbol}: {problem}", err=True)
+    days, symbols, intervals = open_array(output).values.shape
+    typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
 
 # %% ../nbs/cli.ipynb #5d1d7d5d
 @app.command("export-dataset")

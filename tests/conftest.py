@@ -9,5 +9,5 @@ settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items):
-    "The two small runs of the pipeline take as long as all else, so they start first, side by side."
+    "The small runs of the pipeline take as long as all else, so they start first, side by side."
     items.sort(key=lambda item: not item.path.name.startswith("test_pipeline"))

@@ -19,8 +19,10 @@ import uvicorn
 from onnx import TensorProto, helper, numpy_helper
 
 from ohlcv_ta.data import load
+from ohlcv_ta.data.files import write_json
 from ohlcv_ta.models.breakout import FEATURE_SETS, breakout_table, fit, save_model
 from ohlcv_ta.models.mask_reader import MaskReader
+from ohlcv_ta.models.trend_reader import trend_readers
 
 INTERVAL = {"value": 0.61, "low": 0.52, "high": 0.70}
 CURVE = [{"forecast": 0.1 + 0.2 * i, "observed": 0.12 + 0.19 * i, "low": 0.05 + 0.19 * i, "high": 0.2 + 0.19 * i,
@@ -70,9 +72,40 @@ def small_masks():
     return reader
 
 
+def save_small_trend(folder):
+    "A network with nothing learned in the folder of one that has: what is bright in the right half speaks for a rise."
+    node, right = helper.make_node, np.repeat(np.float32([-1, 1]), [13, 14]) / 255
+    nodes = [node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT), node("Mul", ["pixels", "right"], ["heat"]),
+             node("ReduceSum", ["heat", "axes"], ["sum"], keepdims=0), node("Mul", ["sum", "scale"], ["logit"]),
+             node("Sigmoid", ["logit"], ["probability"])]
+    held = {"right": right, "axes": np.array([1, 2]), "scale": np.float32(0.02)}
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", 27, 27])
+    answers = [helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["batch"]),
+               helper.make_tensor_value_info("heat", TensorProto.FLOAT, ["batch", 27, 27])]
+    held = [numpy_helper.from_array(np.asarray(value), name) for name, value in held.items()]
+    graph = helper.make_graph(nodes, "tiny", [image], answers, held)
+    there = Path(folder) / "crypto"
+    there.mkdir(parents=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), there / "model.onnx")
+    asked = {"horizon": 9, "shift": 0, "side": "RET_LONG", "timeframe": "30m"}
+    learned = {"trained_on": ["BTC-USD", "ETH-USD"], "until": "2019-01-01T00:00:00+00:00"}
+    write_json(there / "config.json", asked | learned | {"look": {"lookback": 9, "height": 27}})
+    write_json(there / "metrics.json", {"network": {"roc_auc": INTERVAL}, "calibration": CURVE})
+    return Path(folder)
+
+
+@cache
+def small_trend():
+    with tempfile.TemporaryDirectory() as folder:
+        readers = trend_readers(save_small_trend(Path(folder) / "trend"))
+        for reader in readers.values(): reader.answers(np.zeros((1, 27, 27), np.uint8)) # read while the files are there
+    return readers
+
+
 def small_models():
     "All served models, by name."
-    return {f"breakout/{name}": small_model(name) for name in ("levels", "relative")} | {"masks": small_masks()}
+    served = {f"breakout/{name}": small_model(name) for name in ("levels", "relative")}
+    return served | {"masks": small_masks(), "trend": small_trend()}
 
 
 def save_small_models(folder):
@@ -80,6 +113,7 @@ def save_small_models(folder):
     for name in ("levels", "relative"):
         save_model(small_model(name), Path(folder) / "breakout" / name, "# A small model for tests\n")
     save_small_masks(Path(folder) / "masks")
+    save_small_trend(Path(folder) / "trend")
     return Path(folder)
 
 

@@ -7,6 +7,7 @@ import sys
 from hashlib import md5
 from pathlib import Path
 
+import psutil
 import yaml
 
 from ohlcv_ta.pipeline import apply_overlay
@@ -52,3 +53,9 @@ def copied(there, *kept):
 def faults(where, pages):
     "Pages that name a folder of this machine, or show a warning."
     return [page for page in pages if any(word in page.read_text() for word in (str(where), str(ROOT), '"stderr"'))]
+
+
+def kernels(process):
+    "Notebook kernels that a process has started."
+    below = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in below if child.is_running() and "ipykernel_launcher" in child.cmdline()]

@@ -44,7 +44,7 @@ def faults(response):
 def test_health_names_the_models(client):
     body = client.get("/health").json()
     assert body["status"] == "healthy"
-    assert set(body["models"]) == {"breakout/levels", "breakout/relative", "masks"}
+    assert set(body["models"]) == {"breakout/levels", "breakout/relative", "masks", "trend"}
     size = {"width": 256, "height": 128} # of these small networks
     assert body["models"]["masks"]["networks"] == {"horizontal": size, "ray": size}
 

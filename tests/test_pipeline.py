@@ -9,10 +9,9 @@ import signal
 import subprocess
 import time
 
-import psutil
 import pytest
 import yaml
-from smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, prints
+from smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, kernels, prints
 
 from ohlcv_ta.data.files import read_json
 from ohlcv_ta.pipeline import StageError, compare, numbers, parameters, run_stage
@@ -22,10 +21,10 @@ from ohlcv_ta.pipeline import StageError, compare, numbers, parameters, run_stag
 def copy(tmp_path_factory):
     """A small run, with the book of it.
 
-    Pages of the library are kept as stored, since nbdev_test runs its notebooks; so are those of the mask networks, whose
-    small run is in test_pipeline_masks.py.
+    Pages of the library are kept as stored, since nbdev_test runs its notebooks; so are those of the mask networks and of price
+    images, whose small runs are in test_pipeline_masks.py and test_pipeline_trend.py.
     """
-    there = copied(tmp_path_factory.mktemp("project"), "reference_", "masks_")
+    there = copied(tmp_path_factory.mktemp("project"), "reference_", "masks_", "trend_")
     dvc(there, "repro", "--allow-missing")
     return there
 
@@ -81,12 +80,6 @@ def test_the_same_again_gives_the_same_to_the_last_digit(copy):
     dvc(copy, "repro", "--force", "--single-item", "breakout_train@xgboost", "breakout_train@random_forest",
         "breakout_evaluate", "breakout_model")
     assert [prints(copy, pattern) for pattern in watched] == before
-
-
-def kernels(process):
-    "Notebook kernels that a process has started."
-    below = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in below if child.is_running() and "ipykernel_launcher" in child.cmdline()]
 
 
 def test_a_killed_stage_leaves_nothing_half_done(copy):

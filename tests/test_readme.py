@@ -42,7 +42,24 @@ def levels_table():
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"results": results_table, "levels": levels_table}
+TRENDS = {"crypto": "five coins, 9 bars of 30 minutes (CNN9u)", "intraday": "SPY and A-shares, 49 bars of 5 minutes (CNN49u)",
+          "cross_section": "379 American shares, 5 days (I5)", "daily": "indices and shares, 20 days (I20)"}
+
+
+def trends_table():
+    "The table of price images, from the metrics that the pipeline wrote."
+    folder = ROOT / "results" / "trend" / "metrics"
+    periods = read_json(folder / "labels.json")
+    lines = ["| | independent test periods | network, from the picture | trees, from the bars | logistic, from the bars |",
+             "| --- | ---: | --- | --- | --- |"]
+    for name, shown in TRENDS.items():
+        of = read_json(folder / f"{name}.json")
+        texts = [interval_text(of[model]["roc_auc"]) for model in ("network", "trees", "logistic")]
+        lines.append(f"| {shown} | {periods[name]['test_periods']:,} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table}
 
 
 def test_the_tables_equal_the_metrics():

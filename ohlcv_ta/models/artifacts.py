@@ -8,7 +8,7 @@ __all__ = ['OPSET', 'stored_weights', 'round_weights', 'to_onnx', 'run_onnx', 'o
 # %% ../../nbs/models/artifacts.ipynb #2af259ce
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ def _halve_weights(model, least=256):
 def to_onnx(
     network: nn.Module, # what is to be served, its last layer giving the answer wanted
     example: torch.Tensor, # an input; the first axis counts pictures and stays free
-    names: tuple[str, str] = ("image", "mask"), # of input and output
+    names: Sequence[str] = ("image", "mask"), # of the input, and of each output
     half: bool = True, # weights in 16 bits
 ) -> bytes: # content of an .onnx file
     "A network as an ONNX graph."
@@ -80,12 +80,13 @@ def run_onnx(
     packed: bytes, # content of an .onnx file
     pictures: np.ndarray, # its input
     threads: int = 1,
-) -> np.ndarray: # its output
+) -> np.ndarray | list[np.ndarray]: # its output, or all of them where there are several
     "What ONNX Runtime answers."
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(packed, settings, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: pictures})[0]
+    answers = session.run(None, {session.get_inputs()[0].name: pictures})
+    return answers[0] if len(answers) == 1 else answers
 
 
 def onnx_difference(
@@ -94,8 +95,10 @@ def onnx_difference(
     example: torch.Tensor, # pictures to ask both about
 ) -> float: # largest difference between two answers
     "How far ONNX Runtime's answers lie from PyTorch's."
-    with torch.inference_mode(): expected = network.eval()(example).float().numpy()
-    return float(np.abs(run_onnx(packed, example.numpy()) - expected).max())
+    with torch.inference_mode(): expected = network.eval()(example)
+    found = run_onnx(packed, example.numpy())
+    pairs = zip(expected, found, strict=True) if isinstance(expected, tuple) else [(expected, found)]
+    return max(float(np.abs(answer - wanted.float().numpy()).max()) for wanted, answer in pairs)
 
 # %% ../../nbs/models/artifacts.ipynb #269b78a6
 def save_network(
@@ -107,7 +110,7 @@ def save_network(
     served: nn.Module | None = None, # the network as it is served, if it is to be
     example: torch.Tensor | None = None, # an input of the served network
     tolerance: float = 0.01, # most that an answer of the graph may differ
-    **names, # names: of the graph's input and output
+    **names, # names: of the graph's input and outputs
 ) -> Path: # the folder
     "Write a network's folder, whole or not at all."
     round_weights(network)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PORT', 'status_routes', 'MAX_BATCH', 'MAX_BODY', 'breakout_routes', 'chart_routes', 'ROUTERS', 'health', 'ready',
-           'root', 'predict', 'batch_predict', 'levels', 'create_app']
+           'root', 'predict', 'batch_predict', 'levels', 'trend', 'create_app']
 
 # %% ../../nbs/serving/api.ipynb #d82e515e
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -24,6 +24,7 @@ from ..charts.images import ImageError, ImageTooLarge, NotAnImage, from_base64
 from ..models.breakout import BreakoutModel
 from ..models.level_scorer import LevelScorer
 from ..models.mask_reader import MaskReader
+from ..models.trend_reader import TrendReader
 from ohlcv_ta.serving.chart_levels import (
     LEVELS_BODY,
     ChartLevels,
@@ -43,6 +44,7 @@ from ohlcv_ta.serving.schemas import (
     PredictRequest,
     Problem,
 )
+from .trend_answers import TrendAnswer, TrendRequest, answer_trend, readers_of
 from .weights import load_models, warm_up
 
 # %% ../../nbs/serving/api.ipynb #319cfc58
@@ -50,13 +52,19 @@ PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
 
-def _about(model: BreakoutModel | LevelScorer | MaskReader) -> dict[str, Any]:
+def _about(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendReader]) -> dict[str, Any]:
+    if isinstance(model, dict):
+        networks = {name: _asked(reader) for name, reader in model.items()}
+        return {"estimator": "networks for images of bars", "networks": networks}
     if isinstance(model, LevelScorer):
         return {"estimator": "trees", **{name: value for name, value in model.about.items() if not isinstance(value, dict)}}
     if isinstance(model, MaskReader):
         return {"estimator": "two networks", "networks": {kind: _card(model, kind) for kind in model.graphs}}
     known = ("trained_on", "first", "last", "rows")
     return {"estimator": model.name, "features": len(model.features)} | {k: model.about.get(k) for k in known}
+
+def _asked(reader: TrendReader) -> dict[str, Any]:
+    return {"lookback": reader.look.lookback} | {name: reader.about[name] for name in ("timeframe", "horizon", "shift")}
 
 def _card(reader: MaskReader, kind: str) -> dict[str, Any]:
     "What a network's picture measures, and what its config.json says besides how it is built."
@@ -161,6 +169,18 @@ _Reader = Annotated[MaskReader, Depends(mask_reader)]
 def levels(reader: _Reader, asked: _Asked) -> ChartLevels:
     "Horizontal levels and rays of a chart's picture; prices too, where two points of the axis are given."
     return answer_levels(*asked, reader)
+
+_Readers = Annotated[dict[str, TrendReader], Depends(readers_of)]
+_TREND = {name: _RESPONSES[name] for name in (400, 413, 422, 503)}
+
+@chart_routes.post("/trend", responses=_TREND)
+def trend(readers: _Readers, asked: TrendRequest) -> TrendAnswer:
+    "Whether price is higher some bars later, from an image of the last ones; that image, and where in it the answer lies."
+    try:
+        return answer_trend(asked, readers)
+    except (ValueError, LookupError) as error:
+        said = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise RequestValidationError([{"loc": ("body",), "msg": str(said), "type": "bars"}]) from None
 
 # %% ../../nbs/serving/api.ipynb #d4b59878
 _MOST_FAULTS = 100

@@ -21,13 +21,14 @@ from fastapi.responses import FileResponse
 from ..charts.candles import THEMES
 from .breakout_tab import breakout_tab
 from .levels_tab import levels_tab
+from .trend_tab import trend_tab
 from .weights import load_models
 
 # %% ../../nbs/serving/app.ipynb #c48f117e
 Tab = Callable[[dict[str, Any], gr.Blocks], None] # draws itself from the served models
 
 TABS: list[tuple[str, Tab]] = [
-    ("Breakout", breakout_tab), ("Chart to levels", levels_tab),
+    ("Breakout", breakout_tab), ("Chart to levels", levels_tab), ("Trend", trend_tab),
 ] # name and function of each tab; a later chapter appends its own
 
 # %% ../../nbs/serving/app.ipynb #366b2bef

@@ -20,6 +20,7 @@ from ..data.synthetic import random_walk
 from ..models.breakout import BreakoutModel, load_model
 from ..models.level_scorer import LevelScorer, load_scorer
 from ..models.mask_reader import MaskReader
+from ..models.trend_reader import TrendReader, trend_readers
 
 # %% ../../nbs/serving/weights.ipynb #bce55c36
 SERVED: dict[str, Callable[[Path], Any]] = {
@@ -27,6 +28,7 @@ SERVED: dict[str, Callable[[Path], Any]] = {
     "breakout/relative": load_model, # features without price levels, for any market; answers the app
     "level_scorer": load_scorer, # levels of bars, learned from annotated charts; a choice in the app where there is one
     "masks": MaskReader, # levels and rays of a chart's picture; answers both
+    "trend": trend_readers, # networks for images of bars, by name; answers both
 }
 
 # %% ../../nbs/serving/weights.ipynb #cea75188
@@ -65,11 +67,13 @@ def warm_up(
             logging.getLogger("ohlcv_ta").exception("The model %s can't answer", name)
             del models[name]
 
-def _first_answer(model: BreakoutModel | LevelScorer | MaskReader) -> None:
+def _first_answer(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendReader]) -> None:
     if isinstance(model, BreakoutModel):
         model.predict(pd.DataFrame([model.mean], columns=model.features))
     elif isinstance(model, LevelScorer):
         model(random_walk(60))
+    elif isinstance(model, dict):
+        for reader in model.values(): reader.read(random_walk(100))
     else:
         model.masks(np.full((64, 64, 3), 255, np.uint8))
         read_levels(np.eye(64))

@@ -22,6 +22,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 import httpx
+import indicator_parts
 import numpy as np
 import psutil
 import torch
@@ -281,6 +282,8 @@ PARTS = {
     "bars": lambda: trend_parts.bars(in_turn),
     "training": lambda: trend_parts.training(in_turn),
     "factor": trend_parts.factor,
+    "indicators": lambda: indicator_parts.indicators(in_turn),
+    "backtests": lambda: indicator_parts.backtests(in_turn),
     "pipeline": pipeline,
 }
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'as_described', 'predict', 'serve', 'list_series', 'show', 'screen',
-           'evaluate_annotated', 'factor', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space', 'main']
+           'evaluate_annotated', 'factor', 'live', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space',
+           'main']
 
 # %% ../nbs/cli.ipynb #8bd1f964
 import json
@@ -295,6 +296,42 @@ def factor(
     for symbol, problem in skipped.itertuples(index=False): typer.echo(f"Skipped {symbol}: {problem}", err=True)
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
+
+# %% ../nbs/cli.ipynb #726027d9
+@app.command()
+def live(
+    symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="As ccxt writes it, such as BTC/USDT.")] = None,
+    replay: Annotated[str | None, typer.Option(help="An embedded series that is told again instead, such as SPY.")] = None,
+    speed: Annotated[float, typer.Option(min=1, help="Of a replay; at 600 ten minutes take a second.")] = 600.0,
+    start: Annotated[str | None, typer.Option("--from", help="Time at which a replay begins, such as 2019-01-03.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Time at which a replay ends.")] = None,
+    exchange: Annotated[str, typer.Option(help="That ccxt knows; binance is followed by web socket.")] = "binance",
+    timeframe: Annotated[str, typer.Option(help="Length of a bar.")] = "1m",
+    store: Annotated[str, typer.Option(help="SQLite file, or the URL of another database.")] = "istream.db",
+    fee: Annotated[float, typer.Option(min=0, max=0.5, help="Share of what is traded, each time.")] = 0.001,
+    stop: Annotated[float, typer.Option(min=0, max=0.9, help="Share below the entry at which is sold; 0 is never.")] = 0.02,
+    trail: Annotated[float, typer.Option(min=0, max=0.9, help="Share below the highest price since then; 0 is never.")] = 0.0,
+    take: Annotated[float, typer.Option(min=0, help="Share above the entry at which is sold; 0 is never.")] = 0.0,
+    cool_down: Annotated[int, typer.Option(min=0, help="Bars after a sale in which nothing is bought.")] = 0,
+) -> None:
+    "Follow bars as they come and trade on paper. No order is ever sent."
+    from ohlcv_ta.data.store import BarStore
+    from ohlcv_ta.evaluation.trading import Rules
+    from ohlcv_ta.market.paper import PaperTrader, RsiRule, in_words
+    from ohlcv_ta.market.stream import Stream, open_feed
+
+    if (symbol is None) == (replay is None): raise ValueError("say either SYMBOL or --replay SERIES, such as SPY")
+    kept = BarStore(store)
+    feed = open_feed(kept, symbol or replay, None if replay else exchange, timeframe, speed, start, end)
+    trader = PaperTrader(kept, feed.series, RsiRule(), Rules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down),
+                         tell=lambda time, decision: [typer.echo(line) for line in in_words(time, decision)])
+    try:
+        Stream(kept, feed, trader, tell=lambda why: typer.echo(why, err=True)).run()
+    except KeyboardInterrupt:
+        typer.echo("Stopped; the same command goes on from here.", err=True)
+    last = kept.read(feed.series, last=1)
+    worth = trader.account.worth(last.Close.iloc[-1])
+    typer.echo(f"{feed.series.symbol} until {last.index[-1]:%Y-%m-%d %H:%M}: worth {worth:,.2f}. All is in {store}.")
 
 # %% ../nbs/cli.ipynb #5d1d7d5d
 @app.command("export-dataset")

@@ -31,6 +31,13 @@ def errors(browser):
     return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 
 
+def nothing_wrong(browser):
+    "No error in the browser's log, and no trace of one on the page."
+    assert errors(browser) == []
+    shown = text(browser, "body")
+    assert "Traceback" not in shown and "Error" not in shown.replace("FrameError", "")
+
+
 def until(browser, done, wanted, seconds=40):
     "What a question answers once the answer is yes; patience, not a measurement."
     for _ in range(seconds * 10):

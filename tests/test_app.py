@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from browsing import choose, click, errors, needs_browser, text, type_into, wait_for
+from browsing import choose, click, errors, needs_browser, nothing_wrong, text, type_into, wait_for
 from service import running, small_models
 
 from ohlcv_ta.data import load
@@ -26,9 +26,7 @@ def page(browser, url):
     browser.get(f"{url}/app/")
     wait_for(browser, ".ta-page")
     yield browser
-    assert errors(browser) == []
-    shown = text(browser, "body")
-    assert "Traceback" not in shown and "Error" not in shown.replace("FrameError", "")
+    nothing_wrong(browser)
 
 
 def upload(browser, path):

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from browsing import choose, click, errors, needs_browser, text, type_into, until, wait_for
+from browsing import choose, click, needs_browser, nothing_wrong, text, type_into, until, wait_for
 from PIL import Image
 from service import running, small_masks
 
@@ -31,9 +31,7 @@ def tab(browser, url):
     click(browser, "Chart to levels")
     wait_for(browser, ".ta-mark", "1: 12,800")
     yield browser
-    assert errors(browser) == []
-    shown = text(browser, "body")
-    assert "Traceback" not in shown and "Error" not in shown.replace("FrameError", "")
+    nothing_wrong(browser)
 
 
 def two_lines(path, kind="PNG"):

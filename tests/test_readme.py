@@ -80,6 +80,11 @@ def test_levels_hold_no_better_than_other_lines_unless_planted():
     assert held["pooled"]["rule"]["difference"]["low"] < 0 < held["planted"]["difference"]["low"]
 
 
+def test_no_network_is_ahead_of_what_needs_no_picture():
+    against = read_json(ROOT / "results" / "trend" / "metrics" / "against.json")
+    assert not [name for name, of in against.items() if min(gain["low"] for gain in of.values()) > 0]
+
+
 def test_the_import_example_works_as_pasted(tmp_path):
     code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)

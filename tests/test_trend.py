@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import choose, click, errors, needs_browser, text, type_into, until, wait_for
+from browsing import choose, click, needs_browser, nothing_wrong, type_into, until, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from joblib import parallel_config
@@ -278,9 +278,7 @@ def tab(browser, url):
     click(browser, "Trend")
     wait_for(browser, ".ta-pixels", "What the network sees")
     yield browser
-    assert errors(browser) == []
-    shown = text(browser, "body")
-    assert "Traceback" not in shown and "Error" not in shown.replace("FrameError", "")
+    nothing_wrong(browser)
 
 
 def visible(browser):

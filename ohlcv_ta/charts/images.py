@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MAX_BYTES', 'MAX_PIXELS', 'MIN_SIDE', 'MAX_SCANS', 'FORMATS', 'ImageError', 'ImageTooLarge', 'NotAnImage',
-           'from_base64', 'read_image', 'resize', 'laid_over', 'to_png']
+           'from_base64', 'read_image', 'resize', 'laid_over', 'to_png', 'to_base64']
 
 # %% ../../nbs/charts/images.ipynb #8e28e1bd
 import base64
@@ -163,3 +163,10 @@ def to_png(
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def to_base64(
+    image: np.ndarray, # uint8 (height, width, 3), or a mask of 0 to 1 (height, width)
+) -> str:
+    "The picture as a PNG file in base64."
+    return base64.b64encode(to_png(image)).decode()

@@ -58,7 +58,9 @@ class TrendCNN(nn.Module):
         self.shape = channels[-1], rows // 2 ** len(channels), width
         self.dropout, self.last = nn.Dropout(dropout), nn.Linear(int(np.prod(self.shape)), 2)
         for layer in self.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear): nn.init.xavier_uniform_(layer.weight)
+            if isinstance(layer, nn.Conv2d): nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)
 
     def features(
         self,

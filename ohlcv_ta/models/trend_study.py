@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ..charts.bar_images import BarLook, bar_images
-from ..data.sources import load
+from ..data.sources import catalog, load
 from ..data.synthetic import planted_trends
 from ..evaluation.metrics import binary_metrics, intervals
 from ..evaluation.splits import Split, stratified_split, walk_forward
@@ -32,8 +32,6 @@ def trend_series(
     most: int | None = None, # bars of each at most, the last ones
 ) -> dict[str, pd.DataFrame]: # OHLCV bars by symbol
     "The series of a data set."
-    from ohlcv_ta.data.sources import catalog
-
     rows = catalog()
     named = [(one["symbol"], one.get("venue")) if "symbol" in one else (symbol, one["venue"])
              for one in series for symbol in ([None] if "symbol" in one else rows.symbol[rows.venue == one["venue"]])]

@@ -7,7 +7,6 @@ __all__ = ['Point', 'LEVELS_BODY', 'LevelsOptions', 'LevelsRequest', 'Horizontal
            'masks_of', 'answer_masks', 'answer_levels', 'mask_reader', 'levels_request']
 
 # %% ../../nbs/serving/chart_levels.ipynb #bd88cf81
-import base64
 import json
 import threading
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from fastapi import Depends, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..charts.images import MAX_BYTES, ImageTooLarge, from_base64, read_image, to_png
+from ..charts.images import MAX_BYTES, ImageTooLarge, from_base64, read_image, to_base64
 from ..charts.masks import axis_from_points, read_levels, read_rays
 from ..models.mask_reader import MaskReader, Masks
 from .schemas import MaskAnswer, refusal
@@ -111,7 +110,7 @@ def answer_masks(
     reader: MaskReader, # the networks
 ) -> MaskAnswer:
     "System A's answer: both masks as PNGs in base64."
-    horizontal, ray = masks_of(content, reader, lambda mask: base64.b64encode(to_png(mask)).decode())
+    horizontal, ray = masks_of(content, reader, to_base64)
     return MaskAnswer(horizontal_mask=horizontal, ray_mask=ray)
 
 def answer_levels(

@@ -7,7 +7,6 @@ __all__ = ['NO_AXIS', 'HINT', 'AxisInput', 'PictureLines', 'read_lines', 'pictur
            'BarLines', 'read_bars', 'bar_page']
 
 # %% ../../nbs/serving/chart_pages.ipynb #65ee46aa
-import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..charts.candles import draw_candles, price_text, spread
-from ..charts.images import resize, to_png
+from ..charts.images import resize, to_base64
 from ..charts.lines import lines_csv, lines_json, lines_pine, rounded
 from ..charts.masks import axis_from_points
 from ..data import infer_timeframe
@@ -118,8 +117,7 @@ def picture(
     height, width = image.shape[:2]
     if width > _WIDEST:
         image = resize(image, _WIDEST, max(round(height * _WIDEST / width), 1))
-    content = base64.b64encode(to_png(image)).decode()
-    return f'<img class="ta-picture" src="data:image/png;base64,{content}" alt="Chart: {escape(title)}">'
+    return f'<img class="ta-picture" src="data:image/png;base64,{to_base64(image)}" alt="Chart: {escape(title)}">'
 
 def _above(price: float | None, last: float | None) -> str: # a class of the style sheet
     if last is None or price is None or np.isnan(price):

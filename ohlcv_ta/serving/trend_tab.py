@@ -15,14 +15,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..charts.candles import draw_candles
+from ..charts.images import to_base64
 from ..data import bar_length, catalog, load
 from ..models.trend_reader import TrendReader, TrendReading
-from .trend_answers import heat_picture, png_text
+from .trend_answers import heat_picture
 from .widgets import charts, listed, message, trouble
 
-# %% ../../nbs/serving/trend_tab.ipynb #e4c1a713
-WORDS = {"crypto": "Coins, 30 minutes: 9 bars", "cross_section": "Shares, daily: 5 bars with volume",
-         "daily": "Indices and shares, daily: 20 bars with volume"} # of networks
+# %% ../../nbs/serving/trend_tab.ipynb #86d40393
+WORDS = {"crypto": "Coins, 30 minutes: 9 bars", "intraday": "SPY and A-shares, 5 minutes: 49 bars",
+         "cross_section": "Shares, daily: 5 bars with volume", "daily": "Indices and shares, daily: 20 bars with volume"}
 
 def _answer_card(reader: TrendReader, reading: TrendReading) -> str:
     about = reader.about
@@ -46,11 +47,11 @@ def _image_card(reading: TrendReading) -> str:
     height, width = reading.image.shape
     size, heat = f'width="{width}" height="{height}"', heat_picture(reading.image, reading.heat)
     parts = (reading.image, "What the network sees, pixel by pixel"), (heat, "Blue speaks for a rise, red against it")
-    figures = "".join(f'<figure><img src="data:image/png;base64,{png_text(pixels)}" alt="{escape(words)}" {size}>'
+    figures = "".join(f'<figure><img src="data:image/png;base64,{to_base64(pixels)}" alt="{escape(words)}" {size}>'
                       f"<figcaption>{escape(words)}</figcaption></figure>" for pixels, words in parts)
     return f'<section class="ta-card ta-pixels">{figures}</section>'
 
-# %% ../../nbs/serving/trend_tab.ipynb #c46dd856
+# %% ../../nbs/serving/trend_tab.ipynb #1e15039d
 def _after(frame: pd.DataFrame, at: int, about: dict[str, Any]) -> tuple[pd.DataFrame, str]:
     "The bars that are drawn, and a sentence about what followed."
     end = at + about["shift"] + about["horizon"]
@@ -81,7 +82,7 @@ def trend_page(
         notes.append("The network never learned from this market.")
     return f"""<article class="ta-page"><header><h2>{escape(title)}</h2>
 <p>{about['look']['lookback']} bars of {about['timeframe']} up to {reading.time:%Y-%m-%d %H:%M} UTC,
-known at {reading.known:%H:%M}</p></header>
+known at {reading.known:%Y-%m-%d %H:%M}</p></header>
 <div class="ta-pair">{_answer_card(reader, reading)}{_worth_card(reader, reading)}</div>{_image_card(reading)}
 {_chart(bars, reading, float(frame.Close.iloc[at]), about['horizon'])}{listed(notes)}</article>"""
 

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'as_described', 'predict', 'serve', 'list_series', 'show', 'screen',
-           'evaluate_annotated', 'factor', 'live', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space',
-           'main']
+           'evaluate_annotated', 'factor', 'forecaster_of', 'live', 'export_dataset', 'run', 'reproduce', 'params',
+           'book', 'space', 'main']
 
 # %% ../nbs/cli.ipynb #8bd1f964
 import json
@@ -297,7 +297,21 @@ def factor(
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
 
-# %% ../nbs/cli.ipynb #726027d9
+# %% ../nbs/cli.ipynb #e711c0cc
+def forecaster_of(
+    name: str, # rsi, or a network's
+    models: Path | None = None, # folder of the served models
+): # a `Forecaster` of market.paper
+    "Who forecasts."
+    from ohlcv_ta.market.paper import RsiRule
+    from ohlcv_ta.serving.weights import load_served
+
+    if name == "rsi": return RsiRule()
+    found = load_served("indicators", models)
+    if name not in found: raise ValueError(f"there is no forecaster {name!r}; use one of rsi, {', '.join(found)}")
+    return found[name]
+
+
 @app.command()
 def live(
     symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="As ccxt writes it, such as BTC/USDT.")] = None,
@@ -313,20 +327,27 @@ def live(
     trail: Annotated[float, typer.Option(min=0, max=0.9, help="Share below the highest price since then; 0 is never.")] = 0.0,
     take: Annotated[float, typer.Option(min=0, help="Share above the entry at which is sold; 0 is never.")] = 0.0,
     cool_down: Annotated[int, typer.Option(min=0, help="Bars after a sale in which nothing is bought.")] = 0,
+    forecaster: Annotated[str, typer.Option(help="Who forecasts: rsi, or a network for images of indicators.")] = "turning",
+    models: Annotated[Path | None, typer.Option(help="Folder of the served models.")] = None,
+    gauges: Annotated[int | None, typer.Option(metavar="PORT", help="Answer Prometheus at this port of this machine.")] = None,
 ) -> None:
-    "Follow bars as they come and trade on paper. No order is ever sent."
+    "Follow bars as they come, forecast, and trade on paper. No order is ever sent."
     from ohlcv_ta.data.store import BarStore
     from ohlcv_ta.evaluation.trading import Rules
-    from ohlcv_ta.market.paper import PaperTrader, RsiRule, in_words
+    from ohlcv_ta.market.gauges import serve_gauges
+    from ohlcv_ta.market.paper import PaperTrader, in_words
     from ohlcv_ta.market.stream import Stream, open_feed
 
     if (symbol is None) == (replay is None): raise ValueError("say either SYMBOL or --replay SERIES, such as SPY")
-    kept = BarStore(store)
-    feed = open_feed(kept, symbol or replay, None if replay else exchange, timeframe, speed, start, end)
-    trader = PaperTrader(kept, feed.series, RsiRule(), Rules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down),
+    who, kept = forecaster_of(forecaster, models), BarStore(store)
+    feed = open_feed(kept, symbol or replay, None if replay else exchange, timeframe, speed, start, end, max(who.needs, 300))
+    trader = PaperTrader(kept, feed.series, who, Rules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down),
+                         threshold=0.5 if forecaster == "rsi" else 0.0,
                          tell=lambda time, decision: [typer.echo(line) for line in in_words(time, decision)])
+    stream = Stream(kept, feed, trader, max(3000, who.needs * 5 // 4), tell=lambda why: typer.echo(why, err=True))
+    if gauges is not None: serve_gauges(stream, gauges)
     try:
-        Stream(kept, feed, trader, tell=lambda why: typer.echo(why, err=True)).run()
+        stream.run()
     except KeyboardInterrupt:
         typer.echo("Stopped; the same command goes on from here.", err=True)
     last = kept.read(feed.series, last=1)

@@ -22,9 +22,11 @@ def copy(tmp_path_factory):
     """A small run, with the book of it.
 
     Pages of the library are kept as stored, since nbdev_test runs its notebooks; so are those of the mask networks and of price
-    images, whose small runs are in test_pipeline_masks.py and test_pipeline_trend.py.
+    images and those of indicators, whose small runs are in test_pipeline_masks.py, test_pipeline_trend.py and
+    test_pipeline_indicators.py.
     """
-    there = copied(tmp_path_factory.mktemp("project"), "reference_", "masks_", "trend_")
+    kept = "reference_", "masks_", "trend_", "indicator_", "trading", "running_live"
+    there = copied(tmp_path_factory.mktemp("project"), *kept)
     dvc(there, "repro", "--allow-missing")
     return there
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['confusion', 'from_confusion', 'binary_metrics', 'block_bootstrap', 'block_length', 'quantiles', 'intervals',
-           'interval_text', 'difference', 'reliability', 'calibration_error']
+           'interval_text', 'difference', 'reliability', 'calibration_error', 'class_metrics', 'class_counts',
+           'class_intervals']
 
 # %% ../../nbs/evaluation/metrics.ipynb #8a52022e
 from collections.abc import Sequence
@@ -227,3 +228,53 @@ def calibration_error(
     "Expected calibration error (Naeini et al. 2015) in bins of equal count."
     table = reliability(y, p, bins)
     return float(np.average((table.forecast - table.observed).abs(), weights=table["count"]))
+
+# %% ../../nbs/evaluation/metrics.ipynb #3b08b717
+def class_metrics(
+    counts: np.ndarray, # (..., k, k): how often a class (rows) was given an answer (columns)
+    names: Sequence[str], # of the k classes
+) -> dict[str, float | np.ndarray]: # of shape (...); a precision is NaN where a class was never said, its F1 is 0
+    "Precision, recall and F1 of each class, macro F1, balanced accuracy and accuracy."
+    counts = np.asarray(counts, float)
+    hits, true, said = np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
+    with np.errstate(invalid="ignore"):
+        each = {"precision": hits / said, "recall": hits / true, "f1": 2 * hits / (true + said)}
+    return {**{f"{metric}_{name}": values[..., k] for k, name in enumerate(names) for metric, values in each.items()},
+            "macro_f1": each["f1"].mean(-1), "balanced_accuracy": each["recall"].mean(-1),
+            "accuracy": hits.sum(-1) / counts.sum((-2, -1))}
+
+
+def class_counts(
+    y: Sequence[int], # n classes, from 0 on
+    called: Sequence[int], # n answers
+    classes: int, # how many there are
+    rows: np.ndarray | None = None, # (draws, n) positions of resamples
+) -> np.ndarray: # (classes, classes) counts, or (draws, classes, classes): classes in rows, answers in columns
+    "How often each class was given each answer."
+    codes = np.asarray(y, np.int64) * classes + np.asarray(called, np.int64)
+    if len(codes) and not 0 <= codes.min() <= codes.max() < classes**2: raise ValueError(f"classes must be 0 to {classes - 1}")
+    taken = [codes] if rows is None else (codes[take] for take in rows)
+    counts = np.array([np.bincount(take, minlength=classes**2) for take in taken]).reshape(-1, classes, classes)
+    return counts[0] if rows is None else counts
+
+# %% ../../nbs/evaluation/metrics.ipynb #50d9329f
+def class_intervals(
+    y: Sequence[int], # n classes, in order of time
+    called: Sequence[int], # n answers
+    names: Sequence[str], # of the classes 0, 1 and so on
+    against: Sequence[int] | None = None, # n other answers, whose metrics are taken off
+    level: float = 0.95,
+    block: int | None = None, # rows drawn together; by default what `block_length` says of being right
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame: # index metric; value, low, high, undefined
+    "Every metric of `class_metrics`, or how much larger it is than that of other answers, with block-bootstrap intervals."
+    answers = [np.asarray(one) for one in (called, against) if one is not None]
+    length = block or block_length(*((np.asarray(y) == one).astype(float) for one in answers))
+    rows = block_bootstrap(len(answers[0]), length, draws, seed)
+
+    def asked(take):
+        each = [class_metrics(class_counts(y, one, len(names), take), names) for one in answers]
+        return each[0] if len(each) == 1 else {name: each[0][name] - each[1][name] for name in each[0]}
+
+    return quantiles(asked(None), asked(rows), level)

@@ -128,7 +128,7 @@ def _from_classic(call, frame):
     table = answer.to_frame() if isinstance(answer, pd.Series) else answer
     return {name: table[name].to_numpy(float, na_value=np.nan) for name in table}
 
-# %% ../../nbs/features/indicator_bank.ipynb #d75a802a
+# %% ../../nbs/features/indicator_bank.ipynb #dea34fcc
 @cache
 def _catalog():
     dice = np.random.default_rng(0)
@@ -139,11 +139,20 @@ def _catalog():
     return pd.DataFrame.from_dict(rows, orient="index", columns=["unit", "call"]).rename_axis("indicator")
 
 
-def indicator_catalog() -> pd.DataFrame: # index indicator; library, function, unit
+@cache
+def _family(library, function):
+    "The library's own word for what a function measures, such as momentum."
+    if library == "talib": return abstract.Function(function).info["group"].split()[0].lower()
+    import pandas_ta_classic
+
+    return next(group.removesuffix("s") for group, names in pandas_ta_classic.Category.items() if function in names)
+
+
+def indicator_catalog() -> pd.DataFrame: # index indicator; library, function, unit, family
     "Every series of the bank."
     table = _catalog()
     return pd.DataFrame({"library": [call.library for call in table.call], "function": [call.function for call in table.call],
-                         "unit": table.unit})
+                         "unit": table.unit, "family": [_family(call.library, call.function) for call in table.call]})
 
 
 def _series(frame, names):

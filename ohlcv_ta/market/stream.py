@@ -167,7 +167,7 @@ def open_feed(
     stored = store.read(series, last=1).index
     return Replay(series, frame, speed, int(frame.index.searchsorted(stored[0], "right")) if len(stored) else history)
 
-# %% ../../nbs/market/stream.ipynb #7ed915cc
+# %% ../../nbs/market/stream.ipynb #be19e2fa
 class Actor(Protocol):
     "Who is told of closed bars."
     def until(self) -> pd.Timestamp | None:
@@ -198,6 +198,14 @@ class Stream:
         self.counts = {"bars": 0, "repeated": 0, "missing": 0, "broken": 0}
         self.last = self._begin()
 
+    def _warm_up(self, over):
+        "Fetch the bars before the first; where a market closes at night, they reach further back."
+        span, known = self.wanted, -1
+        while True:
+            frame = self.feed.history(over - (span - 1) * self.step, over)
+            if len(frame) >= 0.9 * self.wanted or len(frame) <= known: return self._store(frame)
+            span, known = 4 * span, len(frame)
+
     def _begin(self):
         stored = self.store.read(self.series, last=1).index
         return stored[-1] if len(stored) else None
@@ -221,7 +229,7 @@ class Stream:
     def catch_up(self) -> None:
         "Fetch what is missing up to now, and act on what was not acted on."
         over = (self.feed.now() - self.step).floor(self.step)
-        if self.last is None: self._store(self.feed.history(over - (self.wanted - 1) * self.step, over))
+        if self.last is None: self._warm_up(over)
         elif over > self.last: self._fill(over)
         if self.actor is not None and self.actor.until() is None: self.actor.begin(over)
         self._act()

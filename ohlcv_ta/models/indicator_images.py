@@ -39,7 +39,7 @@ def free_of_units(
         parts[:, columns] = parts[:, columns] / scale - (unit == "price")
     return pd.DataFrame(parts, kept.index, kept.columns)
 
-# %% ../../nbs/models/indicator_images.ipynb #dfb2895b
+# %% ../../nbs/models/indicator_images.ipynb #da8f6060
 def _usable(values):
     "Columns that nearly always have a value, and more than one."
     spread = np.nanpercentile(values, 75, axis=0) - np.nanpercentile(values, 25, axis=0)
@@ -49,7 +49,7 @@ def _usable(values):
 def rank_indicators(
     values: np.ndarray, # (rows, indicators) of training rows
     labels: np.ndarray, # of the same rows
-    sample: int = 4000, # rows for the mutual information, which is slow
+    sample: int = 2000, # rows for the mutual information, which is slow
     seed: int = 0,
 ) -> np.ndarray: # positions, from the one that says most on
     "Indicators by what they say about a label, one by one."
@@ -92,7 +92,7 @@ def snake(
     inner = range(frame, side - frame)
     return np.array([(row, column) for k, row in enumerate(inner) for column in (reversed(inner) if k % 2 else inner)])
 
-# %% ../../nbs/models/indicator_images.ipynb #ac534a3b
+# %% ../../nbs/models/indicator_images.ipynb #bcbdb72a
 @numba.njit(cache=True)
 def _ranks(values, window, rows):
     "Share of the values in the window before that lie below, ties half."
@@ -141,10 +141,12 @@ class IndicatorImages:
         side: int = 15,
         border: int = 0,
         window: int = 60,
+        most: int = 20_000, # rows that are looked at, evenly taken from those given
         seed: int = 0,
     ) -> IndicatorImages:
         "Choose, lay out and measure on training rows."
-        free = free_of_units(frame, table)
+        free, taken = free_of_units(frame, table), np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)
+        rows, labels = np.asarray(rows)[taken], np.asarray(labels)[taken]
         values = free.to_numpy()
         there = np.flatnonzero(_usable(values[rows]))
         ranked = there[rank_indicators(values[rows][:, there], labels, seed=seed)]
@@ -157,6 +159,20 @@ class IndicatorImages:
         numbers = (tuple(map(float, of)) for of in (centre, spread, jump))
         return IndicatorImages(tuple(free.columns[chosen]), *numbers, side, border, window)
 
+    def _values(self, frame, table):
+        if lacking := [name for name in self.names if name not in table]: raise KeyError(f"the table lacks {lacking[0]!r}")
+        return free_of_units(frame, table[list(self.names)]).to_numpy()
+
+    def measured(
+        self,
+        frame: pd.DataFrame, # n OHLCV bars
+        table: pd.DataFrame, # (n, indicators) with at least those of the image
+        rows: Sequence[int], # bars
+    ) -> np.ndarray: # float32 (rows, indicators) deviations from the centre, at most 3; 0 where one is missing
+        "The indicators of the image as numbers."
+        away = (self._values(frame, table)[np.asarray(rows, np.int64)] - self.centre) / np.array(self.spread)
+        return np.nan_to_num(np.clip(away, -3, 3)).astype(np.float32)
+
     def draw(
         self,
         frame: pd.DataFrame, # n OHLCV bars
@@ -164,8 +180,7 @@ class IndicatorImages:
         rows: Sequence[int], # bars that are drawn
     ) -> np.ndarray: # uint8 (rows, side, side, 3)
         "Images of bars."
-        if lacking := [name for name in self.names if name not in table]: raise KeyError(f"the table lacks {lacking[0]!r}")
-        values, rows = free_of_units(frame, table[list(self.names)]).to_numpy(), np.asarray(rows, np.int64)
+        values, rows = self._values(frame, table), np.asarray(rows, np.int64)
         now, before = values[rows], np.where(rows[:, None] > 0, values[np.maximum(rows - 1, 0)], np.nan)
         level = (now - self.centre) / np.array(self.spread) / 6 + 0.5
         change = (now - before) / np.array(self.jump) / 6 + 0.5

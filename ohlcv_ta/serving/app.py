@@ -21,6 +21,7 @@ from fastapi.responses import FileResponse
 from ..charts.candles import THEMES
 from .breakout_tab import breakout_tab
 from .levels_tab import levels_tab
+from .live_tab import live_tab
 from .trend_tab import trend_tab
 from .weights import load_models
 
@@ -28,7 +29,7 @@ from .weights import load_models
 Tab = Callable[[dict[str, Any], gr.Blocks], None] # draws itself from the served models
 
 TABS: list[tuple[str, Tab]] = [
-    ("Breakout", breakout_tab), ("Chart to levels", levels_tab), ("Trend", trend_tab),
+    ("Breakout", breakout_tab), ("Chart to levels", levels_tab), ("Trend", trend_tab), ("Live", live_tab),
 ] # name and function of each tab; a later chapter appends its own
 
 # %% ../../nbs/serving/app.ipynb #366b2bef

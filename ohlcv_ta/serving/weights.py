@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SERVED', 'models_folder', 'load_models', 'warm_up', 'load_served']
 
-# %% ../../nbs/serving/weights.ipynb #e30859e4
+# %% ../../nbs/serving/weights.ipynb #56043acb
 import logging
 import os
 from collections.abc import Callable
@@ -18,17 +18,19 @@ import pandas as pd
 from ..charts.masks import read_levels, read_rays
 from ..data.synthetic import random_walk
 from ..models.breakout import BreakoutModel, load_model
+from ..models.indicator_reader import IndicatorReader, indicator_readers
 from ..models.level_scorer import LevelScorer, load_scorer
 from ..models.mask_reader import MaskReader
 from ..models.trend_reader import TrendReader, trend_readers
 
-# %% ../../nbs/serving/weights.ipynb #bce55c36
+# %% ../../nbs/serving/weights.ipynb #7560ab84
 SERVED: dict[str, Callable[[Path], Any]] = {
     "breakout/levels": load_model, # system D's eleven features; answers the API and `ohlcv-ta predict`
     "breakout/relative": load_model, # features without price levels, for any market; answers the app
     "level_scorer": load_scorer, # levels of bars, learned from annotated charts; a choice in the app where there is one
     "masks": MaskReader, # levels and rays of a chart's picture; answers both
     "trend": trend_readers, # networks for images of bars, by name; answers both
+    "indicators": indicator_readers, # networks for images of indicators, by name; forecasts live, and in the app
 }
 
 # %% ../../nbs/serving/weights.ipynb #cea75188
@@ -55,7 +57,7 @@ def load_models(
                 logging.getLogger("ohlcv_ta").exception("The model in %s can't be read", folder / name)
     return found
 
-# %% ../../nbs/serving/weights.ipynb #9da1f5a2
+# %% ../../nbs/serving/weights.ipynb #1cadf4e7
 def warm_up(
     models: dict[str, Any], # of `load_models`; what can't answer is taken out
 ) -> None:
@@ -67,13 +69,14 @@ def warm_up(
             logging.getLogger("ohlcv_ta").exception("The model %s can't answer", name)
             del models[name]
 
-def _first_answer(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendReader]) -> None:
+def _first_answer(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendReader | IndicatorReader]) -> None:
     if isinstance(model, BreakoutModel):
         model.predict(pd.DataFrame([model.mean], columns=model.features))
     elif isinstance(model, LevelScorer):
         model(random_walk(60))
     elif isinstance(model, dict):
-        for reader in model.values(): reader.read(random_walk(100))
+        for reader in model.values():
+            reader.forecast(random_walk(400)) if isinstance(reader, IndicatorReader) else reader.read(random_walk(100))
     else:
         model.masks(np.full((64, 64, 3), 255, np.uint8))
         read_levels(np.eye(64))

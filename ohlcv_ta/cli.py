@@ -297,7 +297,7 @@ def factor(
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
 
-# %% ../nbs/cli.ipynb #e711c0cc
+# %% ../nbs/cli.ipynb #56335f4b
 def forecaster_of(
     name: str, # rsi, or a network's
     models: Path | None = None, # folder of the served models
@@ -329,6 +329,9 @@ def live(
     cool_down: Annotated[int, typer.Option(min=0, help="Bars after a sale in which nothing is bought.")] = 0,
     forecaster: Annotated[str, typer.Option(help="Who forecasts: rsi, or a network for images of indicators.")] = "turning",
     models: Annotated[Path | None, typer.Option(help="Folder of the served models.")] = None,
+    address: Annotated[str | None, typer.Option(help="Of another server that speaks as the exchange does.")] = None,
+    socket: Annotated[str | None, typer.Option(help="The same for its web socket.")] = None,
+    every: Annotated[float, typer.Option(min=0.05, help="Seconds between two questions where there is no socket.")] = 5.0,
     gauges: Annotated[int | None, typer.Option(metavar="PORT", help="Answer Prometheus at this port of this machine.")] = None,
 ) -> None:
     "Follow bars as they come, forecast, and trade on paper. No order is ever sent."
@@ -339,8 +342,11 @@ def live(
     from ohlcv_ta.market.stream import Stream, open_feed
 
     if (symbol is None) == (replay is None): raise ValueError("say either SYMBOL or --replay SERIES, such as SPY")
+    if socket and exchange != "binance": raise ValueError(f"--socket is for binance; {exchange} is asked again and again")
     who, kept = forecaster_of(forecaster, models), BarStore(store)
-    feed = open_feed(kept, symbol or replay, None if replay else exchange, timeframe, speed, start, end, max(who.needs, 300))
+    other = {"address": address, "every": every} | ({"url": socket} if socket else {})
+    feed = open_feed(kept, symbol or replay, None if replay else exchange, timeframe, speed, start, end,
+                     max(who.needs, 300), **other)
     trader = PaperTrader(kept, feed.series, who, Rules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down),
                          threshold=0.5 if forecaster == "rsi" else 0.0,
                          tell=lambda time, decision: [typer.echo(line) for line in in_words(time, decision)])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['REPLAYED', 'Seen', 'follow', 'live_page', 'live_markets', 'live_tab']
 
-# %% ../../nbs/serving/live_tab.ipynb #ee6563e6
+# %% ../../nbs/serving/live_tab.ipynb #6000c3d5
 import tempfile
 from collections.abc import Iterator
 from html import escape
@@ -24,7 +24,7 @@ from ..charts.images import to_base64
 from ..data import catalog
 from ..data.frame import bar_length
 from ..data.store import BarStore, records
-from ..evaluation.trading import BUY, Decision, Rules
+from ..evaluation.trading import BUY, Account, Decision, Rules
 from ..market.paper import Forecaster, PaperTrader, RsiRule
 from ..market.stream import Feed, Stream, open_feed
 from .widgets import charts, listed, message, trouble
@@ -84,20 +84,28 @@ def follow(
     finally:
         gone.set()
 
-# %% ../../nbs/serving/live_tab.ipynb #0276bd57
+# %% ../../nbs/serving/live_tab.ipynb #d3d910e3
 def _forecast_card(forecast: dict[str, float]) -> str:
     rows = "".join(f'<div class="ta-bar"><b>{side}</b><i style="width:{100 * forecast[side]:.1f}%" class="ta-{side}"></i>'
                    f"<span>{forecast[side]:.0%}</span></div>" for side in ("buy", "hold", "sell"))
     return f'<section class="ta-card"><h3>What is said of this bar</h3>{rows}</section>'
 
 
-def _account_card(trader: PaperTrader, close: float, began: float) -> str:
-    account = trader.account
+def _line(values: np.ndarray) -> str:
+    low, span = values.min(), max(float(np.ptp(values)), 1e-9)
+    along, up = np.linspace(0, 100, len(values)), 31 - 30 * (values - low) / span
+    points = " ".join(f"{x:.2f},{y:.2f}" for x, y in zip(along, up, strict=True))
+    return (f'<svg class="ta-worth" viewBox="0 0 100 32" preserveAspectRatio="none" role="img" aria-label="Worth over the bars '
+            f'that are shown"><polyline points="{points}"/></svg>')
+
+
+def _account_card(account: Account, close: float, began: float, worths: np.ndarray) -> str:
     worth = account.worth(close)
     position = (f"{account.units:,.4g} held since {account.entry:,.2f}, now {close / account.entry - 1:+.2%}"
                 + (f"; sold at {account.stop:,.2f} or below" if account.stop else "") if account.units else "nothing is held")
     return f"""<section class="ta-card ta-answer"><div class="ta-big">{worth:,.2f}</div>
-<p>worth of the account, {worth / began - 1:+.2%} since it was opened</p><p class="ta-soft">{escape(position)}</p></section>"""
+<p>worth of the account, {worth / began - 1:+.2%} since it was opened</p>{_line(worths)}
+<p class="ta-soft">{escape(position)}</p></section>"""
 
 
 def _image_card(image: np.ndarray | None) -> str:
@@ -139,22 +147,22 @@ def live_page(
     "Everything about the newest bar."
     trader, series = seen.trader, seen.trader.series
     bars = store.read(series, end=seen.time, last=max(trader.forecaster.needs, shown))
-    part, account = bars.iloc[-shown:], trader.account
+    part, account = bars.iloc[-shown:], seen.decision.account
     said = records(store, "forecast", series, trader.forecaster.author, seen.time).iloc[0]
-    decided = records(store, "decision", series, trader.author, part.index[0])
+    decided = records(store, "decision", series, trader.author, part.index[0]).loc[:seen.time]
     fills = [(time, fill) for time, of in decided.fills.items() for fill in of]
     levels = {"entry": account.entry} | ({"stop": account.stop} if account.stop else {}) if account.units else {}
     image = trader.forecaster.image(bars) if hasattr(trader.forecaster, "image") else None
-    over = seen.time + bar_length(series.timeframe)
+    over, close = seen.time + bar_length(series.timeframe), float(part.Close.iloc[-1])
     broke = [f"The connection broke: {seen.trouble}."] if seen.trouble else []
     notes = [f"Decision: {seen.decision.reason}.", *broke, *_said(fills[-6:]), f"Forecast by {trader.forecaster.author}."]
     return f"""<article class="ta-page"><header><h2>{escape(series.symbol)}</h2>
 <p>{'played again' if series.venue == 'replay' else escape(series.venue)}, bars of {series.timeframe};
 this one was over at {over:%Y-%m-%d %H:%M} UTC</p></header>
-<div class="ta-pair">{_account_card(trader, float(part.Close.iloc[-1]), began)}{_forecast_card(said)}</div>
+<div class="ta-pair">{_account_card(account, close, began, decided.worth.to_numpy())}{_forecast_card(said)}</div>
 {_chart(part, fills, levels)}{_image_card(image)}{listed(notes)}</article>"""
 
-# %% ../../nbs/serving/live_tab.ipynb #11af9cc8
+# %% ../../nbs/serving/live_tab.ipynb #1c74d1b1
 REPLAYED = "1m" # bars that are played again
 
 
@@ -196,7 +204,7 @@ def live_tab(
 ) -> None:
     "The tab, inside a running `gr.Blocks`."
     handlers = _Handlers(models.get("indicators") or {})
-    names = [(_WORDS.get(name, name), name) for name in handlers.forecasters]
+    names = [(words, name) for name, words in _WORDS.items() if name in handlers.forecasters]
     markets = live_markets()
     with gr.Row(elem_classes="ta-columns"):
         with gr.Column(scale=1, min_width=290):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'as_described', 'predict', 'serve', 'list_series', 'show', 'screen',
-           'evaluate_annotated', 'factor', 'forecaster_of', 'live', 'export_dataset', 'run', 'reproduce', 'params',
-           'book', 'space', 'main']
+           'evaluate_annotated', 'factor', 'forecaster_of', 'live', 'backtest_command', 'export_dataset', 'run',
+           'reproduce', 'params', 'book', 'space', 'main']
 
 # %% ../nbs/cli.ipynb #8bd1f964
 import json
@@ -297,7 +297,7 @@ def factor(
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
 
-# %% ../nbs/cli.ipynb #56335f4b
+# %% ../nbs/cli.ipynb #b5b04249
 def forecaster_of(
     name: str, # rsi, or a network's
     models: Path | None = None, # folder of the served models
@@ -312,6 +312,14 @@ def forecaster_of(
     return found[name]
 
 
+_Fee = Annotated[float, typer.Option(min=0, max=0.5, help="Share of what is traded, each time.")]
+_Stop = Annotated[float, typer.Option(min=0, max=0.9, help="Share below the entry at which is sold; 0 is never.")]
+_Trail = Annotated[float, typer.Option(min=0, max=0.9, help="Share below the highest price since then; 0 is never.")]
+_Take = Annotated[float, typer.Option(min=0, help="Share above the entry at which is sold; 0 is never.")]
+_CoolDown = Annotated[int, typer.Option(min=0, help="Bars after a sale in which nothing is bought.")]
+_Forecaster = Annotated[str, typer.Option(help="Who forecasts: rsi, or a network for images of indicators.")]
+
+
 @app.command()
 def live(
     symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="As ccxt writes it, such as BTC/USDT.")] = None,
@@ -322,13 +330,13 @@ def live(
     exchange: Annotated[str, typer.Option(help="That ccxt knows; binance is followed by web socket.")] = "binance",
     timeframe: Annotated[str, typer.Option(help="Length of a bar.")] = "1m",
     store: Annotated[str, typer.Option(help="SQLite file, or the URL of another database.")] = "istream.db",
-    fee: Annotated[float, typer.Option(min=0, max=0.5, help="Share of what is traded, each time.")] = 0.001,
-    stop: Annotated[float, typer.Option(min=0, max=0.9, help="Share below the entry at which is sold; 0 is never.")] = 0.02,
-    trail: Annotated[float, typer.Option(min=0, max=0.9, help="Share below the highest price since then; 0 is never.")] = 0.0,
-    take: Annotated[float, typer.Option(min=0, help="Share above the entry at which is sold; 0 is never.")] = 0.0,
-    cool_down: Annotated[int, typer.Option(min=0, help="Bars after a sale in which nothing is bought.")] = 0,
-    forecaster: Annotated[str, typer.Option(help="Who forecasts: rsi, or a network for images of indicators.")] = "turning",
-    models: Annotated[Path | None, typer.Option(help="Folder of the served models.")] = None,
+    fee: _Fee = 0.001,
+    stop: _Stop = 0.02,
+    trail: _Trail = 0.0,
+    take: _Take = 0.0,
+    cool_down: _CoolDown = 0,
+    forecaster: _Forecaster = "turning",
+    models: _Models = None,
     address: Annotated[str | None, typer.Option(help="Of another server that speaks as the exchange does.")] = None,
     socket: Annotated[str | None, typer.Option(help="The same for its web socket.")] = None,
     every: Annotated[float, typer.Option(min=0.05, help="Seconds between two questions where there is no socket.")] = 5.0,
@@ -359,6 +367,61 @@ def live(
     last = kept.read(feed.series, last=1)
     worth = trader.account.worth(last.Close.iloc[-1])
     typer.echo(f"{feed.series.symbol} until {last.index[-1]:%Y-%m-%d %H:%M}: worth {worth:,.2f}. All is in {store}.")
+
+# %% ../nbs/cli.ipynb #c7e8f12e
+@app.command("backtest")
+def backtest_command(
+    series: Annotated[str, typer.Argument(metavar="FILE|SYMBOL", help="Bars in a file, or an embedded series such as SPY.")],
+    timeframe: Annotated[str | None, typer.Option(help="Length of a bar of an embedded series.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="First time, such as 2019-10-10.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Last time.")] = None,
+    fee: _Fee = 0.001,
+    stop: _Stop = 0.02,
+    trail: _Trail = 0.0,
+    take: _Take = 0.0,
+    cool_down: _CoolDown = 0,
+    forecaster: _Forecaster = "turning",
+    draws: Annotated[int, typer.Option(min=20, help="How often the same positions are dealt out at random.")] = 300,
+    fills: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file for everything bought and sold.")] = None,
+    models: _Models = None,
+) -> None:
+    "What trading by a forecaster would have gained, beside holding and beside chance."
+    import numpy as np
+    import pandas as pd
+
+    from ohlcv_ta.data import load, read
+    from ohlcv_ta.data.files import write_whole
+    from ohlcv_ta.evaluation.backtest import backtest, chance_of, hold, random_entries, summary
+    from ohlcv_ta.evaluation.trading import Rules
+    from ohlcv_ta.market.paper import signal_of
+
+    who = forecaster_of(forecaster, models)
+    bars = read(series) if Path(series).exists() else load(series, timeframe or "1m")
+    first = int(bars.index.searchsorted(pd.Timestamp(start, tz="UTC"))) if start else min(who.needs, len(bars))
+    known = bars.iloc[max(first - who.needs, 0):].loc[:end]
+    asked = known.iloc[min(first, who.needs):]
+    if len(asked) < 2:
+        raise ValueError(f"{series} has {len(bars)} bars, from {bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}; "
+                         f"{forecaster} needs {who.needs} before the first that it trades")
+    said, threshold = who.forecasts(known).loc[asked.index], 0.5 if forecaster == "rsi" else 0.0
+    signals = np.array([signal_of(one, threshold) for one in said.to_dict("records")])
+    rules = Rules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down)
+    result, kept = backtest(asked, signals, rules), hold(asked, rules)
+    days = asked.index.floor("D")
+    in_a_year = days.nunique() / max((days[-1] - days[0]).days + 1, 1) * 365.25
+    table = pd.DataFrame({"traded": summary(result, in_a_year), "held": summary(kept, in_a_year)}).T
+    dealt = random_entries(asked, result, rules, draws) if len(result.trades) else np.zeros(draws)
+    luck = chance_of(table.loc["traded", "return"], dealt)
+    times = " to ".join(f"{asked.index[k]:%Y-%m-%d %H:%M}" for k in (0, -1))
+    typer.echo(f"{series}, {times}, {len(asked):,} bars; {who.author}\n")
+    forms = {"return": "{:+.1%}", "sharpe": "{:.2f}", "drawdown": "{:.1%}", "trades": "{:,.0f}", "won": "{:.0%}",
+             "exposure": "{:.0%}", "fees": "{:,.2f}"}
+    typer.echo(table.to_string(formatters={name: form.format for name, form in forms.items()}))
+    typer.echo(f"\nThe same positions at random times gain as much in {luck:.1%} of {draws} draws.")
+    until = getattr(who, "about", {}).get("until")
+    if until and asked.index[0] < pd.Timestamp(until):
+        typer.echo(f"The network learned from bars until {until[:10]}: what lies before is no test.", err=True)
+    if fills: typer.echo(f"Everything bought and sold: {write_whole(fills, result.fills.to_csv().encode())}")
 
 # %% ../nbs/cli.ipynb #5d1d7d5d
 @app.command("export-dataset")

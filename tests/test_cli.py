@@ -40,7 +40,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     done = call("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("predict", "serve", "data", "run", "reproduce", "params", "book", "space",
-                                                 "evaluate-annotated", "screen", "factor", "live"))
+                                                 "evaluate-annotated", "screen", "factor", "live", "backtest"))
     code = "import sys, ohlcv_ta.cli; print({'pandas', 'fastapi', 'gradio', 'sklearn', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
@@ -160,3 +160,13 @@ def test_annotated_charts_are_measured_into_a_file(tmp_path):
 
 def test_a_folder_without_charts_is_refused(tmp_path):
     refused(call("evaluate-annotated", tmp_path), "There is no annotated chart in")
+
+
+def test_a_backtest_beside_holding_and_chance(tmp_path):
+    done = call("backtest", "SPY", "--from", "2019-12-02", "--to", "2019-12-06", "--forecaster", "rsi", "--draws", 20,
+                "-o", tmp_path / "fills.csv")
+    assert done.returncode == 0 and "1,950 bars" in done.stdout and "at random times" in done.stdout, done.stderr
+    assert {"traded", "held"} <= {line.split()[0] for line in done.stdout.splitlines() if line}
+    assert len((tmp_path / "fills.csv").read_text().splitlines()) > 10
+    refused(call("backtest", "SPY", "--from", "2030-01-01", "--forecaster", "rsi"), "from 2018-01-02 to 2019-12-31")
+    refused(call("backtest", "SPY", "--forecaster", "gold"), "there is no forecaster 'gold'")

@@ -59,7 +59,25 @@ def trends_table():
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table}
+ASKED = {"network": "network, from the image", "trees": "trees, from the same indicators", "candidates": "rule of one line",
+         "always hold": "always hold"}
+
+
+def indicators_table():
+    "The table of images of indicators, from the metrics that the pipeline wrote."
+    folder = ROOT / "results" / "indicators"
+    models, inner = (read_json(folder / "metrics" / f"{name}.json") for name in ("turning", "evaluate"))
+    chance = read_json(folder / "labels.json")["chance"]
+    lines = ["| | right | balanced accuracy | does a candidate remain? AUC |", "| --- | --- | --- | --- |"]
+    for name, shown in ASKED.items():
+        of, left = models["models"][name], inner["among_candidates"].get(name)
+        lines.append(f"| {shown} | {interval_text(of['accuracy'])} | {interval_text(of['balanced_accuracy'])} | "
+                     f"{interval_text(left) if left else ''} |")
+    lines.append(f"| *the rule on a random walk, by the theorem* | {chance['accuracy']:.3f} |  | 0.5 |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table, "indicators": indicators_table}
 
 
 def test_the_tables_equal_the_metrics():
@@ -83,6 +101,13 @@ def test_levels_hold_no_better_than_other_lines_unless_planted():
 def test_no_network_is_ahead_of_what_needs_no_picture():
     against = read_json(ROOT / "results" / "trend" / "metrics" / "against.json")
     assert not [name for name, of in against.items() if min(gain["low"] for gain in of.values()) > 0]
+
+
+def test_the_rule_of_one_line_is_not_beaten_and_no_trading_pays():
+    metrics = ROOT / "results" / "indicators" / "metrics"
+    assert read_json(metrics / "evaluate.json")["over_candidates"]["balanced_accuracy"]["high"] < 0
+    accounts = read_json(metrics / "trade.json")["accounts"]
+    assert not [name for name, of in accounts.items() if name != "holding" and of["return"]["value"] > 0]
 
 
 def test_the_import_example_works_as_pasted(tmp_path):

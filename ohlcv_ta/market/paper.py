@@ -19,7 +19,7 @@ from ..features.indicators import atr, rsi
 # %% auto #0
 __all__ = ['Forecaster', 'RsiRule', 'signal_of', 'PaperTrader', 'in_words']
 
-# %% ../../nbs/market/paper.ipynb #d35521ad
+# %% ../../nbs/market/paper.ipynb #716bbea6
 class Forecaster(Protocol):
     "Says sell, hold or buy of the last bar it is given."
     author: str
@@ -27,6 +27,9 @@ class Forecaster(Protocol):
 
     def forecast(self, bars: pd.DataFrame) -> dict[str, float]:
         "Probabilities of sell, hold and buy."
+
+    def forecasts(self, bars: pd.DataFrame) -> pd.DataFrame:
+        "The same of every bar, each from those up to it."
 
 
 class RsiRule:
@@ -40,11 +43,15 @@ class RsiRule:
         self.length, self.low, self.high, self.needs = length, low, high, 20 * length
         self.author = f"rsi-{length}-{low:g}-{high:g}"
 
+    def forecasts(self, bars: pd.DataFrame) -> pd.DataFrame:
+        "All on one of the three, of every bar."
+        value = rsi(bars, self.length)
+        sell, buy = value > self.high, value < self.low
+        return pd.DataFrame({"sell": sell, "hold": ~(sell | buy), "buy": buy}).astype(float)
+
     def forecast(self, bars: pd.DataFrame) -> dict[str, float]:
         "All on one of the three."
-        value = rsi(bars, self.length).iloc[-1]
-        return {"sell": float(value > self.high), "hold": float(not value < self.low and not value > self.high),
-                "buy": float(value < self.low)}
+        return self.forecasts(bars).iloc[-1].to_dict()
 
 # %% ../../nbs/market/paper.ipynb #06985410
 def signal_of(

@@ -17,7 +17,7 @@ from ..features.indicator_bank import indicator_table
 from .indicator_images import IndicatorImages
 from .mask_reader import Graph
 
-# %% ../../nbs/models/indicator_reader.ipynb #31a37818
+# %% ../../nbs/models/indicator_reader.ipynb #ffbea200
 class IndicatorReader:
     "A trained network for images of indicators, as it is served; a forecaster of `market.paper`."
     def __init__(
@@ -48,6 +48,15 @@ class IndicatorReader:
         "The last bar as the network sees it."
         tail = bars.iloc[-self.needs:]
         return self.images.draw(tail, indicator_table(tail, self.images.names), [len(tail) - 1])[0]
+
+    def forecasts(
+        self,
+        bars: pd.DataFrame, # n OHLCV bars
+    ) -> pd.DataFrame: # n rows of sell, hold and buy
+        "Probabilities for every bar, each from those up to it."
+        drawn = self.images.draw(bars, indicator_table(bars, self.images.names), np.arange(len(bars)))
+        parts = [self.answers(drawn[k:k + 2048]) for k in range(0, len(drawn), 2048)]
+        return pd.DataFrame(np.concatenate(parts), bars.index, ["sell", "hold", "buy"])
 
     def forecast(
         self,

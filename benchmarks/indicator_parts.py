@@ -1,15 +1,22 @@
-"Speed of indicators beside pandas-ta-classic, and of a backtest beside backtesting.py."
+"Speed of indicators beside pandas-ta-classic, of a backtest beside backtesting.py, and of following a market."
 
 import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
 
 import numpy as np
 import pandas_ta_classic  # noqa: F401, which adds .ta to frames
 from backtesting import Backtest, Strategy
 
 from ohlcv_ta.data import load
+from ohlcv_ta.data.store import BarStore, Series
 from ohlcv_ta.evaluation.backtest import backtest
 from ohlcv_ta.evaluation.trading import Rules
 from ohlcv_ta.features.indicator_bank import LiveIndicators, indicator_table
+from ohlcv_ta.market.paper import PaperTrader, RsiRule
+from ohlcv_ta.market.stream import Replay, Stream
+from ohlcv_ta.models.indicator_reader import indicator_readers
 
 
 def indicators(in_turn, bars=86_400):
@@ -63,3 +70,21 @@ def backtests(in_turn):
     seconds = in_turn({"ours": lambda: backtest(frame, signals, Rules(size=0.9)), "backtesting.py": theirs}, 5)
     return [{"who": who, "bars": len(frame), "seconds": took,
              "ours is faster by": took / seconds["ours"] if who != "ours" else None} for who, took in seconds.items()]
+
+
+def live():
+    "Minutes of SPY followed as if they came, into a store: a month by a rule, a day by a network."
+    readers = indicator_readers(Path(__file__).parents[1] / "models" / "indicators")
+    frame, rows = load("SPY", "1m"), []
+    months = (RsiRule(), "2019-12-01", "2019-12-31 23:59"), (readers["turning"], "2019-12-02", "2019-12-02 23:59")
+    for who, begin, end in months:
+        told, before = frame.loc[begin:end], frame.loc[:begin].iloc[-3000:]
+        with TemporaryDirectory() as folder:
+            store, series = BarStore(f"{folder}/istream.db"), Series("replay", "SPY", "1m")
+            feed = Replay(series, frame.loc[before.index[0]:told.index[-1]], begin=len(before))
+            trader = PaperTrader(store, series, who, Rules(), threshold=0.0)
+            start = perf_counter()
+            Stream(store, feed, trader).run()
+            took = perf_counter() - start
+        rows.append({"who": who.author.split()[0], "bars": len(told), "seconds": took, "ms a bar": 1000 * took / len(told)})
+    return rows

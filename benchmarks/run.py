@@ -284,6 +284,7 @@ PARTS = {
     "factor": trend_parts.factor,
     "indicators": lambda: indicator_parts.indicators(in_turn),
     "backtests": lambda: indicator_parts.backtests(in_turn),
+    "live": indicator_parts.live,
     "pipeline": pipeline,
 }
 

@@ -88,6 +88,15 @@ def test_no_bar_is_lost_or_doubled(tmp_path_factory, seed):
     assert stream.counts["missing"] == 0
 
 
+def test_a_month_is_told_whole(tmp_path):
+    frame = load("SPY", "1m").loc["2019-12"]
+    store, listener, stream = heard(frame, tmp_path / "istream.db", np.random.default_rng(7))
+    assert (len(frame), stream.counts["broken"] > 20) == (8010, True)
+    assert store.read(SPY).index.equals(frame.index)
+    assert (store.read(SPY).to_numpy() == frame.to_numpy(float)).all()
+    assert listener.heard == frame.index[5:].tolist() # the first five were history
+
+
 def test_bars_that_never_were_are_not_waited_for(tmp_path):
     whole = load("SPY", "1m").loc["2019-01-03":"2019-01-04"]
     frame = whole.drop(whole.index[[5, 6, 50, 300]])

@@ -30,7 +30,7 @@ def url():
 @pytest.fixture
 def tab(browser, url):
     browser.get(f"{url}/app/")
-    wait_for(browser, "button[role=tab]", "Breakout")
+    wait_for(browser, "button[role=tab]", "Breakout", 90)
     click(browser, "Live")
     yield browser
     nothing_wrong(browser)
@@ -50,7 +50,7 @@ def shown(browser):
 def test_a_day_is_played_again_until_it_is_stopped(tab):
     assert "Press Start" in shown(tab)
     press(tab, "Start")
-    first = until(tab, lambda: "worth of the account" in (page := shown(tab)) and page, "a first bar")
+    first = until(tab, lambda: "worth of the account" in (page := shown(tab)) and page, "a first bar", 150)
     assert "2019-12-02" in first and "rank in the last hour" in first and "Forecast by turning" in first
     until(tab, lambda: (page := shown(tab)) != first and "bought" in page, "a trade", 120)
     assert tab.execute_script("return document.querySelectorAll('.ta-four img').length") == 4
@@ -65,7 +65,7 @@ def test_a_day_is_played_again_until_it_is_stopped(tab):
 def test_a_time_that_is_none_gets_a_sentence(tab):
     type_into(tab, "From, in UTC", "2031-01-01")
     press(tab, "Start")
-    until(tab, lambda: "has no 1m bars from 2031-01-01" in shown(tab), "a sentence")
+    until(tab, lambda: "has no 1m bars from 2031-01-01" in shown(tab), "a sentence", 90)
 
 
 def test_who_stops_looking_stops_the_thread(tmp_path):

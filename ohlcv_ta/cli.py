@@ -297,7 +297,7 @@ def factor(
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
 
-# %% ../nbs/cli.ipynb #b5b04249
+# %% ../nbs/cli.ipynb #56068cd4
 def forecaster_of(
     name: str, # rsi, or a network's
     models: Path | None = None, # folder of the served models
@@ -356,8 +356,7 @@ def live(
     feed = open_feed(kept, symbol or replay, None if replay else exchange, timeframe, speed, start, end,
                      max(who.needs, 300), **other)
     trader = PaperTrader(kept, feed.series, who, Rules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down),
-                         threshold=0.5 if forecaster == "rsi" else 0.0,
-                         tell=lambda time, decision: [typer.echo(line) for line in in_words(time, decision)])
+                         threshold=0.0, tell=lambda time, decision: [typer.echo(line) for line in in_words(time, decision)])
     stream = Stream(kept, feed, trader, max(3000, who.needs * 5 // 4), tell=lambda why: typer.echo(why, err=True))
     if gauges is not None: serve_gauges(stream, gauges)
     try:
@@ -365,10 +364,27 @@ def live(
     except KeyboardInterrupt:
         typer.echo("Stopped; the same command goes on from here.", err=True)
     last = kept.read(feed.series, last=1)
+    if not len(last): return typer.echo("No bar has come yet.")
     worth = trader.account.worth(last.Close.iloc[-1])
     typer.echo(f"{feed.series.symbol} until {last.index[-1]:%Y-%m-%d %H:%M}: worth {worth:,.2f}. All is in {store}.")
 
-# %% ../nbs/cli.ipynb #c7e8f12e
+# %% ../nbs/cli.ipynb #19a909a5
+def _asked_about(bars, needs, start, end):
+    "Bars from a time on, and as many before them as a forecaster needs."
+    import pandas as pd
+
+    first = max(int(bars.index.searchsorted(pd.Timestamp(start, tz="UTC"))), needs) if start else needs
+    known = bars.iloc[max(first - needs, 0):].loc[:end]
+    if len(known) < needs + 2:
+        raise ValueError(f"there are {len(bars)} bars, from {bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}; "
+                         f"the forecaster needs {needs} before the first that is traded")
+    return known
+
+
+_FORMS = {"return": "{:+.1%}", "sharpe": "{:.2f}", "drawdown": "{:.1%}", "trades": "{:,.0f}", "won": "{:.0%}",
+          "exposure": "{:.0%}", "fees": "{:,.2f}"}
+
+
 @app.command("backtest")
 def backtest_command(
     series: Annotated[str, typer.Argument(metavar="FILE|SYMBOL", help="Bars in a file, or an embedded series such as SPY.")],
@@ -397,14 +413,9 @@ def backtest_command(
 
     who = forecaster_of(forecaster, models)
     bars = read(series) if Path(series).exists() else load(series, timeframe or "1m")
-    first = int(bars.index.searchsorted(pd.Timestamp(start, tz="UTC"))) if start else min(who.needs, len(bars))
-    known = bars.iloc[max(first - who.needs, 0):].loc[:end]
-    asked = known.iloc[min(first, who.needs):]
-    if len(asked) < 2:
-        raise ValueError(f"{series} has {len(bars)} bars, from {bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}; "
-                         f"{forecaster} needs {who.needs} before the first that it trades")
-    said, threshold = who.forecasts(known).loc[asked.index], 0.5 if forecaster == "rsi" else 0.0
-    signals = np.array([signal_of(one, threshold) for one in said.to_dict("records")])
+    known = _asked_about(bars, who.needs, start, end)
+    asked, said = known.iloc[who.needs:], who.forecasts(known).iloc[who.needs:]
+    signals = np.array([signal_of(one, 0.0) for one in said.to_dict("records")])
     rules = Rules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down)
     result, kept = backtest(asked, signals, rules), hold(asked, rules)
     days = asked.index.floor("D")
@@ -414,9 +425,7 @@ def backtest_command(
     luck = chance_of(table.loc["traded", "return"], dealt)
     times = " to ".join(f"{asked.index[k]:%Y-%m-%d %H:%M}" for k in (0, -1))
     typer.echo(f"{series}, {times}, {len(asked):,} bars; {who.author}\n")
-    forms = {"return": "{:+.1%}", "sharpe": "{:.2f}", "drawdown": "{:.1%}", "trades": "{:,.0f}", "won": "{:.0%}",
-             "exposure": "{:.0%}", "fees": "{:,.2f}"}
-    typer.echo(table.to_string(formatters={name: form.format for name, form in forms.items()}))
+    typer.echo(table.to_string(formatters={name: form.format for name, form in _FORMS.items()}))
     typer.echo(f"\nThe same positions at random times gain as much in {luck:.1%} of {draws} draws.")
     until = getattr(who, "about", {}).get("until")
     if until and asked.index[0] < pd.Timestamp(until):

@@ -60,6 +60,17 @@ def text(browser, selector):
     return browser.execute_script(script, selector)
 
 
+def visible(browser, selector=".ta-page"):
+    "The text of all elements that are to be seen."
+    found = f"[...document.querySelectorAll('{selector}')].filter(e => e.offsetParent)"
+    return browser.execute_script(f"return {found}.map(e => e.innerText).join(' ')")
+
+
+def press(browser, words):
+    find = "[...document.querySelectorAll('button')].find(b => b.offsetParent && b.innerText.trim() == arguments[0])"
+    browser.execute_script(f"{find}.click()", words)
+
+
 def click(browser, label):
     find = "[...document.querySelectorAll('button[role=tab], label')].find(e => e.innerText.trim() == arguments[0])"
     browser.execute_script(f"{find}.click()", label)

@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -22,8 +23,15 @@ MARKET = {"symbol": "BTCUSDT", "status": "TRADING", "baseAsset": "BTC", "quoteAs
           "isMarginTradingAllowed": False, "permissions": ["SPOT"], "permissionSets": [["SPOT"]],
           "filters": [{"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000.0", "tickSize": "0.01"},
                       {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"}]}
-MOODS = {"busy": 0.04, "broken": 0.04, "slow": 0.02, "half an answer": 0.04, "nonsense": 0.04} # of an answer over HTTP
-TEMPERS = {"again": 0.03, "old": 0.02, "nonsense": 0.004, "gone": 0.004, "cut": 0.004} # of a message of the socket
+MOODS = {"good": 20, "busy": 1, "broken": 1, "slow": 1, "half an answer": 1, "nonsense": 1} # of 25 answers over HTTP
+TEMPERS = {"good": 234, "again": 8, "old": 5, "unreadable": 1, "gone": 1, "cut": 1} # of 250 messages of the socket
+WELCOMES = {"taken": 4, "refused": 1} # of 5 connections
+
+
+def dealt(counts, dice):
+    "Names without end, so many of each in every deck, each deck in an order of its own."
+    deck = [name for name, count in counts.items() for _ in range(count)]
+    while True: yield from dice.sample(deck, len(deck))
 
 
 class Exchange:
@@ -35,20 +43,24 @@ class Exchange:
         speed, # minutes a second
         seed=0,
     ):
-        self.frame, self.speed, self.dice, self.lock = frame, speed, random.Random(seed), threading.Lock()
+        self.frame, self.speed, self.lock, dice = frame, speed, threading.Lock(), random.Random(seed)
         self.times, self.bars = frame.index.as_unit("ms").asi8, frame.to_numpy(float)
         self.zero, self.end, self.started = int(self.times[begin]), int(self.times[-1]) + MINUTE, None
-        self.counts = dict.fromkeys([*MOODS, *TEMPERS, "refused", "asked", "connected"], 0)
+        self.moods, self.tempers, self.welcomes = (dealt(counts, dice) for counts in (MOODS, TEMPERS, WELCOMES))
+        self.counts = Counter()
 
-    def now(self): # milliseconds; the clock starts when somebody first asks
-        with self.lock: self.started = self.started or time.monotonic()
+    def start(self):
+        self.started = self.started or time.monotonic()
+
+    def now(self): # milliseconds; the clock stands until somebody first comes to the socket
+        if self.started is None: return self.zero
         return min(self.zero + int((time.monotonic() - self.started) * self.speed * MINUTE), self.end)
 
-    def mood(self, of, more=()):
+    def next(self, names):
         with self.lock:
-            drawn = self.dice.choices(["good", *of, *more], [1 - sum(of.values()), *of.values()] + [0] * len(more))[0]
-            if drawn != "good": self.counts[drawn] += 1
-        return drawn
+            name = next(names)
+            self.counts[name] += 1
+        return name
 
     def told(self, k, now):
         "A bar as far as it has come: time, five numbers, and whether it is over."
@@ -74,11 +86,10 @@ class Exchange:
 def answers(exchange):
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            exchange.counts["asked"] += 1
             asked = urlsplit(self.path)
-            query, mood = {name: values[0] for name, values in parse_qs(asked.query).items()}, exchange.mood(MOODS)
+            query, mood = {name: values[0] for name, values in parse_qs(asked.query).items()}, exchange.next(exchange.moods)
             if mood == "busy": return self.say(429, {"code": -1003, "msg": "Too many requests."}, {"Retry-After": "1"})
-            if mood == "broken": return self.say(random.choice([500, 502, 503]), {"code": -1000, "msg": "An unknown error."})
+            if mood == "broken": return self.say(503, {"code": -1000, "msg": "An unknown error."})
             if mood == "slow": time.sleep(1.5)
             if asked.path == "/api/v3/time": body = {"serverTime": exchange.now()}
             elif asked.path == "/api/v3/klines": body = exchange.klines(int(query["startTime"]), int(query.get("limit", 500)))
@@ -100,17 +111,16 @@ def answers(exchange):
 
 def streams(exchange):
     def stream(connection):
-        exchange.counts["connected"] += 1
         k = int(np.searchsorted(exchange.times, exchange.now(), "right")) - 1
         try:
             while k < len(exchange.times):
                 now = exchange.now()
                 over = exchange.told(k, now)[2]
-                temper = exchange.mood(TEMPERS)
+                temper = exchange.next(exchange.tempers)
                 if temper == "gone": return connection.socket.close()
                 if temper == "cut": return (connection.socket.sendall(b"\x81\x7e\x01\x00{\"e\": \"kline\", \"k\": {\"t\": 15"),
                                             connection.socket.close())
-                if temper == "nonsense": connection.send('{"e": "kline", "k": {"t": "soon"}}')
+                if temper == "unreadable": connection.send('{"e": "kline", "k": {"t": "soon"}}')
                 if temper == "old" and k > 5: connection.send(exchange.message(k - 4, now))
                 connection.send(exchange.message(k, now))
                 if temper == "again": connection.send(exchange.message(k, now))
@@ -121,10 +131,8 @@ def streams(exchange):
             pass
 
     def refuse(connection, request):
-        with exchange.lock: refused = exchange.dice.random() < 0.2
-        if not refused: return None
-        exchange.counts["refused"] += 1
-        return connection.respond(503, "busy\n")
+        exchange.start()
+        return connection.respond(503, "busy\n") if exchange.next(exchange.welcomes) == "refused" else None
 
     return stream, refuse
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-from browsing import click, needs_browser, nothing_wrong, type_into, until, wait_for
+from browsing import click, needs_browser, nothing_wrong, press, type_into, until, visible, wait_for
 from service import running, small_models
 
 from ohlcv_ta.data import load
@@ -36,14 +36,7 @@ def tab(browser, url):
     nothing_wrong(browser)
 
 
-def press(browser, words):
-    find = "[...document.querySelectorAll('button')].find(b => b.offsetParent && b.innerText.trim() == arguments[0])"
-    browser.execute_script(f"{find}.click()", words)
-
-
-def shown(browser):
-    pages = "[...document.querySelectorAll('.ta-page, .ta-message')].filter(e => e.offsetParent)"
-    return browser.execute_script(f"return {pages}.map(e => e.innerText).join(' ')")
+def shown(browser): return visible(browser, ".ta-page, .ta-message")
 
 
 @needs_browser

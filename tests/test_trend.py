@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import choose, click, needs_browser, nothing_wrong, type_into, until, wait_for
+from browsing import choose, click, needs_browser, nothing_wrong, press, type_into, until, visible, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from joblib import parallel_config
@@ -281,18 +281,13 @@ def tab(browser, url):
     nothing_wrong(browser)
 
 
-def visible(browser):
-    pages = "[...document.querySelectorAll('.ta-page')].filter(e => e.offsetParent)"
-    return browser.execute_script(f"return {pages}.map(e => e.innerText).join(' ')")
-
-
 @needs_browser
 def test_the_tab_shows_the_image_and_steps_through_time(tab):
     assert "not known yet" in visible(tab)
     type_into(tab, "Up to, in UTC", "2018-06-01 12:10")
     wait_until_visible(tab, "up to 2018-06-01 12:00 UTC")
     assert "What followed" in visible(tab) and "ROC AUC" in visible(tab)
-    tab.execute_script("[...document.querySelectorAll('button')].find(b => b.offsetParent && b.innerText == 'Earlier').click()")
+    press(tab, "Earlier")
     wait_until_visible(tab, "up to 2018-06-01 11:30 UTC")
     choose(tab, "Market", "ETH-USD, bitfinex")
     wait_until_visible(tab, "ETH-USD, bitfinex")

@@ -24,7 +24,7 @@ from ..charts.images import to_base64
 from ..data import catalog
 from ..data.frame import bar_length
 from ..data.store import BarStore, records
-from ..evaluation.trading import BUY, Account, Decision, Rules
+from ..evaluation.trading import BUY, SELL, Account, Decision, Rules
 from ..market.paper import Forecaster, PaperTrader, RsiRule
 from ..market.stream import Feed, Stream, open_feed
 from .widgets import charts, listed, message, trouble
@@ -133,8 +133,8 @@ def _chart(bars: pd.DataFrame, fills: list[tuple[pd.Timestamp, dict[str, Any]]],
 
 
 def _said(fills: list[tuple[pd.Timestamp, dict[str, Any]]]) -> list[str]:
-    done = {BUY: "bought"}
-    return [f"{time:%H:%M} {done.get(fill['side'], 'sold')} {fill['units']:,.4g} at {fill['price']:,.2f} ({fill['reason']})"
+    done = {BUY: "bought", SELL: "sold"}
+    return [f"{time:%H:%M} {done[fill['side']]} {fill['units']:,.4g} at {fill['price']:,.2f} ({fill['reason']})"
             for time, fill in reversed(fills)]
 
 
@@ -192,7 +192,7 @@ class _Handlers:
                 feed = open_feed(store, live or market, "binance" if live else None, REPLAYED, 60 * speed,
                                  (time or "").strip() or None, history=max(who.needs, 300))
                 yield message("One moment", f"{live or market}: the bars before the first are fetched.")
-                for seen in follow(store, feed, who, _RULES, threshold=0.5 if name == "rsi" else 0.0):
+                for seen in follow(store, feed, who, _RULES):
                     yield live_page(store, seen)
             except Exception as error:
                 yield trouble(error, "market", "Try another one.")

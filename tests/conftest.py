@@ -1,11 +1,17 @@
 """Property tests run one way: the same examples each time, no limit on the time of one. The longest files come first."""
 
+import os
+import tempfile
+
 from hypothesis import settings
 
 pytest_plugins = ["browsing"] # a browser where a test asks for one
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+kept = tempfile.TemporaryDirectory(prefix="ohlcv-ta-tests-") # nothing that a person's own service keeps is read or changed
+os.environ["OHLCV_TA_CACHE"] = kept.name
 
 
 def pytest_collection_modifyitems(items):

@@ -126,7 +126,8 @@ def free_port():
 @contextmanager
 def running(app):
     "The application behind a real server on loopback; gives its address."
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_level="error"))
+    config = uvicorn.Config(app, host="127.0.0.1", port=free_port(), log_level="error", proxy_headers=False)
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():

@@ -6,7 +6,7 @@
 __all__ = ['PORT', 'status_routes', 'MAX_BATCH', 'MAX_BODY', 'breakout_routes', 'chart_routes', 'ROUTERS', 'health', 'ready',
            'root', 'predict', 'batch_predict', 'levels', 'trend', 'create_app']
 
-# %% ../../nbs/serving/api.ipynb #d82e515e
+# %% ../../nbs/serving/api.ipynb #65477d1f
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +25,7 @@ from ..models.breakout import BreakoutModel
 from ..models.level_scorer import LevelScorer
 from ..models.mask_reader import MaskReader
 from ..models.trend_reader import TrendReader
+from .analysis import analysis_routes
 from ohlcv_ta.serving.chart_levels import (
     LEVELS_BODY,
     ChartLevels,
@@ -34,6 +35,8 @@ from ohlcv_ta.serving.chart_levels import (
     levels_request,
     mask_reader,
 )
+from .desk import Desk
+from .monitoring import CacheNumbers, Meter, Watch, meter_routes
 from ohlcv_ta.serving.schemas import (
     EXAMPLE,
     EitherRequest,
@@ -44,10 +47,12 @@ from ohlcv_ta.serving.schemas import (
     PredictRequest,
     Problem,
 )
+from .security import Guard
+from .settings import Settings, read_settings
 from .trend_answers import TrendAnswer, TrendRequest, answer_trend, readers_of
 from .weights import load_models, warm_up
 
-# %% ../../nbs/serving/api.ipynb #319cfc58
+# %% ../../nbs/serving/api.ipynb #6a72e132
 PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
@@ -79,7 +84,8 @@ def _status(request: Request) -> str:
 async def health(request: Request) -> dict[str, Any]:
     "Whether the service is up, and the models it has loaded."
     models = request.app.state.models
-    return {"status": _status(request), "models": {name: _about(model) for name, model in models.items()}}
+    told = {name: _about(model) for name, model in models.items()}
+    return {"status": _status(request), "source": request.app.state.desk.settings.source, "models": told}
 
 @status_routes.get("/ready", responses={503: {"model": Problem}})
 async def ready(request: Request) -> dict[str, bool]:
@@ -98,7 +104,7 @@ def root(request: Request) -> Response:
     about = {"name": "ohlcv-ta", "version": ohlcv_ta.__version__, "status": _status(request)}
     return JSONResponse(about | links, headers={"Vary": "Accept"})
 
-# %% ../../nbs/serving/api.ipynb #8e4b85ef
+# %% ../../nbs/serving/api.ipynb #7e6c67f7
 MAX_BATCH = 10_000 # sessions in one request: 27 years of them
 MAX_BODY = 32 * 2**20 # bytes; a batch needs a tenth of it
 _OUTSIDE = "X-Outside-Training-Range"
@@ -118,16 +124,18 @@ def _any_model(request: Request) -> dict[str, Any]:
         raise HTTPException(503, "Prediction service not available")
     return request.app.state.models
 
-def _answer(requests: Iterable[PredictRequest], model: BreakoutModel, response: Response) -> list[Prediction]:
+def _answer(requests: Iterable[PredictRequest], model: BreakoutModel, meter: Meter, response: Response) -> list[Prediction]:
     table = pd.DataFrame([request.features.model_dump() for request in requests])
     if table.empty:
         return []
-    outside = model.outside(table).any()
+    cells = model.outside(table)
+    meter.asked("breakout/levels", cells)
+    outside = cells.any()
     if outside.any():
         response.headers[_OUTSIDE] = ",".join(outside.index[outside])
     return [Prediction.of(p) for p in model.predict(table)]
 
-# %% ../../nbs/serving/api.ipynb #66ebed91
+# %% ../../nbs/serving/api.ipynb #e7caf35f
 _OUTSIDE_HEADER = {"description": "Features outside the range that the model was trained on, if any",
                    "schema": {"type": "string"}}
 _RESPONSES = {200: {"headers": {_OUTSIDE: _OUTSIDE_HEADER}}, 422: {"model": Faults, "description": "Can't be right"},
@@ -152,12 +160,12 @@ def predict(asked: _One, request: Request, response: Response) -> Prediction | M
     "Whether the next session trades 0.5% above this one's value area high; or, for a chart's picture, its masks."
     if isinstance(asked, ImageRequest):
         return answer_masks(from_base64(asked.image_base64), mask_reader(request))
-    return _answer([asked], _levels_model(request), response)[0]
+    return _answer([asked], _levels_model(request), request.app.state.meter, response)[0]
 
 @breakout_routes.post("/batch-predict", responses=_RESPONSES)
-def batch_predict(requests: _Many, model: _Model, response: Response) -> list[Prediction]:
+def batch_predict(requests: _Many, model: _Model, request: Request, response: Response) -> list[Prediction]:
     "The same for many sessions, answered in the order of the request."
-    return _answer(requests, model, response)
+    return _answer(requests, model, request.app.state.meter, response)
 
 # %% ../../nbs/serving/api.ipynb #fbb02722
 chart_routes = APIRouter(prefix="/api/v1", tags=["charts"])
@@ -200,17 +208,32 @@ async def _explain_picture(request: Request, error: ImageError) -> JSONResponse:
     name = "image" if "form-data" in request.headers.get("content-type", "") else "image_base64"
     return JSONResponse({"detail": [{"loc": ["body", name], "msg": str(error), "type": "image"}]}, 422)
 
-# %% ../../nbs/serving/api.ipynb #8e249946
-ROUTERS = [status_routes, breakout_routes, chart_routes] # what the service can do; a later chapter appends its own
+# %% ../../nbs/serving/api.ipynb #4f596d0a
+ROUTERS = [status_routes, breakout_routes, chart_routes, analysis_routes, meter_routes] # what the service can do
 
 @asynccontextmanager
 async def _start(app: FastAPI) -> AsyncIterator[None]:
-    await run_in_threadpool(warm_up, app.state.models)
+    state = app.state
+    await run_in_threadpool(warm_up, state.models)
+    state.meter.know({name: _about(model) for name, model in state.models.items()})
+    await run_in_threadpool(state.desk.schedule.begin, state.desk.settings.schedule)
     yield
+    state.desk.close()
+    await run_in_threadpool(state.desk.schedule.end)
+
+def _watched(app: FastAPI, settings: Settings) -> None:
+    "A desk to work at, a guard before it, and a watch over both."
+    meter = app.state.meter = Meter()
+    desk = app.state.desk = Desk(settings, meter)
+    meter.registry.register(CacheNumbers(lambda: desk.cache.stats()))
+    meter.scheduler.set_function(lambda: desk.schedule.takes_part())
+    app.add_middleware(Guard, settings=settings)
+    app.add_middleware(Watch, meter=meter) # the last that is added is the first that is asked
 
 def create_app(
     models: Mapping[str, Any] | str | Path | None = None, # loaded models by name, or their folder; see `load_models`
-) -> FastAPI: # ready for uvicorn: `uvicorn --factory ohlcv_ta.serving.api:create_app --port 9696`
+    settings: Settings | None = None, # those of the environment by default
+) -> FastAPI: # for uvicorn: `uvicorn --factory ohlcv_ta.serving.api:create_app --port 9696 --no-proxy-headers`
     "The HTTP service."
     app = fastapi_offline.FastAPIOffline(
         title="ohlcv-ta", version=ohlcv_ta.__version__, max_body_size=MAX_BODY,
@@ -220,6 +243,7 @@ def create_app(
     app.state.docs_path = "/docs"
     app.add_exception_handler(RequestValidationError, _explain)
     app.add_exception_handler(ImageError, _explain_picture)
+    _watched(app, settings or read_settings())
     for router in ROUTERS:
         app.include_router(router)
     return app

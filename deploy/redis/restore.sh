@@ -6,7 +6,8 @@ snapshot=${1:?restore.sh: name the snapshot} folder=${DATA_FOLDER:-/data} port=$
 [ "$(head -c 5 "$snapshot")" = REDIS ] || { echo "restore.sh: $snapshot is no snapshot of Redis" >&2; exit 1; }
 [ -w "$folder" ] || { echo "restore.sh: $folder cannot be written" >&2; exit 1; }
 
-ask() { REDISCLI_AUTH='' redis-cli -p "$port" "$@" 2> /dev/null; }
+unset REDISCLI_AUTH # the one aside has no password
+ask() { redis-cli -p "$port" "$@" 2> /dev/null; }
 
 rm -rf "$folder/appendonlydir.before" "$folder/dump.rdb.before"
 for old in appendonlydir dump.rdb; do

@@ -113,14 +113,14 @@ def test_what_cannot_be_is_refused_in_words(machine, script, options, status, sa
 @pytest.mark.parametrize(("options", "unit"), [([], "ohlcv-ta-scan.timer"), (["--schedule"], "ohlcv-ta-schedule.service")])
 @pytest.mark.parametrize("scope", ["system", "user"])
 def test_systemd_gets_units_that_it_accepts_once(machine, scope, options, unit):
-    options = [*options, *(["--user"] if scope == "user" else ["--run-as", "nobody"])]
+    options = [*options, *(["--user"] if scope == "user" else ["--run-as", "daemon"])]
     done = machine.setup("setup_systemd.sh", *options)
     assert done.returncode == 0, done.stderr
     place = machine.folder / ("units" if scope == "system" else ".config/systemd/user")
     units = sorted(place.glob("ohlcv-ta-*.*er*"))
     assert len([path for path in units if path.is_file()]) == 3
     assert all("@" not in path.read_text().replace("@system-service", "") for path in place.rglob("*") if path.is_file())
-    assert ("User=nobody" in "".join(machine.files().values())) == (scope == "system")
+    assert ("User=daemon" in "".join(machine.files().values())) == (scope == "system")
     called = machine.calls.read_text()
     assert f"systemctl --{scope} enable --now {unit}" in called and called.count("daemon-reload") == 1
     if shutil.which("systemd-analyze"):

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -13,16 +14,20 @@ import kubernetes_validate
 import nbformat
 import pytest
 import yaml
+from daemons import needs, redis_server
 from nbclient import NotebookClient
 from service import running, small_models
 from typer.testing import CliRunner
 
 from ohlcv_ta.cli import app as command_line
 from ohlcv_ta.serving.api import PORT, create_app
+from ohlcv_ta.serving.settings import variables
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+PRODUCTION = sorted((DEPLOY / "kubernetes" / "production").iterdir())
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 PULLED = {"models", "data"} # fetched by `dvc pull`, so not in every clone
 
 
@@ -64,12 +69,133 @@ def test_the_image_installs_what_serves_and_nothing_that_trains():
 
 
 def test_compose_builds_that_dockerfile():
-    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["app"]
+    service = COMPOSE["services"]["app"]
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
-    assert service["ports"] == [f"{PORT}:{PORT}"] and service["read_only"]
+    assert service["ports"] == [f"{PORT}:{PORT}", f"8000:{PORT}"] and service["read_only"]
 
 
-@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+DESCRIBED = {"app": 8000, "redis": 6379, "prometheus": 9090, "grafana": 3000, "loki": 3100, "node-exporter": 9100,
+             "cadvisor": 8080}
+
+
+@pytest.mark.parametrize("name", list(COMPOSE["services"]))
+def test_a_container_has_no_more_rights_than_it_needs_and_says_how_it_is(name):
+    service = COMPOSE["services"][name]
+    assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service.get("cap_add", [])) <= {"DAC_READ_SEARCH", "SYSLOG"} and not service.get("privileged")
+    assert service["mem_limit"] and service["networks"] and service["logging"]["options"]["max-size"]
+    assert "healthcheck" in service or ("build" in service and "HEALTHCHECK" in dict(instructions()))
+    assert "build" in service or re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+(-alpine)?", service["image"]), "a version that stays"
+    published = service.get("ports", [])
+    assert name in ("app", "grafana") or all(port.startswith("127.0.0.1:") for port in published)
+    assert name not in DESCRIBED or any(f"{DESCRIBED[name]}:" in f"{port}:" for port in published)
+
+
+def test_what_compose_mounts_and_names_is_there():
+    named = set(COMPOSE["volumes"])
+    for service in COMPOSE["services"].values():
+        assert set(service["networks"]) <= set(COMPOSE["networks"])
+        for volume in service.get("volumes", []):
+            source, _, mode = (*volume.split(":"), "")[:3]
+            if source.startswith("/"): assert mode.startswith("ro"), "of the machine nothing is changed"
+            elif source.startswith("."): assert mode == "ro" and (Path(source).name in PULLED or (DEPLOY / source).exists())
+            else: named.discard(source)
+    assert not named, "a volume that nobody uses"
+
+
+def test_the_service_and_its_cache_come_up_alone():
+    wanted, seen = ["app", "redis"], set()
+    while wanted:
+        seen.add(name := wanted.pop())
+        wanted += COMPOSE["services"][name].get("depends_on", {})
+    assert seen == {"app", "redis"}
+    assert not COMPOSE["services"]["app"]["depends_on"]["redis"]["required"]
+    assert [file["required"] for file in COMPOSE["services"]["app"]["env_file"]] == [False]
+
+
+def test_every_variable_that_compose_reads_is_explained_and_every_one_that_it_sets_is_read():
+    text = (DEPLOY / "compose.yaml").read_text()
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
+    explained = set(re.findall(r"^#?(\w+)=", (DEPLOY / "compose.env.example").read_text(), re.M))
+    assert asked - set(variables()) == explained - {"GRAFANA_API_KEY"}
+    assert all(use.startswith(":-") for use in re.findall(r"(?<!\$)\$\{\w+(.*?)\}", text)), "nothing starts without .env"
+    set_ = {*COMPOSE["services"]["app"]["environment"], *re.findall(r"(OHLCV_TA_\w+)=", dict(instructions())["ENV"])}
+    assert set_ <= {*variables(), "OHLCV_TA_DATA", "OHLCV_TA_MODELS"}
+
+
+def test_grafana_does_not_start_with_the_password_that_everybody_knows():
+    shell, option, script = COMPOSE["services"]["grafana"]["entrypoint"]
+    script = script.replace("$$", "$").replace("/run.sh", "echo started")
+    def start(password):
+        known = {"PATH": os.environ["PATH"], "GF_SECURITY_ADMIN_PASSWORD": password}
+        return subprocess.run([shell, option, script], env=known, capture_output=True, text=True)
+    assert start("").returncode == 1 and "GRAFANA_ADMIN_PASSWORD" in start("").stderr
+    assert start("secret").stdout == "started\n"
+    assert "GF_SECURITY_ADMIN_PASSWORD" in COMPOSE["services"]["grafana"]["environment"]
+
+
+@pytest.fixture
+def kept(tmp_path):
+    "A Redis with our settings on a folder, and what runs a script of ours beside it."
+    config = tmp_path / "redis.conf" # our own, but for its folder
+    config.write_text((DEPLOY / "redis" / "redis.conf").read_text().replace("dir /data\n", ""))
+    folders = {name: tmp_path / name for name in ("data", "backup", "other")}
+    for folder in folders.values(): folder.mkdir()
+
+    def script(name, *options, **known):
+        known = {"PATH": os.environ["PATH"], "BACKUP_FOLDER": str(folders["backup"]), **{k: str(v) for k, v in known.items()}}
+        return subprocess.run(["sh", DEPLOY / "redis" / name, *map(str, options)], env=known, capture_output=True, text=True)
+
+    return config, folders, script
+
+
+@needs("redis-server", "redis-cli", "shellcheck")
+def test_a_snapshot_of_redis_is_taken_kept_and_brought_back(kept):
+    config, folders, script = kept
+    subprocess.run(["shellcheck", *(DEPLOY / "redis").glob("*.sh")], check=True)
+    for k in range(4): (folders["backup"] / f"redis-2026010{k + 1}T000000Z.rdb").write_text("REDIS, an old one")
+    with redis_server(folders["data"], config, password="secret") as (port, redis):
+        assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lru"}
+        redis.set("plan", "every five minutes")
+        redis.set("answer", "soon old", ex=1000)
+        known = {"REDIS_PORT": port, "REDISCLI_AUTH": "secret", "BACKUP_KEEP": 3}
+        refused = script("backup.sh", "once", **known | {"REDISCLI_AUTH": "wrong"})
+        assert refused.returncode == 1 and "WRONGPASS" in refused.stderr
+        taken = script("backup.sh", "once", **known)
+        assert taken.returncode == 0 and "3 kept" in taken.stdout, taken.stderr
+        assert script("backup.sh", "check").returncode == 0
+        redis.set("plan", "never")
+    names = sorted(path.name for path in folders["backup"].iterdir())
+    assert names[:2] == ["redis-20260103T000000Z.rdb", "redis-20260104T000000Z.rdb"] and len(names) == 3
+    wrong = script("restore.sh", config, DATA_FOLDER=folders["data"])
+    assert wrong.returncode == 1 and "no snapshot" in wrong.stderr
+    for folder in ("data", "other"): # in place of what there was, and on an empty disk
+        back = script("restore.sh", folders["backup"] / names[2], DATA_FOLDER=folders[folder], RESTORE_PORT=port)
+        assert back.returncode == 0 and "2 keys" in back.stdout, back.stderr
+        with redis_server(folders[folder], config) as (_, redis):
+            assert redis.get("plan") == b"every five minutes" and 0 < redis.ttl("answer") <= 1000
+    assert (folders["data"] / "appendonlydir.before").exists()
+
+
+@needs("redis-server", "redis-cli")
+def test_the_sidecar_goes_on_where_redis_was_away_and_ends_when_it_is_told(kept):
+    config, folders, script = kept
+    old = folders["backup"] / "redis-20260101T000000Z.rdb"
+    old.write_text("REDIS")
+    os.utime(old, (0, 0))
+    assert script("backup.sh", "check").returncode == 1 and script("backup.sh", "nonsense").returncode == 2
+    with redis_server(folders["data"], config) as (port, _): pass
+    known = os.environ | {"REDIS_PORT": str(port), "BACKUP_FOLDER": str(folders["backup"]), "BACKUP_EVERY": "1"}
+    with subprocess.Popen(["sh", DEPLOY / "redis" / "backup.sh"], env=known, stderr=subprocess.PIPE) as sidecar:
+        assert b"Could not connect" in sidecar.stderr.readline()
+        again = ["redis-server", config, "--port", str(port), "--dir", folders["data"], "--bind", "127.0.0.1"]
+        with subprocess.Popen(again, stdout=subprocess.DEVNULL) as redis:
+            while len(list(folders["backup"].glob("redis-*.rdb"))) < 2: time.sleep(0.05)
+            redis.terminate()
+        sidecar.terminate()
+
+
+@pytest.mark.parametrize("path", [*MANIFESTS, *PRODUCTION], ids=lambda path: path.stem)
 def test_manifests_are_valid(path):
     for manifest in yaml.safe_load_all(path.read_text()):
         kubernetes_validate.validate(manifest, "1.31", strict=True)
@@ -153,5 +279,85 @@ def test_the_notebook_that_tests_the_service_runs_against_one(monkeypatch):
 def test_every_file_that_is_written_goes_to_tmp():
     "The root file system is read-only in compose and in Kubernetes."
     environment = " ".join(rest for name, rest in instructions() if name == "ENV")
-    for name in ("GRADIO_TEMP_DIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR"):
+    for name in ("GRADIO_TEMP_DIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "OHLCV_TA_CACHE"):
         assert f"{name}=/tmp/" in environment
+
+
+def production():
+    "The manifests of a cluster in earnest, by kind and name."
+    manifests = [one for path in [*MANIFESTS, *PRODUCTION] for one in yaml.safe_load_all(path.read_text())]
+    return {(one["kind"], one["metadata"]["name"]): one for one in manifests}
+
+
+def pods():
+    "The pods that they make, by the name of what makes them."
+    kinds = production()
+    found = {name: one["spec"]["template"] for (kind, name), one in kinds.items() if kind in ("Deployment", "StatefulSet")}
+    return found | {name: one["spec"]["jobTemplate"]["spec"]["template"] for (kind, name), one in kinds.items()
+                    if kind == "CronJob"}
+
+
+def test_what_a_cluster_runs_is_what_compose_runs():
+    images = {service["image"].replace("${IMAGE_TAG:-latest}", "latest") for service in COMPOSE["services"].values()}
+    assert {container["image"] for pod in pods().values() for container in pod["spec"]["containers"]} <= images
+    for name, file in {"ohlcv-ta-redis": "redis.conf", "ohlcv-ta-redis-backup": "backup.sh"}.items():
+        assert production()["ConfigMap", name]["data"] == {file: (DEPLOY / "redis" / file).read_text()}
+
+
+def test_every_pod_is_as_careful_as_the_service():
+    for name, pod in pods().items():
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] and spec["automountServiceAccountToken"] is False, name
+        for container in spec["containers"]:
+            assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                                                    "capabilities": {"drop": ["ALL"]}}
+            assert set(container["resources"]) == {"requests", "limits"}
+            mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
+            offered = {one["name"] for one in spec.get("volumes", [])} | {"data"} # of the StatefulSet's claim
+            assert mounted <= offered
+
+
+def test_what_the_manifests_name_exists():
+    kinds, labels = production(), {pod["metadata"]["labels"]["app.kubernetes.io/name"] for pod in pods().values()}
+    scaler, budget = kinds["HorizontalPodAutoscaler", "ohlcv-ta"]["spec"], kinds["PodDisruptionBudget", "ohlcv-ta"]["spec"]
+    assert (scaler["scaleTargetRef"]["kind"], scaler["scaleTargetRef"]["name"]) in kinds
+    assert scaler["minReplicas"] > budget["minAvailable"], "or no machine could ever be emptied"
+    assert "replicas" not in kinds["Deployment", "ohlcv-ta"]["spec"], "or every `kubectl apply` would undo the autoscaler"
+    policies = (DEPLOY / "kubernetes" / "production" / "network-policies.yaml").read_text()
+    selected = re.findall(r"app\.kubernetes\.io/name: ([\w-]+)", policies)
+    for kind, name in kinds:
+        if kind != "NetworkPolicy": continue
+        selector = kinds[kind, name]["spec"]["podSelector"]
+        selected += selector.get("matchLabels", {}).values()
+        selected += [value for one in selector.get("matchExpressions", []) for value in one["values"]]
+    assert set(selected) == labels, "every pod has its policy"
+    held = {**kinds["ConfigMap", "ohlcv-ta"]["data"], **kinds["Secret", "ohlcv-ta"]["stringData"]}
+    assert set(held) <= {*variables(), "REDIS_PASSWORD"}
+    assert held["REDIS_URL"] == f"redis://:{held['REDIS_PASSWORD']}@ohlcv-ta-redis:6379/0"
+    assert ("Service", "ohlcv-ta-redis") in kinds
+
+
+def test_nothing_is_allowed_that_no_policy_names():
+    kinds = production()
+    nothing = kinds["NetworkPolicy", "ohlcv-ta-nothing"]["spec"]
+    assert nothing["policyTypes"] == ["Ingress", "Egress"] and not {"ingress", "egress"} & set(nothing)
+    redis = kinds["NetworkPolicy", "ohlcv-ta-redis"]["spec"]
+    assert all("ipBlock" not in peer and "namespaceSelector" not in peer for peer in redis["ingress"][0]["from"])
+    world = next(peer["ipBlock"] for rule in kinds["NetworkPolicy", "ohlcv-ta-app"]["spec"]["egress"] for peer in rule["to"]
+                 if "ipBlock" in peer)
+    assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(world["except"]), "the cloud's own addresses are no exchange"
+
+
+def test_prometheus_finds_the_pods_and_their_ports():
+    for name, pod in pods().items():
+        if name == "ohlcv-ta-redis-backup": continue
+        notes = pod["metadata"]["annotations"]
+        ports = {str(port["containerPort"]) for container in pod["spec"]["containers"] for port in container["ports"]}
+        assert notes["prometheus.io/scrape"] == "true" and notes["prometheus.io/port"] in ports
+
+
+def test_no_secret_lies_in_the_repository():
+    listed = subprocess.run(["git", "ls-files", "deploy"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert not [name for name in listed if name.endswith(".env") or Path(name).name in ("secret.yaml", ".env")]
+    example = production()["Secret", "ohlcv-ta"]["stringData"]
+    assert all("change-me" in value for value in example.values())

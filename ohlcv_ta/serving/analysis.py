@@ -6,17 +6,18 @@
 __all__ = ['analysis_routes', 'AnalyzeRequest', 'Analysis', 'Failed', 'Memory', 'CacheStats', 'Started', 'Stopped', 'Job', 'Run',
            'SchedulerStatus', 'Described', 'analyze', 'cache_stats', 'start', 'stop', 'status', 'run_manual']
 
-# %% ../../nbs/serving/analysis.ipynb #25c44ef0
+# %% ../../nbs/serving/analysis.ipynb #0ae458ed
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from ..data.exchanges import MOST, TIMEFRAMES, Asked, PairUnknown
 from ..data.sources import SourceError

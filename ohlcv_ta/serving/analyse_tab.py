@@ -21,7 +21,7 @@ from ..market.report import Analysis, analyse, draw_report
 from ..market.words import said
 from .widgets import charts, listed, table, trouble
 
-# %% ../../nbs/serving/analyse_tab.ipynb #8dba1e1b
+# %% ../../nbs/serving/analyse_tab.ipynb #413b0e82
 def _text_card(title: str, text: str, language: str) -> str:
     "A text as paragraphs, from right to left where it is Persian."
     direction = ' lang="fa" dir="rtl"' if language == "persian" else ""
@@ -49,14 +49,15 @@ def analysis_page(
 ) -> str: # HTML
     "Chart, both texts, and the facts behind them."
     facts = analysis.facts
-    notes = [f"Bars of {bars.series}, from {bars.source}, closed until {bars.as_of:%Y-%m-%d %H:%M} UTC.", f"Written by {analysis.writer}."]
+    notes = [f"Bars of {bars.series}, from {bars.source}, closed until {bars.as_of:%Y-%m-%d %H:%M} UTC.",
+             f"Written by {analysis.writer}."]
     if analysis.rejected: notes.append(f"Another text was not used: {analysis.rejected}")
     return f"""<article class="ta-page"><header><h2>{escape(said(facts['pair'], 'english'))}</h2>
 <p>{len(bars.frame)} {escape(LENGTHS[bars.timeframe][0])} bars up to {bars.as_of:%Y-%m-%d %H:%M} UTC</p></header>
 {_chart(bars, facts)}<div class="ta-pair">{_text_card("Analysis", analysis.english, "english")}
 {_text_card("خلاصهٔ تحلیل", analysis.persian, "persian")}</div>{_facts_table(facts)}{listed(notes)}</article>"""
 
-# %% ../../nbs/serving/analyse_tab.ipynb #fb0182d3
+# %% ../../nbs/serving/analyse_tab.ipynb #6167f6c0
 SOURCES = ("replay", "lbank", "binance") # of the bars; the last two where ccxt is installed
 _EXAMPLES = ("eth_usdt", "btc_usdt", "spy", "nvda")
 
@@ -65,26 +66,34 @@ _EXAMPLES = ("eth_usdt", "btc_usdt", "spy", "nvda")
 def _source(name: str) -> MarketSource: return open_source(name, tries=2)
 
 
+def _page(source: str, pair: str, timeframe: str, limit: int) -> str:
+    bars = _source(source).bars(pair, timeframe, limit)
+    return analysis_page(bars, analyse(bars, chart=False))
+
+
+_replayed = lru_cache(maxsize=32)(_page) # the embedded series do not grow
+
+
 class _Handlers:
     "What the events call."
     def show(self, source: str, pair: str | None, timeframe: str, limit: int) -> str:
         "Page of one pair."
         try:
             if not (pair or "").strip(): raise Asked("No pair is named. Write one, such as eth_usdt.")
-            bars = _source(source).bars(pair.strip(), timeframe, int(limit))
-            return analysis_page(bars, analyse(bars, chart=False))
+            return (_replayed if source == "replay" else _page)(source, pair.strip(), timeframe, int(limit))
         except Exception as error:
             return trouble(error, "pair", "Try another one.")
 
 
-_SHARED: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal", "trigger_mode": "always_last"}
+_SHARED: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal",
+                           "trigger_mode": "always_last"}
 
 
 def analyse_tab(
     models: dict[str, Any], # the served models; none is needed
     blocks: gr.Blocks, # the page that is being built
-) -> None:
-    "The tab, inside a running `gr.Blocks`."
+) -> dict[str, Any]: # the event of opening it
+    "The tab, inside a running `gr.Blocks`; it is filled when it is opened."
     handlers, live = _Handlers(), find_spec("ccxt") is not None
     pairs = list(dict.fromkeys([*_EXAMPLES, *_source("replay").top(30)]))
     with gr.Row(elem_classes="ta-columns"):
@@ -97,5 +106,5 @@ def analyse_tab(
         with gr.Column(scale=3, min_width=320):
             page = gr.HTML(elem_classes="ta-result", apply_default_css=False)
     asked = [source, pair, timeframe, limit]
-    blocks.load(handlers.show, asked, page, api_name="analyse_first", **_SHARED)
     gr.on([source.input, pair.input, timeframe.input, limit.release], handlers.show, asked, page, api_name="analyse", **_SHARED)
+    return {"fn": handlers.show, "inputs": asked, "outputs": page, "api_name": "analyse_first", **_SHARED}

@@ -19,17 +19,20 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 
 from ..charts.candles import THEMES
+from .analyse_tab import analyse_tab
 from .breakout_tab import breakout_tab
 from .levels_tab import levels_tab
 from .live_tab import live_tab
+from .scan_tab import scan_tab
 from .trend_tab import trend_tab
 from .weights import load_models
 
 # %% ../../nbs/serving/app.ipynb #c48f117e
-Tab = Callable[[dict[str, Any], gr.Blocks], None] # draws itself from the served models
+Tab = Callable[[dict[str, Any], gr.Blocks], dict[str, Any] | None] # draws itself; returns what is done when it is opened
 
 TABS: list[tuple[str, Tab]] = [
-    ("Breakout", breakout_tab), ("Chart to levels", levels_tab), ("Trend", trend_tab), ("Live", live_tab),
+    ("Breakout", breakout_tab), ("Chart to levels", levels_tab), ("Trend", trend_tab), ("Analyse", analyse_tab),
+    ("Volume scan", scan_tab), ("Live", live_tab),
 ] # name and function of each tab; a later chapter appends its own
 
 # %% ../../nbs/serving/app.ipynb #366b2bef
@@ -69,8 +72,9 @@ def create_ui(
         gr.HTML(_TITLE, apply_default_css=False)
         with gr.Tabs():
             for name, draw in TABS:
-                with gr.Tab(name):
-                    draw(models, blocks)
+                with gr.Tab(name) as tab:
+                    opening = draw(models, blocks)
+                if opening: tab.select(**opening)
     return blocks.queue(max_size=64)
 
 _page_files = APIRouter(include_in_schema=False) # browsers ask for these at the root, wherever the app is mounted

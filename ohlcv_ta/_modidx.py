@@ -2613,6 +2613,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'ohlcv_ta/serving/scan_tab.py'),
                                            'ohlcv_ta.serving.scan_tab._alarms': ( 'serving/scan_tab.html#_alarms',
                                                                                   'ohlcv_ta/serving/scan_tab.py'),
+                                           'ohlcv_ta.serving.scan_tab._amount': ( 'serving/scan_tab.html#_amount',
+                                                                                  'ohlcv_ta/serving/scan_tab.py'),
                                            'ohlcv_ta.serving.scan_tab._bars': ( 'serving/scan_tab.html#_bars',
                                                                                 'ohlcv_ta/serving/scan_tab.py'),
                                            'ohlcv_ta.serving.scan_tab._cards': ( 'serving/scan_tab.html#_cards',

@@ -57,7 +57,7 @@ def scan_lengths(
 def _bars(symbol: str, venue: str, timeframe: str) -> pd.DataFrame:
     return load(symbol, timeframe, venue)
 
-# %% ../../nbs/serving/scan_tab.ipynb #ac9b2892
+# %% ../../nbs/serving/scan_tab.ipynb #e2af044e
 class _Rules:
     "What the sliders say."
     def __init__(self, window: int, k: float, one_in: int):
@@ -93,11 +93,14 @@ def _chart(frame: pd.DataFrame, marks: pd.DataFrame, rules: _Rules, label: str) 
     return charts(draw, f"Price and volume of {label}", caption, height=4.3)
 
 
+def _amount(volume: float) -> str: return f"{volume:,.0f}" if volume >= 1000 else f"{volume:.4g}"
+
+
 def _alarms(marks: pd.DataFrame, most: int = 12) -> str:
     "The strongest alarms, as a table."
     found = marks[marks.flagged].sort_values("chance", kind="stable").head(most)
     if found.empty: return message("No bar stands out", "Allow a false alarm more often, or choose another market.")
-    rows = [(f"{row.time:%Y-%m-%d %H:%M}", f"{row.volume:,.4g}", f"{row.volume / row.mean:,.1f}", f"{row.deviations:,.1f}",
+    rows = [(f"{row.time:%Y-%m-%d %H:%M}", _amount(row.volume), f"{row.volume / row.mean:,.1f}", f"{row.deviations:,.1f}",
              f"1 in {1 / row.chance:,.0f}", row.severity, f"{row.confidence:.2f}") for row in found.itertuples()]
     heads = "time, UTC", "volume", "times usual", "deviations", "as loud", "severity", "confidence"
     return f'<section class="ta-card">{table(heads, rows, f"The {len(rows)} bars that stand out most")}</section>'

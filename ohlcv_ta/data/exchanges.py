@@ -125,7 +125,7 @@ def _months(
         {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"})
     return months.set_axis(months.index.to_timestamp().tz_localize("UTC").as_unit("us").rename("time"))
 
-# %% ../../nbs/data/exchanges.ipynb #4c9bd196
+# %% ../../nbs/data/exchanges.ipynb #cccc22f8
 def _made(row, timeframe, end):
     "Bars of an embedded series up to a moment, when each is over, and that moment."
     length = bar_length(row.timeframe)
@@ -143,7 +143,11 @@ def _base(timeframe):
     "The bars from which an embedded series makes a timeframe; months are made of days."
     return "1d" if timeframe == "month1" else TIMEFRAMES[timeframe]
 
-# %% ../../nbs/data/exchanges.ipynb #b436ad46
+def _makes(held, timeframe):
+    "Whether bars of a timeframe can be made of those that are held."
+    return bar_length(_base(timeframe)) % bar_length(held) == pd.Timedelta(0)
+
+# %% ../../nbs/data/exchanges.ipynb #443ad9c6
 class Replay:
     "The embedded series, as if the newest bar had just closed."
     name = "replay"
@@ -172,7 +176,7 @@ class Replay:
         table = table[table.venue == table.groupby("symbol").venue.transform("first")]
         if timeframe is not None:
             _request(timeframe, 1)
-            table = table[[bar_length(_base(timeframe)) % bar_length(held) == pd.Timedelta(0) for held in table.timeframe]]
+            table = table[table.timeframe.map({held: _makes(held, timeframe) for held in table.timeframe.unique()})]
         return Pairs([symbol.lower().replace("-", "_") for symbol in table.symbol.unique()[:count]])
 
     def _symbol(self, pair):
@@ -194,12 +198,12 @@ class Replay:
                 f"{symbol}, {row.venue}")
 
     def _too_short(self, symbol, timeframe):
-        pair = symbol.lower().replace("-", "_")
-        can = [name for name in TIMEFRAMES if pair in self.top(len(catalog()), name)]
-        return Asked(f"replay cannot make {timeframe} bars of {symbol}: those it has are longer. Ask for "
-                     f"{', '.join(can)}, or an exchange.")
+        held = catalog().query("symbol == @symbol").timeframe
+        can = ", ".join(name for name in TIMEFRAMES if any(_makes(one, name) for one in held))
+        return Asked(f"replay cannot make {timeframe} bars of {symbol}: those it has are longer. Ask for {can}, or an "
+                     "exchange.")
 
-# %% ../../nbs/data/exchanges.ipynb #e4057108
+# %% ../../nbs/data/exchanges.ipynb #68b2576b
 def _stretch(ask, since, until, step, page):
     "Bars that begin in a stretch of time, by their stamps (all in milliseconds)."
     rows = {}
@@ -222,11 +226,13 @@ def _gather(ask, now, limit, step, longest, page):
     "The newest bars, enough for `limit` closed ones if there are; nothing can be assumed about where bars begin."
     rows, since, width = {}, now + 1, (limit + 2) * longest
     while True:
-        until, since, width = since, max(since - width, 1), 2 * width
+        until, since = since, max(since - width, 1)
         found = _stretch(ask, since, until, step, page)
         rows |= found
-        if not found or since == 1 or sum(stamp + longest <= now for stamp in rows) >= limit:
+        silent = not found and width >= page * longest
+        if silent or since == 1 or sum(stamp + longest <= now for stamp in rows) >= limit:
             return [rows[stamp] for stamp in sorted(rows)]
+        width = 2 * width if found else max(2 * width, page * longest)
 
 # %% ../../nbs/data/exchanges.ipynb #070524ab
 class Gate:
@@ -303,7 +309,7 @@ def _tickers(told):
     if not isinstance(told, dict) or not told: raise Transient("sends no tickers")
     return told
 
-# %% ../../nbs/data/exchanges.ipynb #cf7e180a
+# %% ../../nbs/data/exchanges.ipynb #5fb0e631
 class _Venue(NamedTuple):
     title: str # what it calls itself
     page: int # bars at a time
@@ -325,12 +331,22 @@ def _exchange(name, address, key, secret, timeout, gate):
     if address: exchange.urls["api"] = _elsewhere(exchange.urls["api"], address)
     exchange.throttle = lambda cost=1: gate.wait(exchange.rateLimit * (cost or 1) / 1000)
 
+    exchange.parse_json = _strict(exchange.parse_json)
+
     def remember(answer, *args, **kwargs): exchange.status, exchange.said = answer.status_code, answer.headers
 
     exchange.session.hooks["response"].append(remember)
     return exchange
 
-# %% ../../nbs/data/exchanges.ipynb #de492efe
+def _strict(parse):
+    "A reader of JSON that does not let other text pass, of which ccxt would make an answer without bars."
+    def read(text):
+        told = parse(text)
+        if told is None: raise _live("ccxt").BadResponse(f"no JSON, but {text[:40]!r}")
+        return told
+    return read
+
+# %% ../../nbs/data/exchanges.ipynb #e81a175d
 _PATIENCE = 30.0 # seconds; an exchange that asks for a longer pause is not waited for
 _CLOCK, _LISTED = 300.0, 600.0 # seconds for which the clock is trusted, and for which an unknown pair stays unknown
 
@@ -355,7 +371,7 @@ class Exchange:
         self.tries, self.pause, self._given = tries, wait, (address, key, secret, timeout)
         self._idle, self._lock, self._loading = deque(), threading.Lock(), threading.Lock()
         self._first, self._pairs, self._read = None, {}, -math.inf # an exchange that knows its markets
-        self._ahead, self._set = 0.0, -math.inf
+        self._ahead, self._set = 0, -math.inf
         self._failure = (-math.inf, None)
 
     def bars(self, pair: str, timeframe: str = "day1", limit: int = 200) -> Bars:
@@ -440,12 +456,11 @@ class Exchange:
     def _now(self):
         "The exchange's clock in milliseconds: this or a little more."
         self._shared(lambda: time.monotonic() - self._set > _CLOCK, self._set_clock)
-        return int(self._ahead + 1000 * time.monotonic())
+        return (self._ahead + time.monotonic_ns()) // 1_000_000
 
     def _set_clock(self):
         told = self._ask(_clock, "fetch_time")
-        self._set = time.monotonic()
-        self._ahead = told - 1000 * self._set
+        self._ahead, self._set = 1_000_000 * told - time.monotonic_ns(), time.monotonic()
 
     def _frame(self, rows, pair, timeframe):
         "Rows of ccxt as a frame; repairs are told to the log and in attrs."

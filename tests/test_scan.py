@@ -139,7 +139,7 @@ def test_the_stated_rate_holds_in_batches_of_short_series():
 
 
 def test_a_spike_of_five_deviations_is_found():
-    volume = random_walk(200 * 50 * 5, seed=3).Volume.to_numpy().reshape(5, 200, 50) # log-normal, 0.5 wide
+    volume = random_walk(200 * 50 * 5, seed=3).Volume.to_numpy(copy=True).reshape(5, 200, 50) # log-normal, 0.5 wide
     volume[:, :, -1] *= np.exp(0.5 * 5)
     found = [(alarm_chance(log_scores(one), np.arange(50))[0][:, -1] <= 0.005).mean() for one in volume]
     assert np.mean(found) >= 0.95

@@ -105,7 +105,7 @@ def normal_chance(
     with np.errstate(invalid="ignore", divide="ignore"):
         return stdtr(bars - 1, -np.asarray(deviations, float) / np.sqrt(1 + 1 / bars))[()]
 
-# %% ../../nbs/features/volume.ipynb #61c722b3
+# %% ../../nbs/features/volume.ipynb #4d72bcf6
 _MAD = 1.4826 # standard deviation of a normal distribution, in median absolute deviations
 
 def _median(values: np.ndarray) -> np.ndarray:
@@ -134,10 +134,10 @@ def log_scores(
 ) -> np.ndarray: # (..., n) robust deviations of log volume above the bars before; NaN where too few are known
     "How far each bar stands out, on the logarithm, with its time of day taken off where it is known for the whole window."
     volume = np.asarray(volume, float)
-    logs = np.log(np.where(volume > 0, volume, np.nan))
-    plain = _scores(logs, window, clip)
-    if season is None: return plain
-    return np.where(_covered(season, window), _scores(logs - season, window, clip), plain)
+    logs, known = np.log(np.where(volume > 0, volume, np.nan)), np.isfinite(volume)
+    score = _scores(logs, window, clip)
+    if season is not None: score = np.where(_covered(season, window), _scores(logs - season, window, clip), score)
+    return np.where(known.cumsum(-1) - known >= window, score, np.nan)
 
 def _covered(season: np.ndarray, window: int) -> np.ndarray:
     "Whether the season of a bar and of all bars in its window is known."
@@ -240,7 +240,7 @@ def severity_of(
     steps = k * np.array([2.0, 4.0, 8.0])
     return np.take(SEVERITIES, np.searchsorted(steps, np.nan_to_num(deviations, nan=0.0), side="right"))
 
-# %% ../../nbs/features/volume.ipynb #4da95df6
+# %% ../../nbs/features/volume.ipynb #431a1ddb
 def plant_spikes(
     volume: np.ndarray, # n values
     share: float = PRIOR, # of bars that become spikes
@@ -252,7 +252,7 @@ def plant_spikes(
     size = np.where((rng.random(len(volume)) < share) & traded, rng.uniform(*sizes, len(volume)), 0.0)
     return volume * np.exp(size * np.log(volume[traded]).std()), size
 
-KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0) # scores between which evidence is interpolated
+KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0) # scores between which evidence is interpolated
 
 def fit_evidence(
     score: np.ndarray, # n scores; NaN where there is none
@@ -267,8 +267,8 @@ def fit_evidence(
     fitted = LogisticRegression(C=100.0, fit_intercept=False, max_iter=1000).fit(hats, planted[known])
     return np.maximum.accumulate(fitted.coef_[0] - logit(planted[known].mean()))
 
-# %% ../../nbs/features/volume.ipynb #8ce37fb8
-EVIDENCE = (-3.0, -2.5, -1.5, 0.5, 2.5, 4.0, 5.2, 6.5, 7.3, 8.0) # at `KNOTS`
+# %% ../../nbs/features/volume.ipynb #2a6dc4a7
+EVIDENCE = (-5.0, -2.1, 0.4, 2.6, 4.4, 6.7, 8.0, 9.1) # at `KNOTS`
 
 def confidence_of(
     score: float | np.ndarray,

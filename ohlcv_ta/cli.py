@@ -472,7 +472,7 @@ def backtest_command(
 @app.command("analyse")
 def analyse_command(
     pair: Annotated[str, typer.Argument(help="Such as eth_usdt.")],
-    timeframe: Annotated[str, typer.Option(help="Length of a bar: minute1, minute5, hour1, hour4, day1, week1 and so on.")] = "day1",
+    timeframe: Annotated[str, typer.Option(help="Length of a bar, such as minute5, hour4 or week1.")] = "day1",
     limit: Annotated[int, typer.Option(min=1, max=2000, help="How many of the last closed bars.")] = 200,
     source: Annotated[str, typer.Option(help="lbank, binance, yahoo, or replay: the embedded series.")] = "replay",
     scorer: Annotated[str, typer.Option(help="Of levels: clustered, rule, or density.")] = "clustered",

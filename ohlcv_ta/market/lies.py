@@ -5,12 +5,11 @@
 # %% auto #0
 __all__ = ['LIES', 'lie', 'known_digits']
 
-# %% ../../nbs/market/lies.ipynb #9dcec731
+# %% ../../nbs/market/lies.ipynb #d22f4b09
 import re
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 
 from .facts import Fact
 from .words import NAMES, figure, trace

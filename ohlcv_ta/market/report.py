@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['draw_report', 'to_png', 'checked_texts', 'Analysis', 'analyse']
 
-# %% ../../nbs/market/report.ipynb #77d9f317
+# %% ../../nbs/market/report.ipynb #335ed5f0
 _LINES = {"ema_9": ("EMA 9", "#8a5cd1"), "ema_50": ("EMA 50", "#d0679d")}
 _SHOWN = 250 # bars
 
@@ -44,7 +44,7 @@ def _unit(facts):
 
 
 def _title(facts, unit):
-    words = f"{said(facts['pair'], 'english')}, {said(facts['timeframe'], 'english')}, {said(facts['as_of'], 'english')}"
+    words = f"{said(facts['pair'], 'english')}, {said(facts['timeframe'], 'english')}, until {said(facts['as_of'], 'english')}"
     return words if unit == 1 else f"{words}; price in $10^{{{math.log10(unit):.0f}}}$"
 
 

@@ -6,22 +6,20 @@
 __all__ = ['LANGUAGES', 'NAMES', 'LONGEST', 'figure', 'said', 'Untrue', 'places', 'fill', 'Figure', 'trace', 'refusal',
            'check_texts']
 
-# %% ../../nbs/market/words.ipynb #49694803
+# %% ../../nbs/market/words.ipynb #221b11e5
 import re
 import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-import pandas as pd
-
 from .facts import FACTS, TIMEFRAMES, Fact, checked_pair
 
-# %% ../../nbs/market/words.ipynb #08f8625f
+# %% ../../nbs/market/words.ipynb #14f94616
 LANGUAGES = ("english", "persian")
 _PERSIAN = str.maketrans("0123456789,.", "۰۱۲۳۴۵۶۷۸۹٬٫")
 _LATIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹٬٫", "0123456789,.")
 _MARK = "\u200e" # what follows reads from left to right
-_MONTHS = "ژانویه فوریه مارس آوریل مه ژوئن ژوئیه اوت سپتامبر اکتبر نوامبر دسامبر".split()
+_MONTHS = ("ژانویه", "فوریه", "مارس", "آوریل", "مه", "ژوئن", "ژوئیه", "اوت", "سپتامبر", "اکتبر", "نوامبر", "دسامبر")
 _WORDS = {"above": "بالاتر از", "below": "پایین‌تر از", "level with": "هم‌سطح با", "rising": "رو به بالا",
           "falling": "رو به پایین", "flat": "بدون تغییر", "bullish": "صعودی", "bearish": "نزولی", "mixed": "درهم",
           "strong": "قوی", "weak": "ضعیف", "overbought": "اشباع خرید", "oversold": "اشباع فروش", "neutral": "خنثی"}
@@ -159,13 +157,13 @@ def _numeric(letter):
     "Whether a character stands for a number, in any script: digits, fractions, superscripts, Roman numerals, ideographs."
     return unicodedata.category(letter)[0] == "N" or unicodedata.numeric(letter, None) is not None
 
-# %% ../../nbs/market/words.ipynb #33f3c20e
-_JOINING = {
-    "english": frozenset("is was at of stands now currently the there a and or with by away brought its equals reads".split()),
-    "persian": frozenset("است بود برابر با معادل در روی سطح عدد و یا به فاصلهٔ فاصله همراه اکنون که یعنی نیز".split())}
-_LEADING = {
-    "english": _JOINING["english"] | frozenset("while whereas but than above below between from to toward for also then both".split()),
-    "persian": _JOINING["persian"] | frozenset("از شاخص همچنین اما ولی هم تا میان بین بالای زیر".split())}
+# %% ../../nbs/market/words.ipynb #6e13db6f
+_SMALL = {"english": "is was at of stands now currently the there a and or with by away brought its equals reads",
+          "persian": "است بود برابر با معادل در روی سطح عدد و یا به فاصلهٔ فاصله همراه اکنون که یعنی نیز"}
+_BESIDE = {"english": "while whereas but than above below between from to toward for also then both",
+           "persian": "از شاخص همچنین اما ولی هم تا میان بین بالای زیر"}
+_JOINING = {language: frozenset(words.split()) for language, words in _SMALL.items()} # may stand before a figure
+_LEADING = {language: _JOINING[language] | frozenset(words.split()) for language, words in _BESIDE.items()} # and before a name
 _SCALES = {
     "english": re.compile(r" *(?:%|(?:hundred|thousand|million|billion|trillion|dozen|k|m|bn|percent|per cent|ATR|times|fold|x"
                           r"|bars?|touch(?:es)?)\b)", re.I),
@@ -199,7 +197,7 @@ def _by_name(language):
 
 @lru_cache
 def _names_pattern(language):
-    return re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in _by_name(language)), re.I)
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _by_name(language)))})(?!\w)", re.I)
 
 
 def _literals(text, facts, language):
@@ -229,6 +227,9 @@ class _Reading:
         self.names = _all_named(self.text, facts, language)
         self.rest = self.text
         for name in self.names: self.rest = _blank(self.rest, name.start, name.end)
+        self.own = {} # the numbers of each subject
+        for fact in facts.values():
+            if fact.number: self.own.setdefault(fact.subject, []).append(fact)
         self.breaks = [0, *(found.end() for found in _BREAK.finditer(self.text)), len(text)]
 
     def sentences(self): # start and end of each
@@ -244,7 +245,7 @@ class _Reading:
     def refuse(self, what):
         raise Untrue(f"the {self.language} text {what}")
 
-# %% ../../nbs/market/words.ipynb #af67183b
+# %% ../../nbs/market/words.ipynb #7e305528
 def _written(reading, fact, start, end):
     "Where a fact begins and ends if the figure from `start` to `end` is its own, written as a report writes it; else None."
     before, after = _form(fact, reading.language).translate(_SOFT).split("{}")
@@ -265,16 +266,15 @@ def _led(reading, name):
     "Whether nothing but a small word, a mark or another name or figure stands before a name."
     before = reading.text[:name.start].rstrip(" ")
     if not before or before[-1] in "\n.!?؟,،:;؛(": return True
-    word = re.search(r"[^\s(]+$", before)
-    return not reading.rest[word.start():word.end()].strip() or word[0].lower() in _LEADING[reading.language]
+    start = max(before.rfind(mark) for mark in " \n(") + 1
+    return not reading.rest[start:len(before)].strip() or before[start:].lower() in _LEADING[reading.language]
 
 
 def _one_figure(reading, start, end):
     "The fact that a figure is; its words are taken out of the rest of the text."
     name, digits = reading.before(start), reading.text[start:end]
     subject, called = (name.subject, reading.text[name.start:name.end]) if name else (None, "")
-    own = [fact for fact in reading.facts.values() if fact.number and (fact.subject == subject or fact.unit == "bars")]
-    for fact in own:
+    for fact in [*reading.own.get(subject, []), *reading.own.get("", [])]:
         if place := _written(reading, fact, start, end):
             if fact.subject and not (_joined(reading, name.end, place[0]) and _led(reading, name)):
                 reading.refuse(f"says {digits!r} in a way that leaves open whether it is that of {called!r}")
@@ -322,7 +322,7 @@ def _comparisons(reading):
             right = reading.after(found.end(), end)
             if left and right: _compare(reading, left, bool(found[1]), right)
 
-# %% ../../nbs/market/words.ipynb #cff859fb
+# %% ../../nbs/market/words.ipynb #a0f793f1
 _STATES = {"rsi": ["rsi_state"], "rsi_low": ["rsi_state"], "rsi_high": ["rsi_state"], "mfi": ["mfi_state"],
            "mfi_low": ["mfi_state"], "mfi_high": ["mfi_state"], "": ["rsi_state", "mfi_state"]}
 _SLOPES = {"ema_9": ["ema_9_slope"], "ema_21": ["ema_21_slope"], "ema_50": ["ema_50_slope"], "": []}
@@ -337,11 +337,16 @@ _CLAIMS = { # what words say, and the facts that can bear it out, by the subject
                 (r"(?<!\w)روند (قوی|ضعیف)(?!\w)", {"": ["trend_strength"]})]}
 
 
+@lru_cache
+def _pattern(text):
+    return re.compile(text, re.I)
+
+
 def _claims(reading):
     for start, end in reading.sentences():
         if _SUPPOSED[reading.language].search(reading.text[start:end]): continue
         for pattern, owners in _CLAIMS[reading.language]:
-            for found in re.compile(pattern, re.I).finditer(reading.rest, start, end):
+            for found in _pattern(pattern).finditer(reading.rest, start, end):
                 name = reading.before(found.start())
                 names = owners.get(name.subject, owners[""]) if name else owners[""]
                 true = [said(reading.facts[one], reading.language).translate(_SOFT) for one in names if one in reading.facts]

@@ -17,6 +17,7 @@ from daemons import needs, prometheus
 from service import running, small_models
 
 from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.settings import variables
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "deploy" / "monitoring"
@@ -118,6 +119,13 @@ def test_the_runbook_has_a_section_for_every_alert_and_for_nothing_else():
     sections = dict(re.findall(r"^### (.+)\n+((?:(?!^#).*\n?)+)", runbook, re.M))
     assert sorted(sections) == sorted(words_of(name) for name in alerts())
     assert all(len(words.split()) > 20 for words in sections.values()), "a section says what to look at and what to do"
+    panels = {panel["title"] for board in boards().values() for panel in board["panels"]}
+    headings = set(re.findall(r"^##+ (.+)", text, re.M))
+    sent_to = set(re.findall(r"(?<!\*)\*([A-Z0-9][^*]+)\*(?!\*)", " ".join(runbook.split())))
+    assert not sent_to - panels - headings, "what it sends a reader to is there"
+    assert not set(re.findall(r"\b(OHLCV_TA_[A-Z_]+|REDIS_URL|WHITELIST\w+)\b", text)) - set(variables())
+    routes = create_app({}).openapi()["paths"]
+    assert set(re.findall(r"/api/v1/[\w/-]+", text)) <= set(routes)
 
 
 def test_every_expression_of_a_panel_is_promql(tmp_path):
@@ -139,8 +147,10 @@ def test_a_dashboard_is_whole(name):
         cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
         assert not cells & taken and place["x"] + place["w"] <= 24, f"{panel['title']} lies over another panel"
         taken |= cells
-        assert panel["title"] and panel["description"].endswith(".") and panel["targets"]
+        assert panel["description"].endswith(".") and panel["targets"]
         assert panel["type"] in ("timeseries", "stat", "table", "heatmap", "logs")
+    titles = [panel["title"] for panel in board["panels"] if panel["type"] != "stat"]
+    assert len(titles) == len(set(titles)), "the runbook calls panels by their names"
     known = {variable["name"] for variable in board["templating"]["list"]}
     used = set(re.findall(r"\$(\w+)", " ".join(t["expr"] for panel in board["panels"] for t in panel["targets"])))
     assert used - {"__rate_interval"} == known
@@ -209,8 +219,9 @@ def test_prometheus_watches_the_service_and_evaluates_every_rule(service, tmp_pa
             answer = ask("query", query=plain(expr))
             assert answer["status"] == "success", f"{title}: {answer.get('error')}"
             if board == "service" and not answer["data"]["result"]: empty.append(title)
-        waits_for_something = {"Last batch", "Errors by route", "Inputs outside of what a model learned from", "Volume alerts"}
-        assert set(empty) <= waits_for_something, "a panel shows nothing of a service that was asked"
+        waits_for_a_scan = {"Last batch", "Pairs of the last batch", "Volume alerts"}
+        waits_for_faults = {"Errors by route", "Inputs outside of what a model learned from"}
+        assert set(empty) == waits_for_a_scan | waits_for_faults, "a panel shows nothing of a service that was asked"
 
 
 def test_every_target_is_a_service_of_the_stack_that_prometheus_reaches():

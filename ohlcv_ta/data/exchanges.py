@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TIMEFRAMES', 'MOST', 'log', 'SOURCES', 'PairUnknown', 'Asked', 'Bars', 'Pairs', 'MarketSource', 'bar_ends', 'Replay',
-           'Gate', 'coins', 'Exchange', 'Yahoo', 'open_source']
+           'Gate', 'Line', 'Shared', 'coins', 'Exchange', 'Yahoo', 'open_source']
 
 # %% ../../nbs/data/exchanges.ipynb #0c910975
 import difflib
@@ -291,12 +291,12 @@ def _once(exchange, title, method, arguments):
                               "are right, or work with the embedded data: replay.") from None
         raise Transient(_reason(error, status), _retry_after(exchange.said)) from None
 
-# %% ../../nbs/data/exchanges.ipynb #3d990b87
+# %% ../../nbs/data/exchanges.ipynb #268efc21
 def _listing(markets):
     if not markets: raise Transient("lists no pairs")
     return markets
 
-def _clock(told):
+def _milliseconds(told):
     if not isinstance(told, int) or told <= 0: raise Transient("does not tell the time")
     return told
 
@@ -346,16 +346,11 @@ def _strict(parse):
         return told
     return read
 
-# %% ../../nbs/data/exchanges.ipynb #e81a175d
+# %% ../../nbs/data/exchanges.ipynb #2f5b12f4
 _PATIENCE = 30.0 # seconds; an exchange that asks for a longer pause is not waited for
-_CLOCK, _LISTED = 300.0, 600.0 # seconds for which the clock is trusted, and for which an unknown pair stays unknown
 
-def coins() -> list[str]: # 200 pairs, such as btc_usdt
-    "A stored list of widely traded coins, for when no exchange can be asked."
-    return [f"{name}_usdt" for name in (resources.files("ohlcv_ta") / "data" / "coins.txt").read_text("ascii").split()]
-
-class Exchange:
-    "An exchange that ccxt speaks to."
+class Line:
+    "Asks an exchange that ccxt speaks to, from any thread."
     def __init__(
         self,
         name: str, # lbank or binance
@@ -369,36 +364,15 @@ class Exchange:
         self.name, (self.title, self.page), self.gate = name, _VENUES[name], Gate()
         self.counts = Counter({"asked": 0, "failed": 0}) # requests, and those of them that failed in passing
         self.tries, self.pause, self._given = tries, wait, (address, key, secret, timeout)
-        self._idle, self._lock, self._loading = deque(), threading.Lock(), threading.Lock()
-        self._first, self._pairs, self._read = None, {}, -math.inf # an exchange that knows its markets
-        self._ahead, self._set = 0, -math.inf
-        self._failure = (-math.inf, None)
+        self._idle, self._lock, self._first = deque(), threading.Lock(), None
 
-    def bars(self, pair: str, timeframe: str = "day1", limit: int = 200) -> Bars:
-        "The newest closed bars."
-        short = _request(timeframe, limit)
-        symbol, now = self._symbol(pair), self._now()
-        rows = _gather(lambda since, size: self._ask(_rows, "fetch_ohlcv", symbol, short, since, size), now, limit,
-                       *_lengths(timeframe), self.page)
-        frame = self._frame(rows, pair, timeframe)
-        ends, now = bar_ends(frame.index, timeframe), pd.Timestamp(now, unit="ms", tz="UTC")
-        if not (ends <= now).any(): raise SourceError(f"{self.title} has no closed {timeframe} bar of {pair} yet. Wait.")
-        return _answer(frame, ends, now, limit, pair, timeframe, self.name, f"{symbol}, {self.title}")
-
-    def top(self, count: int = 200, timeframe: str | None = None) -> Pairs:
-        "Pairs against USDT by the money traded in 24 hours; a stored list if the exchange cannot be reached."
-        try:
-            known = self._known()
-            told = self._ask(_tickers, "fetch_tickers")
-        except SourceError as error:
-            log.warning("%s A stored list of pairs is used.", error)
-            return Pairs([pair for pair in coins() if not self._pairs or pair in self._pairs][:count], asked=False)
-        traded = {pair: told[symbol].get("quoteVolume") or 0.0 for pair, symbol in known.items() if symbol in told}
-        names = sorted((pair for pair in traded if pair.endswith("_usdt")), key=lambda pair: (-traded[pair], pair))
-        return Pairs(names[:count])
-
-    def _ask(self, read, method, *arguments):
-        "What the exchange tells, once it can be read."
+    def ask(
+        self,
+        read: Callable, # of the answer; raises `Transient` where it makes no sense
+        method: str, # of ccxt
+        *arguments,
+    ) -> Any: # what was read
+        "Ask until there is an answer that can be read, or patience ends."
         def once():
             with self._lent() as exchange:
                 self._count("asked")
@@ -410,11 +384,21 @@ class Exchange:
                     raise
         return retry(once, self.title, self.tries, self.pause, _PATIENCE)
 
+    def markets(self) -> dict[str, dict]: # by ccxt's symbols
+        "What is traded; known to all threads from then on."
+        first = self._make()
+        first.set_markets(self.ask(_listing, "fetch_markets"))
+        self._first = first
+        return first.markets
+
+    def _make(self):
+        return _exchange(self.name, *self._given, self.gate)
+
     @contextmanager
     def _lent(self) -> Iterator[Any]:
         "An exchange of ccxt for one thread."
         try: exchange = self._idle.pop()
-        except IndexError: exchange = _exchange(self.name, *self._given, self.gate)
+        except IndexError: exchange = self._make()
         if self._first is not None: exchange.set_markets_from_exchange(self._first)
         try: yield exchange
         finally: self._idle.append(exchange)
@@ -422,59 +406,108 @@ class Exchange:
     def _count(self, what):
         with self._lock: self.counts[what] += 1
 
-    def _shared(self, needed, load):
-        "Load what all threads share in one of them; those that waited for a failure get the same one."
-        came = time.monotonic()
-        if not needed(): return
-        with self._loading:
-            if self._failure[0] > came: raise self._failure[1]
-            if not needed(): return
-            try:
-                load()
-            except SourceError as error:
-                self._failure = (time.monotonic(), error)
-                raise
+# %% ../../nbs/data/exchanges.ipynb #7902f124
+class Shared:
+    "A value that one thread gets for all."
+    def __init__(
+        self,
+        load: Callable[[], Any], # raises `SourceError` if it cannot be had
+    ):
+        self.load, self.value, self._at, self._lock = load, None, -math.inf, threading.Lock()
+        self._failed, self._error = -math.inf, None
 
-    def _known(self, age=math.inf):
-        "Symbols of ccxt by the names of pairs."
-        self._shared(lambda: time.monotonic() - self._read > age or not self._pairs, self._list)
-        return self._pairs
+    def get(
+        self,
+        age: float = math.inf, # seconds for which it is good
+    ) -> Any:
+        "The value, got anew if it is older."
+        came = time.monotonic()
+        if came - self._at < age: return self.value
+        with self._lock:
+            if self._failed > came: raise SourceError(*self._error.args)
+            if time.monotonic() - self._at >= age: self._get()
+            return self.value
+
+    def _get(self):
+        try:
+            self.value = self.load()
+            self._at = time.monotonic()
+        except SourceError as error:
+            self._error, self._failed = error, time.monotonic()
+            raise
+
+# %% ../../nbs/data/exchanges.ipynb #d64411dd
+_CLOCK, _LISTED = 300.0, 600.0 # seconds for which the clock is trusted, and for which an unknown pair stays unknown
+
+def coins() -> list[str]: # 200 pairs, such as btc_usdt
+    "A stored list of widely traded coins, for when no exchange can be asked."
+    return [f"{name}_usdt" for name in (resources.files("ohlcv_ta") / "data" / "coins.txt").read_text("ascii").split()]
+
+def _frame(rows, title, pair, timeframe):
+    "Rows of ccxt as a frame; repairs are told to the log and in attrs."
+    raw = pd.DataFrame([row[:6] for row in rows], columns=["time", *COLUMNS])
+    try:
+        frame, report = clean(raw.assign(time=pd.to_datetime(raw.time, unit="ms", utc=True)), title)
+    except FrameError:
+        raise SourceError(f"{title} has no {timeframe} bars of {pair} that can be read. Ask for another timeframe.") from None
+    frame.attrs["repairs"] = report.assign(first=report["first"].astype("str")).to_dict("records")
+    if len(report):
+        told = "; ".join(f"{row['repair']} ({row['count']})" for row in frame.attrs["repairs"])
+        log.warning("%s %s from %s were repaired: %s.", pair, timeframe, title, told)
+    return frame
+
+# %% ../../nbs/data/exchanges.ipynb #05154af8
+class Exchange(Line):
+    "An exchange as a source of bars."
+    def __init__(
+        self,
+        name: str, # lbank or binance
+        *given, # to `Line`
+        **named,
+    ):
+        super().__init__(name, *given, **named)
+        self._pairs, self._ahead = Shared(self._list), Shared(self._clock)
+
+    def bars(self, pair: str, timeframe: str = "day1", limit: int = 200) -> Bars:
+        "The newest closed bars."
+        short = _request(timeframe, limit)
+        symbol, now = self._symbol(pair), self._now()
+        rows = _gather(lambda since, size: self.ask(_rows, "fetch_ohlcv", symbol, short, since, size), now, limit,
+                       *_lengths(timeframe), self.page)
+        frame = _frame(rows, self.title, pair, timeframe)
+        ends, now = bar_ends(frame.index, timeframe), pd.Timestamp(now, unit="ms", tz="UTC")
+        if not (ends <= now).any(): raise SourceError(f"{self.title} has no closed {timeframe} bar of {pair} yet. Wait.")
+        return _answer(frame, ends, now, limit, pair, timeframe, self.name, f"{symbol}, {self.title}")
+
+    def top(self, count: int = 200, timeframe: str | None = None) -> Pairs:
+        "Pairs against USDT by the money traded in 24 hours; a stored list if the exchange cannot be reached."
+        try:
+            known, told = self._pairs.get(), self.ask(_tickers, "fetch_tickers")
+        except SourceError as error:
+            log.warning("%s A stored list of pairs is used.", error)
+            return Pairs([pair for pair in coins() if pair in (self._pairs.value or coins())][:count], asked=False)
+        traded = {pair: told[symbol].get("quoteVolume") or 0.0 for pair, symbol in known.items() if symbol in told}
+        names = sorted((pair for pair in traded if pair.endswith("_usdt")), key=lambda pair: (-traded[pair], pair))
+        return Pairs(names[:count])
 
     def _list(self):
-        first = _exchange(self.name, *self._given, self.gate)
-        first.set_markets(self._ask(_listing, "fetch_markets"))
-        pairs = {f"{market['baseId']}_{market['quoteId']}".lower(): symbol for symbol, market in first.markets.items()
-                 if market["spot"] and market["active"] is not False}
-        self._first, self._pairs, self._read = first, pairs, time.monotonic()
+        "Symbols of ccxt by the names of pairs."
+        return {f"{market['baseId']}_{market['quoteId']}".lower(): symbol for symbol, market in self.markets().items()
+                if market["spot"] and market["active"] is not False}
 
     def _symbol(self, pair):
         name = re.sub("[/-]", "_", str(pair)).lower()
-        symbol = self._known().get(name) or self._known(_LISTED).get(name)
-        if symbol is None: raise _unknown(self.title, pair, self._pairs)
+        symbol = self._pairs.get().get(name) or self._pairs.get(_LISTED).get(name)
+        if symbol is None: raise _unknown(self.title, pair, self._pairs.value)
         return symbol
 
+    def _clock(self):
+        "By how much the exchange's clock is ahead of this machine's running time: so many nanoseconds, or a little more."
+        return 1_000_000 * self.ask(_milliseconds, "fetch_time") - time.monotonic_ns()
+
     def _now(self):
-        "The exchange's clock in milliseconds: this or a little more."
-        self._shared(lambda: time.monotonic() - self._set > _CLOCK, self._set_clock)
-        return (self._ahead + time.monotonic_ns()) // 1_000_000
-
-    def _set_clock(self):
-        told = self._ask(_clock, "fetch_time")
-        self._ahead, self._set = 1_000_000 * told - time.monotonic_ns(), time.monotonic()
-
-    def _frame(self, rows, pair, timeframe):
-        "Rows of ccxt as a frame; repairs are told to the log and in attrs."
-        raw = pd.DataFrame([row[:6] for row in rows], columns=["time", *COLUMNS])
-        try:
-            frame, report = clean(raw.assign(time=pd.to_datetime(raw.time, unit="ms", utc=True)), self.title)
-        except FrameError:
-            raise SourceError(f"{self.title} has no {timeframe} bars of {pair} that can be read. Ask for another "
-                              "timeframe.") from None
-        frame.attrs["repairs"] = report.assign(first=report["first"].astype("str")).to_dict("records")
-        if len(report):
-            told = "; ".join(f"{row['repair']} ({row['count']})" for row in frame.attrs["repairs"])
-            log.warning("%s %s from %s were repaired: %s.", pair, timeframe, self.title, told)
-        return frame
+        "The exchange's clock in milliseconds: this, or a little more."
+        return (self._ahead.get(_CLOCK) + time.monotonic_ns()) // 1_000_000
 
 # %% ../../nbs/data/exchanges.ipynb #e5f21e2b
 _REACH = {"1m": 7, "5m": 59, "15m": 59, "30m": 59, "1h": 729} # days that Yahoo keeps

@@ -405,8 +405,9 @@ def test_no_secret_reaches_a_log(receiver, caplog):
     receiver.answers = [500, 500, 500, 403]
     notify([ALERT], to(receiver))
     with socket.socket() as free: free.bind(("127.0.0.1", 0)); port = free.getsockname()[1]
-    gone = [notify([ALERT], to(receiver, webhook=address, tries=1, telegram_address=f"http://127.0.0.1:{port}"))
-            for address in (f"http://127.0.0.1:{port}/hook-secret", "ftp://hook-secret", "http://[hook-secret", "hook-secret")]
+    nowhere = f"http://127.0.0.1:{port}"
+    wrong = f"{nowhere}/hook-secret", "ftp://hook-secret", "http://127.0.0.1:99999/hook-secret", "hook-secret"
+    gone = [notify([ALERT], to(receiver, webhook=address, tries=1, telegram_address=nowhere)) for address in wrong]
     assert all(not one.sent for some in gone for one in some if one.channel != "log")
     text = caplog.text + repr(gone) + "".join(str(record.__dict__) for record in caplog.records)
     assert "not delivered" in text and not any(secret in text for secret in SECRETS)

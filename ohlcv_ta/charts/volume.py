@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['suspicious_periods', 'draw_volume', 'volume_plot', 'plot_page']
 
-# %% ../../nbs/charts/volume.ipynb #0691138f
+# %% ../../nbs/charts/volume.ipynb #35ef4a77
 import json
 from collections.abc import Iterator
 from html import escape
@@ -16,7 +16,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .candles import THEMES, _figure, _own_settings, _pane, price_text, time_ticks
+from .candles import THEMES, _own_settings, _pane, price_text, time_ticks
 from ..data.files import plain
 from ..data.frame import PRICES
 
@@ -28,7 +28,7 @@ def suspicious_periods(
     edges = np.flatnonzero(np.diff(np.r_[False, np.asarray(flagged, bool), False]))
     yield from ((int(first), int(end) - 1) for first, end in edges.reshape(-1, 2))
 
-# %% ../../nbs/charts/volume.ipynb #4f7143df
+# %% ../../nbs/charts/volume.ipynb #f29d6d5b
 def _bodies(ax: Axes, frame: pd.DataFrame, look: dict[str, str], points: float) -> None:
     at, colours = np.arange(len(frame)), np.where(frame.Close >= frame.Open, look["up"], look["down"])
     low, high = (frame[["Open", "Close"]].agg(how, axis=1).to_numpy() for how in ("min", "max"))
@@ -47,7 +47,9 @@ def draw_volume(
 ) -> Figure: # not known to pyplot, so nothing needs closing
     "Candles, volume, what is usual, and what was flagged."
     look, at = THEMES[theme], np.arange(len(frame))
-    figure = _figure(size, look, title)
+    figure = Figure(figsize=size, facecolor=look["page"]) # to fit its axes to their labels would take longer than to draw it
+    if title: figure.suptitle(title, x=0.012, ha="left", color=look["ink"], fontsize=11, fontweight="bold")
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.07, top=0.92 if title else 0.98, hspace=0.06)
     prices, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     for ax in (prices, volume): _pane(ax, look, 8.5)
     points = 0.62 * 72 * size[0] * 0.92 / max(len(frame), 1)

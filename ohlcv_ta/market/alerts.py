@@ -78,7 +78,7 @@ class Told:
         if self.folder: (self.folder / key).unlink(missing_ok=True)
         self.known.discard(key)
 
-# %% ../../nbs/market/alerts.ipynb #37ad8c2d
+# %% ../../nbs/market/alerts.ipynb #354aeec6
 _log = logging.getLogger("ohlcv_ta.alerts")
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
@@ -97,12 +97,12 @@ def _post(address: str, content: dict[str, Any], timeout: float) -> None:
     except httpx.TransportError as error:
         raise Transient(f"does not answer ({type(error).__name__})") from None
     except httpx.InvalidURL:
-        raise SourceError("has an address that is none: it must begin with https:// or http://") from None
+        raise SourceError("the address is none: it must begin with https:// or http://") from None
     finally:
         _sending.reset(quiet)
     if answer.status_code == 429 or answer.status_code >= 500:
         raise Transient(f"answers {answer.status_code}", _retry_after(answer.headers))
-    if not answer.is_success: raise SourceError(f"refused with {answer.status_code}")
+    if not answer.is_success: raise SourceError(f"it was refused with {answer.status_code}")
 
 class AlertSettings(NamedTuple):
     "Where alerts go; what is None is not used."
@@ -134,7 +134,7 @@ def _channels(settings: AlertSettings) -> dict[str, Callable]:
     if settings.telegram_token and settings.telegram_chat: found["telegram"] = _by_telegram
     return found
 
-# %% ../../nbs/market/alerts.ipynb #1c1c57fa
+# %% ../../nbs/market/alerts.ipynb #13429625
 class Delivery(NamedTuple):
     "What became of one alert on one channel."
     channel: str
@@ -158,7 +158,7 @@ def _tell(channel: str, send: Callable, alerts: Iterable[Alert], settings: Alert
             yield Delivery(channel, alert.pair, True, None)
         except Exception as error: # an alert must never stop the work that raised it
             down = _failed(channel, error)
-            _log.error("An alert was not delivered: %s", down)
+            _log.error("An alert was not delivered by %s: %s", channel, down)
             _release(told, channel, alert)
             yield Delivery(channel, alert.pair, False, down)
 

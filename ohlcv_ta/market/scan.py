@@ -256,7 +256,7 @@ def _page(batch: Batch, pair: str, found: Any, marks: pd.DataFrame, last: Any, s
 def _stem(batch: Batch, pair: str) -> str:
     return f"{file_stem(pair)}_{file_stem(batch.settings.timeframe)}_{batch.stamp}"
 
-# %% ../../nbs/market/scan.ipynb #fcb0157b
+# %% ../../nbs/market/scan.ipynb #d0e0832e
 def _data(batch: Batch, pair: str, found: Any, marks: pd.DataFrame, last: Any) -> dict[str, Any]:
     "All that is known of one pair."
     shown = ["mean", "deviation", "deviations", "score", "chance", "confidence"]
@@ -267,13 +267,13 @@ def _data(batch: Batch, pair: str, found: Any, marks: pd.DataFrame, last: Any) -
             "as_of": found.as_of, "started": batch.started, "settings": asdict(batch.settings), "last": _row(last),
             "suspicious_periods": periods, "bars": bars | {name: marks[name] for name in (*shown, "flagged")}}
 
-def _write_pair(batch: Batch, folder: Path, pair: str, marks: pd.DataFrame, last: Any) -> list[Path]:
+def _write_pair(batch: Batch, folder: Path, pair: str, marks: pd.DataFrame, last: Any, picture: bool) -> list[Path]:
     found, at, title = batch.bars[pair], folder / _stem(batch, pair), f"{pair}, {batch.settings.timeframe}"
     frame, k, written = found.frame, batch.settings.k, []
-    if last.flagged: written.append(write_whole(f"{at}_chart.png", _png(frame, marks, title.replace("$", r"\$"), k)))
+    if picture: written.append(write_whole(f"{at}_chart.png", _png(frame, marks, title.replace("$", r"\$"), k)))
     written.append(write_json(f"{at}_data.json", _data(batch, pair, found, marks, last)))
     written.append(write_whole(f"{at}_chart.html", plot_page(volume_plot(frame, marks, title, k), title)))
-    return [*written, write_whole(f"{at}_report.html", _page(batch, pair, found, marks, last, at.name, bool(last.flagged)))]
+    return [*written, write_whole(f"{at}_report.html", _page(batch, pair, found, marks, last, at.name, picture))]
 
 def _png(frame: pd.DataFrame, marks: pd.DataFrame, title: str, k: float) -> bytes:
     from io import BytesIO
@@ -300,16 +300,18 @@ def write_batch(
     batch: Batch,
     folder: str | Path, # such as volume_analysis_results; made if it is not there
     threads: int = 8, # that wait for the disk
+    pictures: int = 50, # at most, of the flagged pairs that are the least likely
 ) -> Written:
     "Data, chart and report of every pair, pictures of the flagged ones, and a summary."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _plotly(folder)
     marks = dict(iter(batch.marks.groupby("name", sort=False)))
+    drawn = set(batch.rows.name[batch.rows.flagged].head(pictures))
 
     def one(last: Any) -> list[Path] | tuple[str, str]:
         try:
-            return _write_pair(batch, folder, last.name, marks[last.name], last)
+            return _write_pair(batch, folder, last.name, marks[last.name], last, last.name in drawn)
         except Exception as error: # one pair's files are no reason to lose the others
             return last.name, _sentence(error)
 

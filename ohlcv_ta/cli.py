@@ -86,7 +86,7 @@ def predict(input: _Input, models: _Models = None) -> None:
     if outside:
         typer.echo(f"Note: outside the range that the model was trained on: {', '.join(outside)}", err=True)
 
-# %% ../nbs/cli.ipynb #040c3585
+# %% ../nbs/cli.ipynb #3ecbdc7f
 _Source = Annotated[str | None, typer.Option(help="Where bars come from: replay (embedded series), lbank, binance or yahoo. "
                                              "What OHLCV_TA_SOURCE says by default, else replay.")]
 _PATIENCE = 25 # seconds that requests have to finish when the service is told to stop
@@ -103,7 +103,8 @@ def _check_port(host: str, port: int) -> None:
                           f"choose one that is free: ohlcv-ta serve --port {port + 1}") from None
 
 def _places(host: str, port: int, ui: bool) -> str:
-    url = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1', '::') else host}:{port}"
+    everywhere = host in ("0.0.0.0", "127.0.0.1", "::") # nosec B104: compared, not listened on
+    url = f"http://{'localhost' if everywhere else host}:{port}"
     app_line = f"  the app   {url}/app\n" if ui else ""
     return f"Serving\n{app_line}  the API   {url}/docs\n  health    {url}/health\nPress Ctrl+C to stop."
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import httpx
 from redis_server import needs_redis, running_redis
-from service import save_small_models, started
+from service import running
 
+from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.cache import open_shelf
 from ohlcv_ta.serving.schedule import Schedule
 from ohlcv_ta.serving.settings import Settings
@@ -19,6 +20,7 @@ from ohlcv_ta.serving.settings import Settings
 SCANS = """
 import sys, time
 from pathlib import Path
+from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.cache import open_shelf
 from ohlcv_ta.serving.schedule import Schedule
 from ohlcv_ta.serving.settings import Settings
@@ -84,19 +86,18 @@ def test_three_processes_of_a_machine_scan_once_a_tick(tmp_path):
 
 
 def test_a_plan_outlives_the_service(tmp_path):
-    models, known = save_small_models(tmp_path / "models"), {"OHLCV_TA_CACHE": str(tmp_path / "cache")}
-    with started(models, "--no-ui", **known) as (url, _):
-        assert httpx.get(f"{url}/api/v1/scheduler/status", timeout=30).json()["status"] == "stopped"
-        httpx.post(f"{url}/api/v1/scheduler/start", params={"schedule_type": "cron"}, timeout=30)
-    with started(models, "--no-ui", **known) as (url, _):
-        status = httpx.get(f"{url}/api/v1/scheduler/status", timeout=30).json()
-        assert (status["status"], status["schedule_type"], len(status["jobs"])) == ("running", "cron", 1)
-        httpx.post(f"{url}/api/v1/scheduler/stop", timeout=30)
-    with started(models, "--no-ui", OHLCV_TA_SCHEDULE="interval", **known) as (url, _):
-        # Who stopped it is not overruled by the default of a new process.
-        assert httpx.get(f"{url}/api/v1/scheduler/status", timeout=30).json()["status"] == "stopped"
-    with started(models, "--no-ui", OHLCV_TA_SCHEDULE="interval", OHLCV_TA_CACHE=str(tmp_path / "new")) as (url, _):
-        assert httpx.get(f"{url}/api/v1/scheduler/status", timeout=30).json()["schedule_type"] == "interval"
+    def ask(method, path, folder="cache", **asked):
+        with running(create_app({}, Settings(cache=tmp_path / folder, **asked))) as url: # each is another service
+            return httpx.request(method, f"{url}/api/v1/scheduler/{path}", timeout=30).json()
+
+    assert ask("GET", "status")["status"] == "stopped"
+    ask("POST", "start?schedule_type=cron")
+    status = ask("GET", "status")
+    assert (status["status"], status["schedule_type"], len(status["jobs"])) == ("running", "cron", 1)
+    ask("POST", "stop")
+    # Who stopped it is not overruled by what a new process does by default.
+    assert ask("GET", "status", schedule="interval")["status"] == "stopped"
+    assert ask("GET", "status", "new", schedule="interval")["schedule_type"] == "interval"
 
 
 @needs_redis

@@ -149,10 +149,9 @@ def kept(tmp_path):
     return config, folders, script
 
 
-@needs("redis-server", "redis-cli", "shellcheck")
+@needs("redis-server", "redis-cli")
 def test_a_snapshot_of_redis_is_taken_kept_and_brought_back(kept):
     config, folders, script = kept
-    subprocess.run(["shellcheck", *(DEPLOY / "redis").glob("*.sh")], check=True)
     for k in range(4): (folders["backup"] / f"redis-2026010{k + 1}T000000Z.rdb").write_text("REDIS, an old one")
     with redis_server(folders["data"], config, password="secret") as (port, redis):
         assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lru"}
@@ -220,10 +219,11 @@ def test_a_pod_has_as_long_to_start_as_half_a_core_needs():
 
 
 @pytest.mark.parametrize("checker", [["bash", "-n"], ["shellcheck"]], ids=["bash", "shellcheck"])
-def test_the_script_is_sound(checker):
+@pytest.mark.parametrize("script", sorted(DEPLOY.rglob("*.sh")), ids=lambda path: path.stem)
+def test_a_script_is_sound(script, checker):
     if not shutil.which(checker[0]):
         pytest.skip(f"{checker[0]} is not installed")
-    subprocess.run([*checker, DEPLOY / "deploy.sh"], check=True)
+    subprocess.run([*checker, script], check=True)
 
 
 def stand_in(folder, name):
@@ -348,6 +348,18 @@ def test_nothing_is_allowed_that_no_policy_names():
     assert {"10.0.0.0/8", "169.254.0.0/16"} <= set(world["except"]), "the cloud's own addresses are no exchange"
 
 
+def test_the_world_reaches_every_route_but_the_metrics():
+    paths = production()["Ingress", "ohlcv-ta"]["spec"]["rules"][0]["http"]["paths"]
+    assert {path["backend"]["service"]["name"] for path in paths} == {production()["Service", "ohlcv-ta"]["metadata"]["name"]}
+
+    def let_in(route):
+        return any(route == path["path"] or (path["pathType"] == "Prefix" and route.startswith(f"{path['path']}/"))
+                   for path in paths)
+
+    routes = {*create_app({}).openapi()["paths"], "/app", "/docs", "/openapi.json"}
+    assert {route for route in routes if not let_in(route)} == {"/metrics"}
+
+
 def test_prometheus_finds_the_pods_and_their_ports():
     for name, pod in pods().items():
         if name == "ohlcv-ta-redis-backup": continue
@@ -359,5 +371,6 @@ def test_prometheus_finds_the_pods_and_their_ports():
 def test_no_secret_lies_in_the_repository():
     listed = subprocess.run(["git", "ls-files", "deploy"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     assert not [name for name in listed if name.endswith(".env") or Path(name).name in ("secret.yaml", ".env")]
+    assert subprocess.run(["git", "check-ignore", "--quiet", ".env"], cwd=ROOT).returncode == 0
     example = production()["Secret", "ohlcv-ta"]["stringData"]
     assert all("change-me" in value for value in example.values())

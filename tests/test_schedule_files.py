@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from ohlcv_ta.cli import app as command_line
 
 HERE = Path(__file__).parents[1] / "deploy" / "schedule"
-SCRIPTS = sorted(HERE.glob("*.sh"))
 CRONTAB = """#!/bin/sh
 case $1 in
   -l) cat "$TABLE" ;;
@@ -54,13 +53,6 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path):
     return Machine(tmp_path / "a home & more") # paths are rarely so, and must not break
-
-
-@pytest.mark.parametrize("checker", [["bash", "-n"], ["shellcheck"]], ids=["bash", "shellcheck"])
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_the_scripts_are_sound(script, checker):
-    if not shutil.which(checker[0]): pytest.skip(f"{checker[0]} is not installed")
-    subprocess.run([*checker, script], check=True)
 
 
 @needs("flock")

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'as_described', 'predict', 'serve', 'schedule', 'list_series', 'show',
-           'screen', 'evaluate_annotated', 'factor', 'forecaster_of', 'live', 'backtest_command', 'analyse_command',
-           'export_dataset', 'run', 'reproduce', 'params', 'book', 'space', 'main']
+           'screen', 'scan', 'evaluate_annotated', 'factor', 'forecaster_of', 'live', 'backtest_command',
+           'analyse_command', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space', 'main']
 
 # %% ../nbs/cli.ipynb #8bd1f964
 import json
@@ -276,6 +276,78 @@ def _models_folder() -> Path:
     from ohlcv_ta.serving.weights import models_folder
 
     return models_folder()
+
+# %% ../nbs/cli.ipynb #b8324d56
+def _pairs_of(market: Any, named: list[str] | None, top: int, timeframe: str) -> list[str]:
+    "The pairs that were named, one by one or with commas, or those with the largest volume."
+    asked = [one.strip() for text in named or [] for one in text.split(",") if one.strip()]
+    return asked or list(market.top(top, timeframe))
+
+def _alert_settings(folder: Path) -> Any:
+    import os
+
+    from ohlcv_ta.market.alerts import AlertSettings, Told
+
+    webhook, token, chat = (os.environ.get(f"OHLCV_TA_{name}") for name in ("WEBHOOK", "TELEGRAM_TOKEN", "TELEGRAM_CHAT"))
+    return AlertSettings(webhook or None, token or None, chat or None, told=Told(folder / ".told"))
+
+def _scanned(market: Any, pairs: list[str], settings: Any) -> Any:
+    "Scanned with a progress bar, what failed told; an error where nothing is left."
+    from ohlcv_ta.market.scan import scan
+
+    with typer.progressbar(length=len(set(pairs)), label="Scanning", file=sys.stderr) as bar:
+        batch = scan(market, pairs, settings, bar.update)
+    for pair, problem in batch.failed.items(): typer.echo(f"Skipped {pair!r}: {problem}", err=True)
+    if not batch.bars: raise ValueError(f"none of {len(batch.failed)} pairs could be scanned, so nothing was written")
+    return batch
+
+def _told_scan(batch: Any) -> str:
+    "What stands out, and how much of it chance would bring."
+    said, columns = batch.summary(), ["name", "time", "volume", "deviations", "chance", "discovery", "severity", "confidence"]
+    found = batch.rows[batch.rows.flagged].head(20)[columns]
+    by_chance = said["expected_by_chance"]
+    beside = "" if by_chance is None else f", {by_chance:.1f} to be expected by chance"
+    count = f"{said['pairs']['scanned']} of {said['pairs']['asked']} pairs, {batch.settings.timeframe}, {batch.source}"
+    table = "" if found.empty else found.to_string(index=False, float_format="{:.3g}".format) + "\n"
+    return f"{table}{count}: {said['flagged']} stand out{beside}; {said['alerts']} worth an alert."
+
+@app.command()
+def scan(
+    source: Annotated[str, typer.Option(envvar="OHLCV_TA_SOURCE", help="replay (the embedded series), lbank, binance or "
+                                        "yahoo.")] = "replay",
+    address: Annotated[str | None, typer.Option(envvar="OHLCV_TA_SOURCE_URL", help="Of another server that speaks as the "
+                                                "source does.")] = None,
+    pairs: Annotated[list[str] | None, typer.Option(help="Such as eth_usdt,btc_usdt; those with the largest volume by "
+                                                    "default.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=2000, help="How many of those.")] = 200,
+    timeframe: Annotated[str, typer.Option(help="minute1 to month1.")] = "minute5",
+    periods: Annotated[int, typer.Option(min=5, max=2000, help="Closed bars of each pair.")] = 50,
+    window: Annotated[int, typer.Option(min=4, help="Bars before the one under test.")] = 25,
+    k: Annotated[float, typer.Option(min=0.1, help="Deviations above usual of a spike worth the name.")] = 4.0,
+    rate: Annotated[float, typer.Option(help="False alarms a bar.")] = 0.005,
+    rule: Annotated[str, typer.Option(help="rate flags what is as rare as that; deviations flags from k on.")] = "rate",
+    confidence: Annotated[float, typer.Option(min=0, max=1, help="From which on there is an alert.")] = 0.7,
+    out: Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for the results.")] = Path(
+        "volume_analysis_results"),
+    files: Annotated[bool, typer.Option("--files/--no-files", help="Whether to write any; without, no alert is sent.")] = True,
+    keep: Annotated[int | None, typer.Option(min=1, help="Batches that stay in the folder; all by default.")] = None,
+) -> None:
+    "Scan many pairs once for volume that stands out; write charts and reports, send alerts."
+    from ohlcv_ta.data.exchanges import open_source
+    from ohlcv_ta.market.alerts import notify
+    from ohlcv_ta.market.scan import ScanSettings, alerts, prune, write_batch
+
+    settings = ScanSettings(timeframe=timeframe, periods=periods, window=window, k=k, rate=rate, rule=rule, confidence=confidence)
+    if files: _needs_extra("live", "plotly", "httpx")
+    market = open_source(source, address)
+    batch = _scanned(market, _pairs_of(market, pairs, top, timeframe), settings)
+    typer.echo(_told_scan(batch))
+    if not files: return
+    written = write_batch(batch, out)
+    for pair, problem in written.failed.items(): typer.echo(f"Not written, {pair!r}: {problem}", err=True)
+    notify(alerts(batch), _alert_settings(out))
+    if keep: prune(out, batches=keep)
+    typer.echo(f"All of it: {written.summary}")
 
 # %% ../nbs/cli.ipynb #858d7ffc
 @app.command("evaluate-annotated")

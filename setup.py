@@ -27,7 +27,7 @@ setup(
     ],
     python_requires=f">={settings['min_python']}",
     packages=find_packages(include=["ohlcv_ta", "ohlcv_ta.*"]),
-    package_data={"ohlcv_ta": ["py.typed", "sample/*", "**/templates/*"]},
+    package_data={"ohlcv_ta": ["py.typed", "sample/*", "data/*.txt", "**/templates/*"]},
     install_requires=settings["requirements"].split(),
     extras_require={**extras, "dev": [one for needed in extras.values() for one in needed]},
     entry_points={"console_scripts": settings["console_scripts"].split()},

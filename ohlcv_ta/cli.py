@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'as_described', 'predict', 'serve', 'schedule', 'list_series', 'show',
-           'screen', 'evaluate_annotated', 'factor', 'forecaster_of', 'live', 'backtest_command', 'export_dataset',
-           'run', 'reproduce', 'params', 'book', 'space', 'main']
+           'screen', 'evaluate_annotated', 'factor', 'forecaster_of', 'live', 'backtest_command', 'analyse_command',
+           'export_dataset', 'run', 'reproduce', 'params', 'book', 'space', 'main']
 
 # %% ../nbs/cli.ipynb #8bd1f964
 import json
@@ -468,6 +468,25 @@ def backtest_command(
     if until and asked.index[0] < pd.Timestamp(until):
         typer.echo(f"The network learned from bars until {until[:10]}: what lies before is no test.", err=True)
     if fills: typer.echo(f"Everything bought and sold: {write_whole(fills, result.fills.to_csv().encode())}")
+
+# %% ../nbs/cli.ipynb #c3b8f65a
+@app.command("analyse")
+def analyse_command(
+    pair: Annotated[str, typer.Argument(help="Such as eth_usdt.")],
+    timeframe: Annotated[str, typer.Option(help="Length of a bar, such as minute5, hour4 or week1.")] = "day1",
+    limit: Annotated[int, typer.Option(min=1, max=2000, help="How many of the last closed bars.")] = 200,
+    source: Annotated[str, typer.Option(help="lbank, binance, yahoo, or replay: the embedded series.")] = "replay",
+    scorer: Annotated[str, typer.Option(help="Of levels: clustered, rule, or density.")] = "clustered",
+    chart: Annotated[Path | None, typer.Option(dir_okay=False, help="PNG file for the chart.")] = None,
+) -> None:
+    "Tell what a chart shows, in English and in Persian."
+    from ohlcv_ta.data.exchanges import open_source
+    from ohlcv_ta.data.files import write_whole
+    from ohlcv_ta.market.report import analyse
+
+    analysis = analyse(open_source(source).bars(pair, timeframe, limit), scorer=scorer, chart=chart is not None)
+    typer.echo(f"{analysis.english}\n\n{analysis.persian}")
+    if chart: typer.echo(f"\nChart: {write_whole(chart, analysis.chart)}")
 
 # %% ../nbs/cli.ipynb #5d1d7d5d
 @app.command("export-dataset")

@@ -40,7 +40,8 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     done = call("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("predict", "serve", "data", "run", "reproduce", "params", "book", "space",
-                                                 "evaluate-annotated", "screen", "factor", "live", "backtest", "schedule"))
+                                                 "evaluate-annotated", "screen", "factor", "live", "backtest", "analyse",
+                                                 "schedule"))
     code = "import sys, ohlcv_ta.cli; print({'pandas', 'fastapi', 'gradio', 'sklearn', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
@@ -104,6 +105,15 @@ def test_data_commands():
     assert "MIT" in shown and "The last 3 of" in shown
     refused(call("data", "show", "BTCUSD"), "BTC-USD")
     refused(call("data", "show", "BTC-USD", "--timeframe", "7x"), "7x")
+
+
+def test_analyse_tells_a_chart_in_two_languages(tmp_path):
+    done = call("analyse", "eth_usd", "--timeframe", "hour4", "--limit", 120, "--chart", tmp_path / "chart.png")
+    assert done.returncode == 0, done.stderr
+    assert "4-hour bars: the last 120 bars" in done.stdout and "آخرین ۱۲۰ کندل" in done.stdout
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+    refused(call("analyse", "no_such"), "no_such")
+    refused(call("analyse", "eth_usd", "--timeframe", "day7"), "day7")
 
 
 def test_pipeline_commands_say_where_they_belong(tmp_path):

@@ -7,6 +7,7 @@ those of the real one do.
 import json
 import math
 import random
+import socket
 import threading
 import time
 import zlib
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakSet
 
 import numpy as np
 import pandas as pd
@@ -75,7 +77,7 @@ class LBank:
         "All bars that there ever will be."
         starts, seed = self.starts(timeframe), zlib.crc32(f"{pair} {timeframe}".encode())
         bars = history(len(starts) - 1, seed).set_axis(starts[:-1].rename("time"))
-        if pair == "young_usdt": return bars.iloc[int(starts.searchsorted(pd.Timestamp(self.zero, unit="s", tz="UTC"))) - 20:]
+        if pair == "young_usdt": return bars.iloc[int((bars.index <= pd.Timestamp(self.zero, unit="s", tz="UTC")).sum()) - 21:]
         if pair == "thin_usdt": return bars[np.random.default_rng(seed).random(len(bars)) < 0.6]
         return bars
 
@@ -148,7 +150,21 @@ def failure(code): return {"result": "false", "error_code": code, "ts": int(1000
 
 
 class Server(ThreadingHTTPServer):
+    "One that ends the connections that are kept open when it is closed."
     daemon_threads, request_queue_size = True, 256
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.sockets = WeakSet()
+
+    def process_request(self, request, client_address):
+        self.sockets.add(request)
+        super().process_request(request, client_address)
+
+    def server_close(self):
+        super().server_close()
+        for one in list(self.sockets):
+            with suppress(OSError): one.shutdown(socket.SHUT_RDWR)
 
 
 def handler(lbank):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TIMEFRAMES', 'MOST', 'log', 'SOURCES', 'PairUnknown', 'Asked', 'Bars', 'Pairs', 'MarketSource', 'bar_ends', 'Replay',
-           'Gate', 'coins', 'Exchange', 'Yahoo', 'open_source']
+           'Gate', 'Line', 'Shared', 'coins', 'Exchange', 'Yahoo', 'open_source']
 
 # %% ../../nbs/data/exchanges.ipynb #0c910975
 import difflib
@@ -125,7 +125,7 @@ def _months(
         {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"})
     return months.set_axis(months.index.to_timestamp().tz_localize("UTC").as_unit("us").rename("time"))
 
-# %% ../../nbs/data/exchanges.ipynb #4c9bd196
+# %% ../../nbs/data/exchanges.ipynb #cccc22f8
 def _made(row, timeframe, end):
     "Bars of an embedded series up to a moment, when each is over, and that moment."
     length = bar_length(row.timeframe)
@@ -143,7 +143,11 @@ def _base(timeframe):
     "The bars from which an embedded series makes a timeframe; months are made of days."
     return "1d" if timeframe == "month1" else TIMEFRAMES[timeframe]
 
-# %% ../../nbs/data/exchanges.ipynb #b436ad46
+def _makes(held, timeframe):
+    "Whether bars of a timeframe can be made of those that are held."
+    return bar_length(_base(timeframe)) % bar_length(held) == pd.Timedelta(0)
+
+# %% ../../nbs/data/exchanges.ipynb #443ad9c6
 class Replay:
     "The embedded series, as if the newest bar had just closed."
     name = "replay"
@@ -172,7 +176,7 @@ class Replay:
         table = table[table.venue == table.groupby("symbol").venue.transform("first")]
         if timeframe is not None:
             _request(timeframe, 1)
-            table = table[[bar_length(_base(timeframe)) % bar_length(held) == pd.Timedelta(0) for held in table.timeframe]]
+            table = table[table.timeframe.map({held: _makes(held, timeframe) for held in table.timeframe.unique()})]
         return Pairs([symbol.lower().replace("-", "_") for symbol in table.symbol.unique()[:count]])
 
     def _symbol(self, pair):
@@ -194,12 +198,12 @@ class Replay:
                 f"{symbol}, {row.venue}")
 
     def _too_short(self, symbol, timeframe):
-        pair = symbol.lower().replace("-", "_")
-        can = [name for name in TIMEFRAMES if pair in self.top(len(catalog()), name)]
-        return Asked(f"replay cannot make {timeframe} bars of {symbol}: those it has are longer. Ask for "
-                     f"{', '.join(can)}, or an exchange.")
+        held = catalog().query("symbol == @symbol").timeframe
+        can = ", ".join(name for name in TIMEFRAMES if any(_makes(one, name) for one in held))
+        return Asked(f"replay cannot make {timeframe} bars of {symbol}: those it has are longer. Ask for {can}, or an "
+                     "exchange.")
 
-# %% ../../nbs/data/exchanges.ipynb #e4057108
+# %% ../../nbs/data/exchanges.ipynb #68b2576b
 def _stretch(ask, since, until, step, page):
     "Bars that begin in a stretch of time, by their stamps (all in milliseconds)."
     rows = {}
@@ -222,11 +226,13 @@ def _gather(ask, now, limit, step, longest, page):
     "The newest bars, enough for `limit` closed ones if there are; nothing can be assumed about where bars begin."
     rows, since, width = {}, now + 1, (limit + 2) * longest
     while True:
-        until, since, width = since, max(since - width, 1), 2 * width
+        until, since = since, max(since - width, 1)
         found = _stretch(ask, since, until, step, page)
         rows |= found
-        if not found or since == 1 or sum(stamp + longest <= now for stamp in rows) >= limit:
+        silent = not found and width >= page * longest
+        if silent or since == 1 or sum(stamp + longest <= now for stamp in rows) >= limit:
             return [rows[stamp] for stamp in sorted(rows)]
+        width = 2 * width if found else max(2 * width, page * longest)
 
 # %% ../../nbs/data/exchanges.ipynb #070524ab
 class Gate:
@@ -285,12 +291,12 @@ def _once(exchange, title, method, arguments):
                               "are right, or work with the embedded data: replay.") from None
         raise Transient(_reason(error, status), _retry_after(exchange.said)) from None
 
-# %% ../../nbs/data/exchanges.ipynb #3d990b87
+# %% ../../nbs/data/exchanges.ipynb #268efc21
 def _listing(markets):
     if not markets: raise Transient("lists no pairs")
     return markets
 
-def _clock(told):
+def _milliseconds(told):
     if not isinstance(told, int) or told <= 0: raise Transient("does not tell the time")
     return told
 
@@ -303,7 +309,7 @@ def _tickers(told):
     if not isinstance(told, dict) or not told: raise Transient("sends no tickers")
     return told
 
-# %% ../../nbs/data/exchanges.ipynb #cf7e180a
+# %% ../../nbs/data/exchanges.ipynb #5fb0e631
 class _Venue(NamedTuple):
     title: str # what it calls itself
     page: int # bars at a time
@@ -325,21 +331,26 @@ def _exchange(name, address, key, secret, timeout, gate):
     if address: exchange.urls["api"] = _elsewhere(exchange.urls["api"], address)
     exchange.throttle = lambda cost=1: gate.wait(exchange.rateLimit * (cost or 1) / 1000)
 
+    exchange.parse_json = _strict(exchange.parse_json)
+
     def remember(answer, *args, **kwargs): exchange.status, exchange.said = answer.status_code, answer.headers
 
     exchange.session.hooks["response"].append(remember)
     return exchange
 
-# %% ../../nbs/data/exchanges.ipynb #de492efe
+def _strict(parse):
+    "A reader of JSON that does not let other text pass, of which ccxt would make an answer without bars."
+    def read(text):
+        told = parse(text)
+        if told is None: raise _live("ccxt").BadResponse(f"no JSON, but {text[:40]!r}")
+        return told
+    return read
+
+# %% ../../nbs/data/exchanges.ipynb #2f5b12f4
 _PATIENCE = 30.0 # seconds; an exchange that asks for a longer pause is not waited for
-_CLOCK, _LISTED = 300.0, 600.0 # seconds for which the clock is trusted, and for which an unknown pair stays unknown
 
-def coins() -> list[str]: # 200 pairs, such as btc_usdt
-    "A stored list of widely traded coins, for when no exchange can be asked."
-    return [f"{name}_usdt" for name in (resources.files("ohlcv_ta") / "data" / "coins.txt").read_text("ascii").split()]
-
-class Exchange:
-    "An exchange that ccxt speaks to."
+class Line:
+    "Asks an exchange that ccxt speaks to, from any thread."
     def __init__(
         self,
         name: str, # lbank or binance
@@ -353,36 +364,15 @@ class Exchange:
         self.name, (self.title, self.page), self.gate = name, _VENUES[name], Gate()
         self.counts = Counter({"asked": 0, "failed": 0}) # requests, and those of them that failed in passing
         self.tries, self.pause, self._given = tries, wait, (address, key, secret, timeout)
-        self._idle, self._lock, self._loading = deque(), threading.Lock(), threading.Lock()
-        self._first, self._pairs, self._read = None, {}, -math.inf # an exchange that knows its markets
-        self._ahead, self._set = 0.0, -math.inf
-        self._failure = (-math.inf, None)
+        self._idle, self._lock, self._first = deque(), threading.Lock(), None
 
-    def bars(self, pair: str, timeframe: str = "day1", limit: int = 200) -> Bars:
-        "The newest closed bars."
-        short = _request(timeframe, limit)
-        symbol, now = self._symbol(pair), self._now()
-        rows = _gather(lambda since, size: self._ask(_rows, "fetch_ohlcv", symbol, short, since, size), now, limit,
-                       *_lengths(timeframe), self.page)
-        frame = self._frame(rows, pair, timeframe)
-        ends, now = bar_ends(frame.index, timeframe), pd.Timestamp(now, unit="ms", tz="UTC")
-        if not (ends <= now).any(): raise SourceError(f"{self.title} has no closed {timeframe} bar of {pair} yet. Wait.")
-        return _answer(frame, ends, now, limit, pair, timeframe, self.name, f"{symbol}, {self.title}")
-
-    def top(self, count: int = 200, timeframe: str | None = None) -> Pairs:
-        "Pairs against USDT by the money traded in 24 hours; a stored list if the exchange cannot be reached."
-        try:
-            known = self._known()
-            told = self._ask(_tickers, "fetch_tickers")
-        except SourceError as error:
-            log.warning("%s A stored list of pairs is used.", error)
-            return Pairs([pair for pair in coins() if not self._pairs or pair in self._pairs][:count], asked=False)
-        traded = {pair: told[symbol].get("quoteVolume") or 0.0 for pair, symbol in known.items() if symbol in told}
-        names = sorted((pair for pair in traded if pair.endswith("_usdt")), key=lambda pair: (-traded[pair], pair))
-        return Pairs(names[:count])
-
-    def _ask(self, read, method, *arguments):
-        "What the exchange tells, once it can be read."
+    def ask(
+        self,
+        read: Callable, # of the answer; raises `Transient` where it makes no sense
+        method: str, # of ccxt
+        *arguments,
+    ) -> Any: # what was read
+        "Ask until there is an answer that can be read, or patience ends."
         def once():
             with self._lent() as exchange:
                 self._count("asked")
@@ -394,11 +384,21 @@ class Exchange:
                     raise
         return retry(once, self.title, self.tries, self.pause, _PATIENCE)
 
+    def markets(self) -> dict[str, dict]: # by ccxt's symbols
+        "What is traded; known to all threads from then on."
+        first = self._make()
+        first.set_markets(self.ask(_listing, "fetch_markets"))
+        self._first = first
+        return first.markets
+
+    def _make(self):
+        return _exchange(self.name, *self._given, self.gate)
+
     @contextmanager
     def _lent(self) -> Iterator[Any]:
         "An exchange of ccxt for one thread."
         try: exchange = self._idle.pop()
-        except IndexError: exchange = _exchange(self.name, *self._given, self.gate)
+        except IndexError: exchange = self._make()
         if self._first is not None: exchange.set_markets_from_exchange(self._first)
         try: yield exchange
         finally: self._idle.append(exchange)
@@ -406,60 +406,108 @@ class Exchange:
     def _count(self, what):
         with self._lock: self.counts[what] += 1
 
-    def _shared(self, needed, load):
-        "Load what all threads share in one of them; those that waited for a failure get the same one."
-        came = time.monotonic()
-        if not needed(): return
-        with self._loading:
-            if self._failure[0] > came: raise self._failure[1]
-            if not needed(): return
-            try:
-                load()
-            except SourceError as error:
-                self._failure = (time.monotonic(), error)
-                raise
+# %% ../../nbs/data/exchanges.ipynb #7902f124
+class Shared:
+    "A value that one thread gets for all."
+    def __init__(
+        self,
+        load: Callable[[], Any], # raises `SourceError` if it cannot be had
+    ):
+        self.load, self.value, self._at, self._lock = load, None, -math.inf, threading.Lock()
+        self._failed, self._error = -math.inf, None
 
-    def _known(self, age=math.inf):
-        "Symbols of ccxt by the names of pairs."
-        self._shared(lambda: time.monotonic() - self._read > age or not self._pairs, self._list)
-        return self._pairs
+    def get(
+        self,
+        age: float = math.inf, # seconds for which it is good
+    ) -> Any:
+        "The value, got anew if it is older."
+        came = time.monotonic()
+        if came - self._at < age: return self.value
+        with self._lock:
+            if self._failed > came: raise SourceError(*self._error.args)
+            if time.monotonic() - self._at >= age: self._get()
+            return self.value
+
+    def _get(self):
+        try:
+            self.value = self.load()
+            self._at = time.monotonic()
+        except SourceError as error:
+            self._error, self._failed = error, time.monotonic()
+            raise
+
+# %% ../../nbs/data/exchanges.ipynb #d64411dd
+_CLOCK, _LISTED = 300.0, 600.0 # seconds for which the clock is trusted, and for which an unknown pair stays unknown
+
+def coins() -> list[str]: # 200 pairs, such as btc_usdt
+    "A stored list of widely traded coins, for when no exchange can be asked."
+    return [f"{name}_usdt" for name in (resources.files("ohlcv_ta") / "data" / "coins.txt").read_text("ascii").split()]
+
+def _frame(rows, title, pair, timeframe):
+    "Rows of ccxt as a frame; repairs are told to the log and in attrs."
+    raw = pd.DataFrame([row[:6] for row in rows], columns=["time", *COLUMNS])
+    try:
+        frame, report = clean(raw.assign(time=pd.to_datetime(raw.time, unit="ms", utc=True)), title)
+    except FrameError:
+        raise SourceError(f"{title} has no {timeframe} bars of {pair} that can be read. Ask for another timeframe.") from None
+    frame.attrs["repairs"] = report.assign(first=report["first"].astype("str")).to_dict("records")
+    if len(report):
+        told = "; ".join(f"{row['repair']} ({row['count']})" for row in frame.attrs["repairs"])
+        log.warning("%s %s from %s were repaired: %s.", pair, timeframe, title, told)
+    return frame
+
+# %% ../../nbs/data/exchanges.ipynb #05154af8
+class Exchange(Line):
+    "An exchange as a source of bars."
+    def __init__(
+        self,
+        name: str, # lbank or binance
+        *given, # to `Line`
+        **named,
+    ):
+        super().__init__(name, *given, **named)
+        self._pairs, self._ahead = Shared(self._list), Shared(self._clock)
+
+    def bars(self, pair: str, timeframe: str = "day1", limit: int = 200) -> Bars:
+        "The newest closed bars."
+        short = _request(timeframe, limit)
+        symbol, now = self._symbol(pair), self._now()
+        rows = _gather(lambda since, size: self.ask(_rows, "fetch_ohlcv", symbol, short, since, size), now, limit,
+                       *_lengths(timeframe), self.page)
+        frame = _frame(rows, self.title, pair, timeframe)
+        ends, now = bar_ends(frame.index, timeframe), pd.Timestamp(now, unit="ms", tz="UTC")
+        if not (ends <= now).any(): raise SourceError(f"{self.title} has no closed {timeframe} bar of {pair} yet. Wait.")
+        return _answer(frame, ends, now, limit, pair, timeframe, self.name, f"{symbol}, {self.title}")
+
+    def top(self, count: int = 200, timeframe: str | None = None) -> Pairs:
+        "Pairs against USDT by the money traded in 24 hours; a stored list if the exchange cannot be reached."
+        try:
+            known, told = self._pairs.get(), self.ask(_tickers, "fetch_tickers")
+        except SourceError as error:
+            log.warning("%s A stored list of pairs is used.", error)
+            return Pairs([pair for pair in coins() if pair in (self._pairs.value or coins())][:count], asked=False)
+        traded = {pair: told[symbol].get("quoteVolume") or 0.0 for pair, symbol in known.items() if symbol in told}
+        names = sorted((pair for pair in traded if pair.endswith("_usdt")), key=lambda pair: (-traded[pair], pair))
+        return Pairs(names[:count])
 
     def _list(self):
-        first = _exchange(self.name, *self._given, self.gate)
-        first.set_markets(self._ask(_listing, "fetch_markets"))
-        pairs = {f"{market['baseId']}_{market['quoteId']}".lower(): symbol for symbol, market in first.markets.items()
-                 if market["spot"] and market["active"] is not False}
-        self._first, self._pairs, self._read = first, pairs, time.monotonic()
+        "Symbols of ccxt by the names of pairs."
+        return {f"{market['baseId']}_{market['quoteId']}".lower(): symbol for symbol, market in self.markets().items()
+                if market["spot"] and market["active"] is not False}
 
     def _symbol(self, pair):
         name = re.sub("[/-]", "_", str(pair)).lower()
-        symbol = self._known().get(name) or self._known(_LISTED).get(name)
-        if symbol is None: raise _unknown(self.title, pair, self._pairs)
+        symbol = self._pairs.get().get(name) or self._pairs.get(_LISTED).get(name)
+        if symbol is None: raise _unknown(self.title, pair, self._pairs.value)
         return symbol
 
+    def _clock(self):
+        "By how much the exchange's clock is ahead of this machine's running time: so many nanoseconds, or a little more."
+        return 1_000_000 * self.ask(_milliseconds, "fetch_time") - time.monotonic_ns()
+
     def _now(self):
-        "The exchange's clock in milliseconds: this or a little more."
-        self._shared(lambda: time.monotonic() - self._set > _CLOCK, self._set_clock)
-        return int(self._ahead + 1000 * time.monotonic())
-
-    def _set_clock(self):
-        told = self._ask(_clock, "fetch_time")
-        self._set = time.monotonic()
-        self._ahead = told - 1000 * self._set
-
-    def _frame(self, rows, pair, timeframe):
-        "Rows of ccxt as a frame; repairs are told to the log and in attrs."
-        raw = pd.DataFrame([row[:6] for row in rows], columns=["time", *COLUMNS])
-        try:
-            frame, report = clean(raw.assign(time=pd.to_datetime(raw.time, unit="ms", utc=True)), self.title)
-        except FrameError:
-            raise SourceError(f"{self.title} has no {timeframe} bars of {pair} that can be read. Ask for another "
-                              "timeframe.") from None
-        frame.attrs["repairs"] = report.assign(first=report["first"].astype("str")).to_dict("records")
-        if len(report):
-            told = "; ".join(f"{row['repair']} ({row['count']})" for row in frame.attrs["repairs"])
-            log.warning("%s %s from %s were repaired: %s.", pair, timeframe, self.title, told)
-        return frame
+        "The exchange's clock in milliseconds: this, or a little more."
+        return (self._ahead.get(_CLOCK) + time.monotonic_ns()) // 1_000_000
 
 # %% ../../nbs/data/exchanges.ipynb #e5f21e2b
 _REACH = {"1m": 7, "5m": 59, "15m": 59, "30m": 59, "1h": 729} # days that Yahoo keeps

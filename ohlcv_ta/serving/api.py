@@ -208,7 +208,7 @@ async def _explain_picture(request: Request, error: ImageError) -> JSONResponse:
     name = "image" if "form-data" in request.headers.get("content-type", "") else "image_base64"
     return JSONResponse({"detail": [{"loc": ["body", name], "msg": str(error), "type": "image"}]}, 422)
 
-# %% ../../nbs/serving/api.ipynb #4f596d0a
+# %% ../../nbs/serving/api.ipynb #056441f9
 ROUTERS = [status_routes, breakout_routes, chart_routes, analysis_routes, meter_routes] # what the service can do
 
 @asynccontextmanager
@@ -216,10 +216,9 @@ async def _start(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     await run_in_threadpool(warm_up, state.models)
     state.meter.know({name: _about(model) for name, model in state.models.items()})
-    await run_in_threadpool(state.desk.schedule.begin, state.desk.settings.schedule)
+    await run_in_threadpool(state.desk.open)
     yield
-    state.desk.close()
-    await run_in_threadpool(state.desk.schedule.end)
+    await run_in_threadpool(state.desk.close)
 
 def _watched(app: FastAPI, settings: Settings) -> None:
     "A desk to work at, a guard before it, and a watch over both."

@@ -41,7 +41,7 @@ def lifetime(
     left = (bar_ends(pd.DatetimeIndex([as_of]), timeframe)[0] - now).total_seconds()
     return min(longest, max(left, _SOON))
 
-# %% ../../nbs/serving/desk.ipynb #cbd9075e
+# %% ../../nbs/serving/desk.ipynb #79e51803
 _KEPT = 3 * 86400.0 # seconds
 _FETCHING = 16 # questions to the source that wait at the same time
 
@@ -61,8 +61,7 @@ class Desk:
         meter: Meter,
     ):
         self.settings, self.meter, self.closing = settings, meter, threading.Event()
-        self.places = threading.BoundedSemaphore(settings.analyses)
-        self.pool = ThreadPoolExecutor(_FETCHING, "analysis")
+        self.places, self.pool = threading.BoundedSemaphore(settings.analyses), ThreadPoolExecutor(_FETCHING, "analysis")
         self.asked: dict[str, asyncio.Task] = {}
 
     @cached_property
@@ -172,10 +171,17 @@ class Desk:
         "Called for every pair; a service that is told to stop does not wait for the others."
         if self.closing.is_set(): raise InterruptedError("the service stops")
 
+    def open(self) -> None:
+        "Work may begin, and goes on with the plan that there was."
+        self.closing.clear()
+        self.schedule.begin(self.settings.schedule)
+
     def close(self) -> None:
         "Nothing more is begun."
         self.closing.set()
         self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool = ThreadPoolExecutor(_FETCHING, "analysis") # for an application that is started again
+        self.schedule.end()
 
 
 class _Counted:

@@ -63,7 +63,7 @@ def held(
         keeper.join()
         shelf.drop(name, token)
 
-# %% ../../nbs/serving/schedule.ipynb #e71ff68d
+# %% ../../nbs/serving/schedule.ipynb #020bd91f
 JOB, NAME = "volume_analysis_job", "Volume Analysis Batch Job" # as system B calls it
 CONFIG = {"max_instances": 1, "coalesce": True, "misfire_grace_time": 60}
 _FOLLOW, _HEARTBEAT = "follow", 5.0 # seconds between two looks at the plan that others may have changed
@@ -72,6 +72,9 @@ _RUNS, _FOREVER = 20, 10 * 365 * 86400.0 # runs that are remembered; seconds
 
 class Busy(RuntimeError):
     "A run is going on."
+
+
+def _scheduler(): return BackgroundScheduler(timezone=UTC, job_defaults=CONFIG, daemon=True)
 
 
 class Schedule:
@@ -87,7 +90,7 @@ class Schedule:
     ):
         trigger_of("cron", cron=cron) # an error in it shows at once
         self.job, self.shelf, self.minutes, self.cron, self.plan, self.clock = job, shelf, minutes, cron, plan, clock
-        self.scheduler, self.lock = BackgroundScheduler(timezone=UTC, job_defaults=CONFIG, daemon=True), threading.RLock()
+        self.scheduler, self.lock = _scheduler(), threading.RLock()
         self.known: dict[str, Any] = {"started": False, "schedule_type": None}
 
     def _read(self, name, default):
@@ -148,6 +151,7 @@ class Schedule:
     ) -> None:
         "This process no longer takes part; the plan stays."
         if self.scheduler.running: self.scheduler.shutdown(wait)
+        self.scheduler = _scheduler()
 
     def takes_part(self) -> bool:
         "Whether this process scans, if the tick is its."

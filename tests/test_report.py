@@ -305,12 +305,14 @@ def test_no_report_leaves_with_a_wrong_number(model):
     "Charts of many sizes, and on each another lie of every kind, told by a model."
     heard = 0
     for k, frame in enumerate(walks()):
-        if k % 3 or len(frame) < 30 or frame.High.max() == frame.Low.min(): continue
+        if k % 4 or len(frame) < 30 or frame.High.max() == frame.Low.min(): continue
         bars = bars_of(frame)
         facts = facts_of(bars, find_levels(frame, "clustered"))
         draft = RuleWriter().draft(facts)
         told = [name for name, fact in facts.items() if f"[[{name}]]" in draft.english and fact.number and fact.subject]
-        one, other = np.random.default_rng(k).choice(told, 2, replace=False)
+        dice = np.random.default_rng(k)
+        one = dice.choice(told)
+        other = dice.choice([name for name in told if facts[name].subject != facts[one].subject])
         place = {f"[[{one}]]": f"[[{other}]]"} if k % 2 else {f"[[{one}]]": f"{k}"}
         false = draft.english
         for old, new in place.items(): false = false.replace(old, new)
@@ -318,7 +320,7 @@ def test_no_report_leaves_with_a_wrong_number(model):
         analysis = by(model, frame)
         heard += analysis.writer != "rules"
         all_right(analysis)
-    assert heard == 0 and len(model.asked) > 60
+    assert heard == 0 and len(model.asked) > 40
 
 
 # Names that are none, and charts

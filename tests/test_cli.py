@@ -41,7 +41,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("predict", "serve", "data", "run", "reproduce", "params", "book", "space",
                                                  "evaluate-annotated", "screen", "factor", "live", "backtest",
-                                                 "schedule", "analyse"))
+                                                 "schedule", "analyse", "scan"))
     code = "import sys, ohlcv_ta.cli; print({'pandas', 'fastapi', 'gradio', 'sklearn', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 

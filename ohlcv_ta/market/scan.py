@@ -23,7 +23,7 @@ from ..charts.candles import THEMES
 from ..charts.volume import draw_volume, plot_page, suspicious_periods, volume_plot
 from ..data.files import plain, write_json, write_whole
 from ..data.frame import COLUMNS, check
-from ..features.volume import K, PRIOR, RATE, RULES, SEVERITIES, WINDOW, false_discovery, volume_marks
+from ..features.volume import PRIOR, RATE, RULES, SEVERITIES, WINDOW, K, false_discovery, volume_marks
 from .alerts import Alert, amount_text
 from .screen import _sentence
 

@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from browsing import click, needs_browser, nothing_wrong, press, type_into, until, visible, wait_for
 from service import running, small_models
@@ -59,6 +60,11 @@ def test_a_time_that_is_none_gets_a_sentence(tab):
     type_into(tab, "From, in UTC", "2031-01-01")
     press(tab, "Start")
     until(tab, lambda: "has no 1m bars from 2031-01-01" in shown(tab), "a sentence", 90)
+
+
+def test_the_service_tells_which_networks_it_has(url):
+    told = httpx.get(f"{url}/health").raise_for_status().json()["models"]["indicators"]
+    assert set(told["networks"]) == {"barriers", "turning"} and told["networks"]["turning"]["symbol"] == "SPY"
 
 
 def test_who_stops_looking_stops_the_thread(tmp_path):

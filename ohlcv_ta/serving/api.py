@@ -22,8 +22,8 @@ from fastapi.responses import JSONResponse, RedirectResponse
 import ohlcv_ta
 from ..charts.images import ImageError, ImageTooLarge, NotAnImage, from_base64
 from ..models.breakout import BreakoutModel
-from ..models.level_scorer import LevelScorer
 from ..models.indicator_reader import IndicatorReader
+from ..models.level_scorer import LevelScorer
 from ..models.mask_reader import MaskReader
 from ..models.trend_reader import TrendReader
 from .analysis import analysis_routes

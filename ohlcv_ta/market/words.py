@@ -246,7 +246,7 @@ class _Reading:
     def refuse(self, what):
         raise Untrue(f"the {self.language} text {what}")
 
-# %% ../../nbs/market/words.ipynb #3134fc54
+# %% ../../nbs/market/words.ipynb #88f326b5
 def _written(reading, fact, start, end):
     "Where a fact begins and ends if the figure from `start` to `end` is its own, written as a report writes it; else None."
     before, after = _form(fact, reading.language).translate(_SOFT).split("{}")
@@ -274,7 +274,7 @@ def _led(reading, name):
 def _alone(reading, name):
     "Whether no other name is joined to a name, as in RSI(14) and ADX(14) is: one figure is not that of two."
     other = reading.before(name.start)
-    if not other or ":" in reading.text[other.end:name.start]: return True # what stands before a colon is a heading
+    if not other or re.search("[:,،]", reading.rest[other.end:name.start]): return True # of another clause, or a heading
     figures = any(other.end <= place[0] < name.start for place in reading.taken)
     return figures or not _joined(reading, other.end, name.start)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # %% auto #0
 __all__ = ['draw_report', 'to_png', 'checked_texts', 'Analysis', 'analyse']
 
-# %% ../../nbs/market/report.ipynb #335ed5f0
+# %% ../../nbs/market/report.ipynb #892e6cd0
 _LINES = {"ema_9": ("EMA 9", "#8a5cd1"), "ema_50": ("EMA 50", "#d0679d")}
 _SHOWN = 250 # bars
 
@@ -39,8 +39,8 @@ def _levels_drawn(facts):
 
 def _unit(facts):
     "What prices are divided by, so that ten decimals are enough."
-    digits = facts["close"].decimals
-    return 1.0 if digits <= 10 else 10.0 ** (-3 * math.ceil((digits - 10) / 3))
+    size = abs(facts["close"].value) or abs(facts["high"].value)
+    return 1.0 if facts["close"].decimals <= 10 else 10.0 ** (3 * math.floor(math.log10(size) / 3))
 
 
 def _title(facts, unit):

@@ -157,7 +157,7 @@ def _numeric(letter):
     "Whether a character stands for a number, in any script: digits, fractions, superscripts, Roman numerals, ideographs."
     return unicodedata.category(letter)[0] == "N" or unicodedata.numeric(letter, None) is not None
 
-# %% ../../nbs/market/words.ipynb #6e13db6f
+# %% ../../nbs/market/words.ipynb #d1c2845c
 _SMALL = {"english": "is was at of stands now currently the there a and or with by away brought its equals reads",
           "persian": "است بود برابر با معادل در روی سطح عدد و یا به فاصلهٔ فاصله همراه اکنون که یعنی نیز"}
 _BESIDE = {"english": "while whereas but than above below between from to toward for also then both",
@@ -166,8 +166,9 @@ _JOINING = {language: frozenset(words.split()) for language, words in _SMALL.ite
 _LEADING = {language: _JOINING[language] | frozenset(words.split()) for language, words in _BESIDE.items()} # and before a name
 _SCALES = {
     "english": re.compile(r" *(?:%|(?:hundred|thousand|million|billion|trillion|dozen|k|m|bn|percent|per cent|ATR|times|fold|x"
-                          r"|bars?|touch(?:es)?)\b)", re.I),
-    "persian": re.compile(r" *(?:[%٪]|(?:صد|هزار|میلیون|میلیارد|تریلیون|درصدی?|برابر|برخورد|کندل|ممیز)(?!\w))")}
+                          r"|bars?|touch(?:es)?|lower|higher|more|less)\b)", re.I),
+    "persian": re.compile(r" *(?:[%٪]|(?:صد|هزار|میلیون|میلیارد|تریلیون|درصدی?|برابر|برخورد|کندل|ممیز|کمتر|بیشتر|کاهش|افزایش)"
+                          r"(?!\w))")}
 _BREAK = re.compile(r"[.!?؟;؛](?=\s)|\n")
 _RUN = re.compile(r"−?0(?:[0.,٫٬/:'’]*0)?") # where every numeric character is written as 0
 _BEFORE, _AFTER = " \n(«", " \n.,:;)!?،؛؟»" # what may stand beside a figure
@@ -225,7 +226,7 @@ class _Reading:
     def __init__(self, text, facts, language):
         self.text, self.facts, self.language = text.translate(_SOFT), facts, language
         self.names = _all_named(self.text, facts, language)
-        self.rest = self.text
+        self.rest, self.taken = self.text, [] # spans of figures, each with its fact and the name it belongs to
         for name in self.names: self.rest = _blank(self.rest, name.start, name.end)
         self.own = {} # the numbers of each subject
         for fact in facts.values():
@@ -245,7 +246,7 @@ class _Reading:
     def refuse(self, what):
         raise Untrue(f"the {self.language} text {what}")
 
-# %% ../../nbs/market/words.ipynb #7e305528
+# %% ../../nbs/market/words.ipynb #88f326b5
 def _written(reading, fact, start, end):
     "Where a fact begins and ends if the figure from `start` to `end` is its own, written as a report writes it; else None."
     before, after = _form(fact, reading.language).translate(_SOFT).split("{}")
@@ -270,24 +271,52 @@ def _led(reading, name):
     return not reading.rest[start:len(before)].strip() or before[start:].lower() in _LEADING[reading.language]
 
 
+def _alone(reading, name):
+    "Whether no other name is joined to a name, as in RSI(14) and ADX(14) is: one figure is not that of two."
+    other = reading.before(name.start)
+    if not other or re.search("[:,،]", reading.rest[other.end:name.start]): return True # of another clause, or a heading
+    figures = any(other.end <= place[0] < name.start for place in reading.taken)
+    return figures or not _joined(reading, other.end, name.start)
+
+
 def _one_figure(reading, start, end):
     "The fact that a figure is; its words are taken out of the rest of the text."
     name, digits = reading.before(start), reading.text[start:end]
     subject, called = (name.subject, reading.text[name.start:name.end]) if name else (None, "")
     for fact in [*reading.own.get(subject, []), *reading.own.get("", [])]:
         if place := _written(reading, fact, start, end):
-            if fact.subject and not (_joined(reading, name.end, place[0]) and _led(reading, name)):
+            if fact.subject and not (_joined(reading, name.end, place[0]) and _led(reading, name) and _alone(reading, name)):
                 reading.refuse(f"says {digits!r} in a way that leaves open whether it is that of {called!r}")
             reading.rest = _blank(reading.rest, *place)
+            reading.taken.append((*place, fact.name, name if fact.subject else None))
             return Figure(digits, fact.name, start)
     reading.refuse(f"says {digits!r} {f'of {called!r}' if name else 'without a name before it'}, which the facts do not")
 
 
+_EQUAL = {"english": re.compile(r"[ ,(]*(?:(?:the|a|of|at|is|was|equals) +)*"),
+          "persian": re.compile(r"[ ،(]*(?:(?:است|یعنی|در|روی|سطح|برابر|معادل)[ ،]+)*")}
+_PARTS = {"atr_share": "close", "volume_ratio": "volume_mean", "bb_width": "bb_middle"} # told as a part of another subject
+_PAIRS = re.compile(r"\b[A-Z0-9]{2,12}[/_-][A-Z]{2,6}\b")
+
+
+def _nothing_equated(reading):
+    "Refuse a figure that is said to be another subject's as well: the last close is 181.9, the nearest resistance."
+    owners = {place[3] for place in reading.taken}
+    for _, end, fact, own in reading.taken:
+        at = _EQUAL[reading.language].match(reading.rest, end).end()
+        name = next((name for name in reading.names if name.subject and end <= name.start <= at), None)
+        if own and name and name not in owners and _PARTS.get(fact) != name.subject:
+            reading.refuse(f"says of {reading.text[name.start:name.end]!r} what is that of {reading.text[own.start:own.end]!r}")
+
+
 def _figures(reading):
     shape = "".join("0" if _numeric(letter) else letter for letter in reading.rest)
-    return [_one_figure(reading, *run.span()) for run in _RUN.finditer(shape)]
+    found = [_one_figure(reading, *run.span()) for run in _RUN.finditer(shape)]
+    _nothing_equated(reading)
+    if other := _PAIRS.search(reading.rest): reading.refuse(f"names {other[0]!r}, another pair")
+    return found
 
-# %% ../../nbs/market/words.ipynb #443deb4c
+# %% ../../nbs/market/words.ipynb #24327f57
 _LARGER = {"english": re.compile(r"\b(?:(above|over|higher than|exceeds)|(below|under|beneath|lower than))\b", re.I),
            "persian": re.compile(r"(?<!\w)(?:(بالاتر از|بالای|فراتر از|بیشتر از)|(پایین تر از|زیر|کمتر از))(?!\w)")}
 _SUPPOSED = {"english": re.compile(r"\b(if|would|could|should|may|might|unless|until|once)\b", re.I),
@@ -312,28 +341,48 @@ def _compare(reading, left, larger, right):
     if not (apart > 0 if larger else apart < 0): reading.refuse(f"{claim}, which it is not")
 
 
+_PRICE = {"english": re.compile(r"\bprice\b", re.I), "persian": re.compile(r"(?<!\w)قیمت(?!\w)")} # compared as the last close
+_LATER = re.compile(r"(?<!\w)(?:(بالاتر|بیشتر)|(پایین تر|کمتر))(?! از)(?!\w)") # as in Persian: A from B higher is
+
+
+def _left_of(reading, start, place):
+    "What a comparison is about: the last name before it, or the price."
+    name = reading.before(place)
+    price = max((found.span() for found in _PRICE[reading.language].finditer(reading.rest, start, place)), default=None)
+    return _Named(*price, "close") if price and (name is None or price[0] > name.start) else name
+
+
+def _later_comparisons(reading, start, end):
+    for found in _LATER.finditer(reading.rest, start, end):
+        right = reading.before(found.start())
+        if right and re.search(r"(?<!\w)از\s*$", reading.rest[start:right.start]):
+            left = _left_of(reading, start, right.start)
+            if left: _compare(reading, left, bool(found[1]), right)
+
+
 def _comparisons(reading):
     for start, end in reading.sentences():
         if _SUPPOSED[reading.language].search(reading.text[start:end]): continue
+        _later_comparisons(reading, start, end)
         left = right = None
         for found in _LARGER[reading.language].finditer(reading.rest, start, end):
             listed = right and not re.sub(r"\band\b|(?<!\w)و(?!\w)|[\s,،()]", "", reading.rest[right.end:found.start()])
-            left = left if listed else reading.before(found.start())
+            left = left if listed else _left_of(reading, start, found.start())
             right = reading.after(found.end(), end)
             if left and right: _compare(reading, left, bool(found[1]), right)
 
-# %% ../../nbs/market/words.ipynb #a0f793f1
+# %% ../../nbs/market/words.ipynb #cdf80698
 _STATES = {"rsi": ["rsi_state"], "rsi_low": ["rsi_state"], "rsi_high": ["rsi_state"], "mfi": ["mfi_state"],
            "mfi_low": ["mfi_state"], "mfi_high": ["mfi_state"], "": ["rsi_state", "mfi_state"]}
 _SLOPES = {"ema_9": ["ema_9_slope"], "ema_21": ["ema_21_slope"], "ema_50": ["ema_50_slope"], "": []}
 _CLAIMS = { # what words say, and the facts that can bear it out, by the subject named before; the last for any other
     "english": [(r"\b(overbought|oversold|neutral)\b", _STATES), (r"\b(rising|falling)\b", _SLOPES),
-                (r"\b(bullish|bearish|mixed) order\b", {"": ["trend"]}),
+                (r"\b(?:trend is (?=\w+\b)|(?=\w+ (?:order|trend)\b))(bullish|bearish|mixed)\b", {"": ["trend"]}),
                 (r"\b(daily|weekly|monthly)\b", {"": ["timeframe"]}),
                 (r"\b(?:trend is (?=\w+\b)|(?=\w+ trend\b))(strong|weak)\b", {"": ["trend_strength"]})],
     "persian": [(r"(?<!\w)(اشباع خرید|اشباع فروش|خنثی)(?!\w)", _STATES), (r"(?<!\w)(رو به بالا|رو به پایین)(?!\w)", _SLOPES),
                 (r"(?<!\w)(روزانه|هفتگی|ماهانه)(?!\w)", {"": ["timeframe"]}),
-                (r"آرایش میانگین ها (صعودی|نزولی|درهم)(?!\w)", {"": ["trend"]}),
+                (r"(?:آرایش میانگین ها|(?<!\w)روند) (صعودی|نزولی|درهم)(?!\w)", {"": ["trend"]}),
                 (r"(?<!\w)روند (قوی|ضعیف)(?!\w)", {"": ["trend_strength"]})]}
 
 

@@ -277,7 +277,7 @@ def _models_folder() -> Path:
 
     return models_folder()
 
-# %% ../nbs/cli.ipynb #b8324d56
+# %% ../nbs/cli.ipynb #99d7bf7d
 def _pairs_of(market: Any, named: list[str] | None, top: int, timeframe: str) -> list[str]:
     "The pairs that were named, one by one or with commas, or those with the largest volume."
     asked = [one.strip() for text in named or [] for one in text.split(",") if one.strip()]
@@ -337,7 +337,8 @@ def scan(
     from ohlcv_ta.market.alerts import notify
     from ohlcv_ta.market.scan import ScanSettings, alerts, prune, write_batch
 
-    settings = ScanSettings(timeframe=timeframe, periods=periods, window=window, k=k, rate=rate, rule=rule, confidence=confidence)
+    settings = ScanSettings(timeframe=timeframe, periods=periods, window=window, k=k, rate=rate, rule=rule,
+                            confidence=confidence)
     if files: _needs_extra("live", "plotly", "httpx")
     market = open_source(source, address)
     batch = _scanned(market, _pairs_of(market, pairs, top, timeframe), settings)

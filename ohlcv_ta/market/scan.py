@@ -167,7 +167,7 @@ def file_stem(
     kept = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
     return f"{kept or 'pair'}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
-# %% ../../nbs/market/scan.ipynb #8e2e5cf1
+# %% ../../nbs/market/scan.ipynb #0e22eee3
 _REPORT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -212,7 +212,8 @@ _BY = {"rank": "its rank among all scores of this batch that were known before",
 def _facts(last: Any, found: Any) -> dict[str, str]:
     usual = amount_text(last.mean) if np.isfinite(last.mean) else "not known"
     source = f"{found.source}, {found.series}, as of {found.as_of:%Y-%m-%d %H:%M} UTC"
-    known = {"Bar": f"{last.time:%Y-%m-%d %H:%M} UTC", "Source": source, "Volume": amount_text(last.volume), "Usual volume": usual}
+    known = {"Bar": f"{last.time:%Y-%m-%d %H:%M} UTC", "Source": source, "Volume": amount_text(last.volume),
+             "Usual volume": usual}
     if not np.isfinite(last.score): return known
     return known | {"Deviations above usual": f"{last.deviations:.2f}", "Robust score": f"{last.score:.2f}",
                     "Chance of such a bar": f"{last.chance:.2g}, by {_BY[last.by]}",

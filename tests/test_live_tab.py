@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from browsing import click, needs_browser, nothing_wrong, press, type_into, until, visible, wait_for
 from service import running, small_models
@@ -25,6 +26,11 @@ NETWORKS = Path(__file__).parents[1] / "models" / "indicators"
 def url():
     with running(mount(create_app(small_models() | {"indicators": indicator_readers(NETWORKS)}))) as url:
         yield url
+
+
+def test_health_names_the_networks(url):
+    networks = httpx.get(f"{url}/health", timeout=30).json()["models"]["indicators"]["networks"]
+    assert networks["turning"]["timeframe"] == "1m"
 
 
 @pytest.fixture

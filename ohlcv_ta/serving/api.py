@@ -6,7 +6,7 @@
 __all__ = ['PORT', 'status_routes', 'MAX_BATCH', 'MAX_BODY', 'breakout_routes', 'chart_routes', 'ROUTERS', 'health', 'ready',
            'root', 'predict', 'batch_predict', 'levels', 'trend', 'create_app']
 
-# %% ../../nbs/serving/api.ipynb #65477d1f
+# %% ../../nbs/serving/api.ipynb #0a4bac0b
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +22,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 import ohlcv_ta
 from ..charts.images import ImageError, ImageTooLarge, NotAnImage, from_base64
 from ..models.breakout import BreakoutModel
+from ..models.indicator_reader import IndicatorReader
 from ..models.level_scorer import LevelScorer
 from ..models.mask_reader import MaskReader
 from ..models.trend_reader import TrendReader
@@ -52,15 +53,15 @@ from .settings import Settings, read_settings
 from .trend_answers import TrendAnswer, TrendRequest, answer_trend, readers_of
 from .weights import load_models, warm_up
 
-# %% ../../nbs/serving/api.ipynb #6a72e132
+# %% ../../nbs/serving/api.ipynb #586a1a01
 PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
 
-def _about(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendReader]) -> dict[str, Any]:
+def _about(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendReader | IndicatorReader]) -> dict[str, Any]:
     if isinstance(model, dict):
         networks = {name: _asked(reader) for name, reader in model.items()}
-        return {"estimator": "networks for images of bars", "networks": networks}
+        return {"estimator": "networks for images", "networks": networks}
     if isinstance(model, LevelScorer):
         return {"estimator": "trees", **{name: value for name, value in model.about.items() if not isinstance(value, dict)}}
     if isinstance(model, MaskReader):
@@ -68,7 +69,9 @@ def _about(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendRead
     known = ("trained_on", "first", "last", "rows")
     return {"estimator": model.name, "features": len(model.features)} | {k: model.about.get(k) for k in known}
 
-def _asked(reader: TrendReader) -> dict[str, Any]:
+def _asked(reader: TrendReader | IndicatorReader) -> dict[str, Any]:
+    if isinstance(reader, IndicatorReader):
+        return {name: value for name, value in reader.about.items() if not isinstance(value, dict | list)}
     return {"lookback": reader.look.lookback} | {name: reader.about[name] for name in ("timeframe", "horizon", "shift")}
 
 def _card(reader: MaskReader, kind: str) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def url():
         yield url
 
 
+def test_health_names_the_networks(url):
+    networks = httpx.get(f"{url}/health", timeout=30).json()["models"]["indicators"]["networks"]
+    assert networks["turning"]["timeframe"] == "1m"
+
+
 @pytest.fixture
 def tab(browser, url):
     browser.get(f"{url}/app/")

@@ -6,7 +6,7 @@
 __all__ = ['PORT', 'status_routes', 'MAX_BATCH', 'MAX_BODY', 'breakout_routes', 'chart_routes', 'ROUTERS', 'health', 'ready',
            'root', 'predict', 'batch_predict', 'levels', 'trend', 'create_app']
 
-# %% ../../nbs/serving/api.ipynb #f5e6cce9
+# %% ../../nbs/serving/api.ipynb #0a4bac0b
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,7 +53,7 @@ from .settings import Settings, read_settings
 from .trend_answers import TrendAnswer, TrendRequest, answer_trend, readers_of
 from .weights import load_models, warm_up
 
-# %% ../../nbs/serving/api.ipynb #28a1ee39
+# %% ../../nbs/serving/api.ipynb #586a1a01
 PORT = 9696 # the port of the reference systems A and D
 
 status_routes = APIRouter(tags=["status"])
@@ -71,8 +71,7 @@ def _about(model: BreakoutModel | LevelScorer | MaskReader | dict[str, TrendRead
 
 def _asked(reader: TrendReader | IndicatorReader) -> dict[str, Any]:
     if isinstance(reader, IndicatorReader):
-        known = ("symbol", "timeframe", "until")
-        return {"indicators": len(reader.images.names)} | {name: reader.about[name] for name in known}
+        return {name: value for name, value in reader.about.items() if not isinstance(value, dict | list)}
     return {"lookback": reader.look.lookback} | {name: reader.about[name] for name in ("timeframe", "horizon", "shift")}
 
 def _card(reader: MaskReader, kind: str) -> dict[str, Any]:

@@ -139,6 +139,7 @@ def mixed(dice):
         kind = dice.random()
         if kind < 0.7:
             asked = {"pair": dice.choice(PAIRS), "timeframe": dice.choice(TIMEFRAMES), "limit": dice.choice((60, 200))}
+            if dice.random() < 0.06: asked["limit"] = dice.randint(61, 400) # that nobody asked for before
             yield "POST", "/api/v1/analyze", asked, {200, 503}
         elif kind < 0.75: yield "POST", "/api/v1/analyze", {"pair": "nosuch_usdt"}, {404, 503}
         elif kind < 0.8: yield "POST", "/api/v1/analyze", {"pair": "eth_usdt", "limit": 2001}, {400}
@@ -204,12 +205,12 @@ async def trouble_for(port, count, at_once, restart, redis):
 
 def trouble(count, at_once=24):
     "Everything fails at times but the service."
-    bad = {"good": 10, "busy": 1, "busy in words": 1, "broken": 2, "half an answer": 1} # a third of all answers
-    lbank = LBank(moods=bad, rest=0.2)
+    moods = {"good": 10, "busy": 2, "broken": 3} # 429 or 503 a third of the time
+    lbank = LBank(moods=moods, rest=0.2)
     with running_redis() as redis, open_lbank(lbank) as address, tempfile.TemporaryDirectory() as folder:
         port = free_port()
         known = {"REDIS_URL": redis.url, "OHLCV_TA_CACHE": folder, "OHLCV_TA_SOURCE": "lbank", "OHLCV_TA_SOURCE_URL": address,
-                 "OHLCV_TA_SOURCE_WAIT": "0.1", "OHLCV_TA_SOURCE_TRIES": "3", "LOG_LEVEL": "ERROR"}
+                 "OHLCV_TA_SOURCE_WAIT": "0.1", "OHLCV_TA_SOURCE_TRIES": "2", "LOG_LEVEL": "ERROR"}
         process = [start(port, **known)]
 
         def restart():
@@ -220,7 +221,8 @@ def trouble(count, at_once=24):
             found = asyncio.run(trouble_for(port, count, at_once, restart, redis))
         finally:
             stop(process[0])
-        return found | {"exchange": {name: lbank.counts[name] for name in bad}}
+        return found | {"exchange": {name: lbank.counts[name] for name in ("busy", "broken")} | {
+            "questions": sum(count for name, count in lbank.counts.items() if name.startswith("/"))}}
 
 
 if __name__ == "__main__":

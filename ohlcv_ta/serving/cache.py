@@ -305,7 +305,7 @@ def open_shelf(
     if settings.redis_url is None: return here
     return Shared(RedisShelf(settings.redis_url.get_secret_value(), f"ohlcv-ta:{name}:"), here)
 
-# %% ../../nbs/serving/cache.ipynb #38b43a86
+# %% ../../nbs/serving/cache.ipynb #a3b59d89
 class Found(NamedTuple):
     "An answer from the cache."
     value: bytes
@@ -362,6 +362,16 @@ class Cache:
         found = self._new(self.near.get(key))
         if found is None and (found := self._new(packed := self._ask("get", key))):
             self.near.put(key, packed, _HEAD.unpack_from(packed)[1] - self.clock() + keep)
+        return found
+
+    def known(
+        self,
+        key: str,
+        keep: float = 0.0, # as in `find`
+    ) -> Found | None:
+        "What is at hand or on the shelf, and new."
+        found = self._seek(key, keep)
+        if found: self._count("stale" if found.state == "stale" else "hits")
         return found
 
     def _keep(self, key, value, seconds, keep):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['lifetime', 'open_writer', 'Desk', 'keep_schedule', 'answer_of', 'stale_answer']
 
-# %% ../../nbs/serving/desk.ipynb #9341ebf6
+# %% ../../nbs/serving/desk.ipynb #fb5bd10d
 import asyncio
 import base64
 import contextvars
@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
+from fastapi.concurrency import run_in_threadpool
 
 from ..data.exchanges import Asked, Bars, MarketSource, PairUnknown, bar_ends, open_source
 from ..data.sources import SourceError
@@ -41,7 +42,7 @@ def lifetime(
     left = (bar_ends(pd.DatetimeIndex([as_of]), timeframe)[0] - now).total_seconds()
     return min(longest, max(left, _SOON))
 
-# %% ../../nbs/serving/desk.ipynb #79e51803
+# %% ../../nbs/serving/desk.ipynb #dcdc1c6b
 _KEPT = 3 * 86400.0 # seconds
 _FETCHING = 16 # questions to the source that wait at the same time
 
@@ -141,11 +142,15 @@ class Desk:
         key = self.key(self.source(source), pair, timeframe, limit)
         if found := self.cache.at_hand(key): return found
         if key not in self.asked:
-            context = contextvars.copy_context()
-            work = asyncio.get_running_loop().run_in_executor(self.pool, context.run, self.find, pair, timeframe, limit, source)
-            self.asked[key] = task = asyncio.ensure_future(work)
+            self.asked[key] = task = asyncio.ensure_future(self._sought(key, pair, timeframe, limit, source))
             task.add_done_callback(lambda done: (self.asked.pop(key, None), done.cancelled() or done.exception()))
         return await asyncio.shield(self.asked[key])
+
+    async def _sought(self, key, *asked):
+        "What is on the shelf does not wait behind what is computed."
+        if found := await run_in_threadpool(lambda: self.cache.known(key, _KEPT)): return found
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self.pool, context.run, self.find, *asked)
 
     def scan(self) -> dict[str, Any]:
         "One scan with all its files and alerts; what it found."

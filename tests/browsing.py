@@ -27,6 +27,13 @@ def browser(tmp_path_factory):
     browser.quit()
 
 
+def visit(browser, url):
+    "Open a page; what the page before it complains of when it is left in the middle of an answer is not this one's fault."
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get(url)
+
+
 def errors(browser):
     return [line["message"] for line in browser.get_log("browser") if line["level"] == "SEVERE"]
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from browsing import choose, click, errors, needs_browser, nothing_wrong, text, type_into, wait_for
+from browsing import choose, click, errors, needs_browser, nothing_wrong, text, type_into, visit, wait_for
 from service import running, small_models
 
 from ohlcv_ta.data import load
@@ -23,7 +23,7 @@ def url():
 @pytest.fixture
 def page(browser, url):
     "A freshly loaded app; nothing may have gone wrong in the browser by the end of the test."
-    browser.get(f"{url}/app/")
+    visit(browser, f"{url}/app/")
     wait_for(browser, ".ta-page")
     yield browser
     nothing_wrong(browser)
@@ -164,14 +164,14 @@ def test_a_file_name_is_only_text(page, tmp_path):
 
 
 def test_docs_render_without_a_network(browser, url):
-    browser.get(f"{url}/docs")
+    visit(browser, f"{url}/docs")
     assert "/batch-predict" in wait_for(browser, "#swagger-ui", "/batch-predict")
     assert errors(browser) == []
 
 
 def test_without_a_model_the_page_says_what_to_do(browser):
     with running(mount(create_app({}))) as url:
-        browser.get(f"{url}/app/")
+        visit(browser, f"{url}/app/")
         assert "dvc pull" in wait_for(browser, ".ta-message")
         browser.get("about:blank")
         browser.get_log("browser")

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from browsing import choose, click, needs_browser, nothing_wrong, text, type_into, until, wait_for
+from browsing import choose, click, needs_browser, nothing_wrong, text, type_into, until, visit, wait_for
 from PIL import Image
 from service import running, small_masks
 
@@ -26,7 +26,7 @@ def url():
 @pytest.fixture
 def tab(browser, url):
     "The tab with its first example; nothing may have gone wrong in the browser by the end of the test."
-    browser.get(f"{url}/app/")
+    visit(browser, f"{url}/app/")
     wait_for(browser, "button[role=tab]", "Breakout")
     click(browser, "Chart to levels")
     wait_for(browser, ".ta-mark", "1: 12,800")
@@ -200,7 +200,7 @@ def test_it_fits_the_window(tab, width):
 
 def test_without_networks_bars_still_have_levels(browser):
     with running(mount(create_app({}))) as url:
-        browser.get(f"{url}/app/")
+        visit(browser, f"{url}/app/")
         wait_for(browser, "button[role=tab]", "Breakout")
         click(browser, "Chart to levels")
         assert "dvc pull" in wait_for(browser, PICTURE, "No model for pictures")

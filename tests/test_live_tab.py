@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from browsing import click, needs_browser, nothing_wrong, press, type_into, until, visible, wait_for
+from browsing import click, needs_browser, nothing_wrong, press, type_into, until, visible, visit, wait_for
 from service import running, small_models
 
 from ohlcv_ta.data import load
@@ -35,7 +35,7 @@ def test_health_names_the_networks(url):
 
 @pytest.fixture
 def tab(browser, url):
-    browser.get(f"{url}/app/")
+    visit(browser, f"{url}/app/")
     wait_for(browser, "button[role=tab]", "Breakout", 90)
     click(browser, "Live")
     yield browser

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from browsing import choose, click, needs_browser, nothing_wrong, until, visible, wait_for
+from browsing import choose, click, needs_browser, nothing_wrong, until, visible, visit, wait_for
 from service import running, small_models
 
 from ohlcv_ta.serving.api import create_app
@@ -21,7 +21,7 @@ def url():
 
 @pytest.fixture
 def page(browser, url):
-    browser.get(f"{url}/app/")
+    visit(browser, f"{url}/app/")
     wait_for(browser, "button[role=tab]", "Breakout", 90)
     yield browser
     nothing_wrong(browser)

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
-from browsing import choose, click, needs_browser, nothing_wrong, press, type_into, until, visible, wait_for
+from browsing import choose, click, needs_browser, nothing_wrong, press, type_into, until, visible, visit, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from joblib import parallel_config
@@ -273,7 +273,7 @@ def test_what_cannot_be_answered_is_refused_in_a_sentence(url, asked, says):
 
 @pytest.fixture
 def tab(browser, url):
-    browser.get(f"{url}/app/")
+    visit(browser, f"{url}/app/")
     wait_for(browser, "button[role=tab]", "Breakout")
     click(browser, "Trend")
     wait_for(browser, ".ta-pixels", "What the network sees")

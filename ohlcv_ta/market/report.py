@@ -53,17 +53,18 @@ def draw_report(
     facts: dict[str, Fact], # of the same bars
     theme: str = "light", # or "dark"
     size: tuple[float, float] = (9.6, 5.0), # inches
+    count: int = _SHOWN, # of the last bars that are drawn; the averages come from all
 ) -> Figure:
     "Candles with volume, EMA 9 and 50, and the levels that a report names."
     unit, averages = _unit(facts), indicators_of(frame)[list(_LINES)]
-    shown = frame.iloc[-_SHOWN:]
+    shown = frame.iloc[-count:]
     shown = shown.assign(**{name: shown[name] / unit for name in PRICES})
     levels = {name: price / unit for name, price in _levels_drawn(facts).items()}
     with _own_settings():
         figure = draw_candles(shown, _title(facts, unit), levels, theme=theme, size=size)
         pane = figure.axes[0]
         for name, (words, colour) in _LINES.items():
-            pane.plot(range(len(shown)), averages[name].to_numpy()[-_SHOWN:] / unit, color=colour, linewidth=1.2, label=words)
+            pane.plot(range(len(shown)), averages[name].to_numpy()[-count:] / unit, color=colour, linewidth=1.2, label=words)
         pane.legend(loc="upper left", ncols=2, frameon=False, fontsize=8.5, labelcolor=THEMES[theme]["soft"])
     return figure
 

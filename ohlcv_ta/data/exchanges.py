@@ -6,7 +6,7 @@
 __all__ = ['TIMEFRAMES', 'MOST', 'log', 'SOURCES', 'PairUnknown', 'Asked', 'Bars', 'Pairs', 'MarketSource', 'bar_ends', 'Replay',
            'Gate', 'Line', 'Shared', 'coins', 'Exchange', 'Yahoo', 'open_source']
 
-# %% ../../nbs/data/exchanges.ipynb #0c910975
+# %% ../../nbs/data/exchanges.ipynb #67b07598
 import difflib
 import logging
 import math
@@ -20,12 +20,11 @@ from functools import lru_cache
 from importlib import resources
 from numbers import Integral
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
 import pandas as pd
 
 from .frame import COLUMNS, FrameError, bar_length, clean, resample, sessions
-from .sources import SourceError, Transient, _find, _live, _retry_after, catalog, from_yahoo, load, retry
+from .sources import SourceError, Transient, _find, catalog, ccxt_exchange, from_yahoo, load, retry, retry_after
 
 # %% ../../nbs/data/exchanges.ipynb #61d8aec9
 TIMEFRAMES = {"minute1": "1m", "minute5": "5m", "minute15": "15m", "minute30": "30m", "hour1": "1h", "hour4": "4h",
@@ -264,7 +263,7 @@ class Gate:
         "Let nobody through for a while."
         with self._lock: self._free = max(self._free, self.clock() + pause)
 
-# %% ../../nbs/data/exchanges.ipynb #2e61aec0
+# %% ../../nbs/data/exchanges.ipynb #fda84c13
 _PASSING = {408, 418, 425, 429}
 
 def _reason(error, status):
@@ -277,7 +276,8 @@ def _reason(error, status):
 
 def _once(exchange, title, method, arguments):
     "One question to an exchange of ccxt, failures sorted into passing and lasting ones."
-    ccxt = _live("ccxt")
+    import ccxt
+
     exchange.status, exchange.said = None, {}
     try:
         return getattr(exchange, method)(*arguments)
@@ -289,7 +289,7 @@ def _once(exchange, title, method, arguments):
         if code not in _PASSING and ((refusal and code < 500) or 400 <= code < 500):
             raise SourceError(f"{title} refuses the request ({code}): {str(error)[:200]}. See whether the address and the key "
                               "are right, or work with the embedded data: replay.") from None
-        raise Transient(_reason(error, status), _retry_after(exchange.said)) from None
+        raise Transient(_reason(error, status), retry_after(exchange.said)) from None
 
 # %% ../../nbs/data/exchanges.ipynb #268efc21
 def _listing(markets):
@@ -309,42 +309,25 @@ def _tickers(told):
     if not isinstance(told, dict) or not told: raise Transient("sends no tickers")
     return told
 
-# %% ../../nbs/data/exchanges.ipynb #5fb0e631
+# %% ../../nbs/data/exchanges.ipynb #12a7ae57
 class _Venue(NamedTuple):
     title: str # what it calls itself
     page: int # bars at a time
 
 _VENUES = {"lbank": _Venue("LBank", 2000), "binance": _Venue("Binance", 1000)}
 
-def _elsewhere(addresses, address):
-    "The same paths on another server."
-    if isinstance(addresses, dict): return {name: _elsewhere(one, address) for name, one in addresses.items()}
-    return address.rstrip("/") + urlsplit(addresses).path
-
 def _exchange(name, address, key, secret, timeout, gate):
     "An exchange of ccxt, whose requests pass a gate and leave their status and headers behind."
     credentials = {"apiKey": key, "secret": secret} if key else {}
-    exchange = getattr(_live("ccxt"), name)({"timeout": int(1000 * timeout), "enableRateLimit": True, **credentials,
-                                             "options": {"fetchMarkets": {"types": ["spot"]}}})
+    exchange = ccxt_exchange(name, address, timeout, **credentials, options={"fetchMarkets": {"types": ["spot"]}})
     exchange.has["fetchCurrencies"] = False
     if name == "lbank": exchange.fetch_markets, exchange.timeframes["1M"] = exchange.fetch_spot_markets, "month1"
-    if address: exchange.urls["api"] = _elsewhere(exchange.urls["api"], address)
     exchange.throttle = lambda cost=1: gate.wait(exchange.rateLimit * (cost or 1) / 1000)
-
-    exchange.parse_json = _strict(exchange.parse_json)
 
     def remember(answer, *args, **kwargs): exchange.status, exchange.said = answer.status_code, answer.headers
 
     exchange.session.hooks["response"].append(remember)
     return exchange
-
-def _strict(parse):
-    "A reader of JSON that does not let other text pass, of which ccxt would make an answer without bars."
-    def read(text):
-        told = parse(text)
-        if told is None: raise _live("ccxt").BadResponse(f"no JSON, but {text[:40]!r}")
-        return told
-    return read
 
 # %% ../../nbs/data/exchanges.ipynb #2f5b12f4
 _PATIENCE = 30.0 # seconds; an exchange that asks for a longer pause is not waited for

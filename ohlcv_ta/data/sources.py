@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['data_folder', 'catalog', 'unpack', 'load', 'hours', 'read', 'Annotated', 'read_annotated', 'ray_bars', 'ray_times',
            'write_annotated', 'annotated_folder', 'SourceError', 'Transient', 'retry', 'cache_folder', 'from_yahoo',
-           'from_ccxt']
+           'ccxt_exchange', 'retry_after', 'from_ccxt']
 
-# %% ../../nbs/data/sources.ipynb #b2d4972a
+# %% ../../nbs/data/sources.ipynb #c5ad168c
 import contextlib
 import difflib
 import email.utils
@@ -20,11 +20,12 @@ import random
 import re
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -436,8 +437,40 @@ def from_yahoo(
     frame = ask() if cache is False else _kept(key, cache_folder() if cache is True else cache, lifetime, ask)
     return _finish(frame, timeframe, unfinished)
 
-# %% ../../nbs/data/sources.ipynb #f1bcd7db
-def _retry_after(headers):
+# %% ../../nbs/data/sources.ipynb #ea5b2124
+def _elsewhere(addresses, address):
+    "The same paths on another server."
+    if isinstance(addresses, dict): return {name: _elsewhere(one, address) for name, one in addresses.items()}
+    return address.rstrip("/") + urlsplit(addresses).path
+
+def _strict(parse, failure):
+    "A reader of JSON that does not let other text pass."
+    def read(text):
+        told = parse(text)
+        if told is None: raise failure(f"no JSON, but {text[:40]!r}")
+        return told
+    return read
+
+def ccxt_exchange(
+    name: str, # as ccxt calls it, such as kraken
+    address: str | None = None, # of another server that speaks its language, such as a test net
+    timeout: float = 10.0, # seconds that it has to answer
+    **config, # of ccxt, such as apiKey
+) -> Any: # an exchange of ccxt
+    "An exchange that ccxt speaks to."
+    ccxt = _live("ccxt")
+    if name not in ccxt.exchanges:
+        near = difflib.get_close_matches(name, ccxt.exchanges, n=5)
+        raise SourceError(f"ccxt knows no exchange {name!r}. Near it: {', '.join(near) or 'none'}.")
+    exchange = getattr(ccxt, name)({"enableRateLimit": True, "timeout": int(timeout * 1000), **config})
+    if address: exchange.urls["api"] = _elsewhere(exchange.urls["api"], address)
+    exchange.parse_json = _strict(exchange.parse_json, ccxt.BadResponse)
+    return exchange
+
+# %% ../../nbs/data/sources.ipynb #f80216c2
+def retry_after(
+    headers: Mapping[str, str] | None, # of an answer
+) -> float | None:
     "Seconds a service asks to wait, from its headers; None if it does not say."
     said = next((value for name, value in (headers or {}).items() if name.lower() == "retry-after"), None)
     if said is None:
@@ -452,19 +485,19 @@ def _ask_exchange(ccxt, exchange, symbol, timeframe, since, limit):
     exchange.last_response_headers = None
     try:
         return exchange.fetch_ohlcv(symbol, timeframe, since=since, limit=limit)
-    except ccxt.NetworkError as error:
+    except ccxt.OperationFailed as error:
         raise Transient(f"does not answer ({type(error).__name__})",
-                        _retry_after(exchange.last_response_headers)) from None
+                        retry_after(exchange.last_response_headers)) from None
     except ccxt.BadSymbol:
         near = difflib.get_close_matches(symbol, list(exchange.markets or []), n=5)
         raise SourceError(f"{exchange.id} has no market {symbol!r}. Near it: {', '.join(near) or 'none'}.") from None
     except ccxt.BaseError as error:
-        pause = _retry_after(exchange.last_response_headers)
+        pause = retry_after(exchange.last_response_headers)
         if pause is not None: # some exchanges say 429 in words of their own
             raise Transient("answers that it is busy", pause) from None
         raise SourceError(f"{exchange.id} refuses {symbol} {timeframe}: {error}") from None
 
-# %% ../../nbs/data/sources.ipynb #acb620cc
+# %% ../../nbs/data/sources.ipynb #c0d27a59
 def _pages(ask, since, step, limit, page):
     "Bars from page after page, until there are enough, none come, or none of them is new."
     rows, now = {}, time.time() * 1000
@@ -476,15 +509,7 @@ def _pages(ask, since, step, limit, page):
         since = max(fresh) + step
     return [rows[stamp] for stamp in sorted(rows)]
 
-def _exchange(ccxt, name, timeout):
-    if not isinstance(name, str):
-        return name
-    if name not in ccxt.exchanges:
-        near = difflib.get_close_matches(name, ccxt.exchanges, n=5)
-        raise SourceError(f"ccxt knows no exchange {name!r}. Near it: {', '.join(near) or 'none'}.")
-    return getattr(ccxt, name)({"enableRateLimit": True, "timeout": int(timeout * 1000)})
-
-# %% ../../nbs/data/sources.ipynb #5ee838b9
+# %% ../../nbs/data/sources.ipynb #e643b27b
 def from_ccxt(
     exchange, # name of an exchange, such as kraken, or a ccxt exchange made by the caller
     symbol: str, # as ccxt writes it, such as BTC/USD
@@ -498,8 +523,8 @@ def from_ccxt(
     timeout: float = 10.0, # seconds that the exchange has to answer
 ) -> pd.DataFrame: # bars in UTC; attrs["repairs"] lists what was repaired
     "Bars from any exchange that ccxt knows."
-    ccxt = _live("ccxt")
-    market, step = _exchange(ccxt, exchange, timeout), int(bar_length(timeframe).total_seconds() * 1000)
+    ccxt, market = _live("ccxt"), ccxt_exchange(exchange, timeout=timeout) if isinstance(exchange, str) else exchange
+    step = int(bar_length(timeframe).total_seconds() * 1000)
     if market.timeframes and timeframe not in market.timeframes:
         raise SourceError(f"{market.id} has no {timeframe} bars. It has {' '.join(market.timeframes)}.")
     since = int(pd.Timestamp(start, tz="UTC").timestamp() * 1000) if start else \

@@ -454,6 +454,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'ohlcv_ta.data.frame._merge': ('data/frame.html#_merge', 'ohlcv_ta/data/frame.py'),
                                      'ohlcv_ta.data.frame._no_zone': ('data/frame.html#_no_zone', 'ohlcv_ta/data/frame.py'),
                                      'ohlcv_ta.data.frame._note': ('data/frame.html#_note', 'ohlcv_ta/data/frame.py'),
+                                     'ohlcv_ta.data.frame._one_series': ('data/frame.html#_one_series', 'ohlcv_ta/data/frame.py'),
                                      'ohlcv_ta.data.frame._place': ('data/frame.html#_place', 'ohlcv_ta/data/frame.py'),
                                      'ohlcv_ta.data.frame._plain': ('data/frame.html#_plain', 'ohlcv_ta/data/frame.py'),
                                      'ohlcv_ta.data.frame._put_in_order': ('data/frame.html#_put_in_order', 'ohlcv_ta/data/frame.py'),

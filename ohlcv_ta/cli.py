@@ -581,7 +581,7 @@ def export_dataset(
         write_dataset(folder, *split, look, seed, jobs, bar.update)
     typer.echo(f"{len(split[0])} charts to train with and {len(split[1])} to test with: {folder}")
 
-# %% ../nbs/cli.ipynb #6525f594
+# %% ../nbs/cli.ipynb #6a4394d4
 _Given = Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE",
                                                    help="Sets a parameter of the stage; may be repeated.")]
 
@@ -616,11 +616,11 @@ def params(overlay: Annotated[str, typer.Argument(help="smoke or full")]) -> Non
     typer.echo(f"{apply_overlay(overlay)} now has the sizes of {overlay}")
 
 @app.command()
-def book() -> None:
+def book(single: Annotated[bool, typer.Option(help="One page that holds everything, in place of a site.")] = False) -> None:
     "Build the book from its executed chapters."
     from ohlcv_ta.pipeline import build_book
 
-    typer.echo(build_book())
+    typer.echo(build_book(single))
 
 @app.command()
 def space(folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path("space")) -> None:

@@ -185,7 +185,7 @@ def run_stage(
     source, output = stage_paths(name, root, **given)
     return run(source, output, root, **given)
 
-# %% ../nbs/pipeline.ipynb #69a61845
+# %% ../nbs/pipeline.ipynb #37f6d75c
 def _addresses(root):
     from configparser import ConfigParser
     config = ConfigParser(delimiters=["="])
@@ -212,15 +212,18 @@ def book_config(
     return config
 
 
-def build_book() -> Path: # index.html
+def build_book(
+    single: bool = False, # one page that holds everything, to be read offline or printed
+) -> Path: # index.html
     "Build the book with Jupyter Book; a warning is an error, so is a page that is missing."
     import yaml
-    root = project_root()
-    shutil.rmtree(root / "book" / "_build", ignore_errors=True) # or a page that is gone would stay
-    config = write_whole(root / "book" / "_build" / "_config.yml", yaml.safe_dump(book_config(root), sort_keys=False))
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", "book", "--config", str(config)]
+    root, builder = project_root(), "singlehtml" if single else "html"
+    build = root / "book" / "_build"
+    shutil.rmtree(build / builder if single else build, ignore_errors=True) # or a page that is gone would stay
+    config = write_whole(build / "_config.yml", yaml.safe_dump(book_config(root), sort_keys=False))
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", "book", "--builder", builder, "--config", str(config)]
     done = subprocess.run([*command, "-W", "-n", "--keep-going", "-q"], cwd=root)
-    index = root / "book" / "_build" / "html" / "index.html"
+    index = build / builder / "index.html"
     if done.returncode or not index.exists():
         raise StageError("the book was not built; the messages above name the pages and lines")
     return index
@@ -252,7 +255,7 @@ def compare(
     table["tolerance"] = [tolerance.get(n.rsplit(".", 1)[-1], tolerance["default"]) for n in names]
     return table.assign(within=table.difference <= table.tolerance)
 
-# %% ../nbs/pipeline.ipynb #9f439a29
+# %% ../nbs/pipeline.ipynb #b62fd167
 def _metrics(root, pattern="results/**/metrics/*.json"):
     "All numbers of all metrics files, by file and dotted name."
     return {f"{path.relative_to(root)}: {name}": value for path in sorted(root.glob(pattern))
@@ -270,7 +273,9 @@ def reproduce() -> bool: # whether every metric is within its tolerance
     "Compute every metric again from the data, all models included, and print it beside the committed one."
     root = project_root()
     committed = _metrics(root)
-    subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", *_measured(root)], cwd=root, check=True)
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" # where the stages find ohlcv-ta
+    subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", *_measured(root)], cwd=root, check=True,
+                   env=os.environ | {"PATH": beside})
     table = compare(committed, _metrics(root), parameters("reproduce.tolerance", root))
     print(table.to_string(index=False, float_format=lambda x: f"{x:.6g}"))
     print(f"{int(table.within.sum())} of {len(table)} metrics are within their tolerance.")

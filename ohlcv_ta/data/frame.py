@@ -269,13 +269,25 @@ def _times(values, source, name, tz):
         raise _no_zone(source, name)
     return _localize(wall, tz, source)
 
-# %% ../../nbs/data/frame.ipynb #f70671c6
+# %% ../../nbs/data/frame.ipynb #54fe6b52
+def _one_series(raw, source):
+    "A table with one row of names, where a service names the series beside each column."
+    rows = range(raw.columns.nlevels)
+    if len(rows) == 1: return raw
+    level = next((k for k in rows if {*COLUMNS} <= {*raw.columns.get_level_values(k)}), 0)
+    others = list(dict.fromkeys(raw.columns.droplevel(level)))
+    if len(others) > 1:
+        fix = f"Choose one, such as frame.xs({others[0]!r}, axis=1, level={next(k for k in rows if k != level)})"
+        raise FrameError(f"the columns hold {len(others)} series: {', '.join(map(str, others[:9]))}", fix, source)
+    return raw.set_axis(raw.columns.get_level_values(level), axis=1)
+
 def recognise(
     raw: pd.DataFrame, # a table as a file or service gave it
     source: str = "frame", # name used in errors
     tz: str | None = None, # zone of times that name none
 ) -> pd.DataFrame: # standard names, index in UTC (NaT where unreadable); values and order untouched
     "A table under the frame's names and clock, with nothing repaired yet."
+    raw = _one_series(raw, source)
     values, name = _clock(raw, source)
     times = _times(values, source, name, tz) if len(values) else pd.DatetimeIndex([], tz="UTC")
     names = standard_names(c for c in raw.columns if c != name)

@@ -29,9 +29,10 @@ def prints(where, pattern):
     return {p.relative_to(where): md5(p.read_bytes()).hexdigest() for p in sorted(where.glob(pattern))}
 
 
-def copied(there, *kept):
-    """The working tree with its stored results, at smoke size; nothing has run yet. Stages that begin so keep their results.
+def copied(there, *kept, only=""):
+    """The working tree with its stored results, at smoke size; nothing has run yet.
 
+    Stages that begin with `kept` keep their results, and those that do not begin with `only` are left out.
     `dvc repro --allow-missing` works in it, since charts to learn from are made and not stored.
     """
     listing = ["git", "ls-files", "-co", "--exclude-standard"]
@@ -41,12 +42,13 @@ def copied(there, *kept):
             (there / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, there / name)
     subprocess.run(["git", "init", "--quiet"], cwd=there, check=True)
+    for name in ("dvc.yaml", "dvc.lock"):
+        pipeline = yaml.safe_load((there / name).read_text())
+        stages = {stage: told for stage, told in pipeline["stages"].items() if stage.startswith(only)}
+        if name == "dvc.yaml": stages = {stage: told | {"frozen": stage.startswith(kept)} for stage, told in stages.items()}
+        (there / name).write_text(yaml.safe_dump(pipeline | {"stages": stages}, sort_keys=False))
     dvc(there, "pull", "--allow-missing")
     apply_overlay("smoke", there)
-    pipeline = yaml.safe_load((there / "dvc.yaml").read_text())
-    for name, stage in pipeline["stages"].items():
-        stage["frozen"] = name.startswith(kept)
-    (there / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
     return there
 
 

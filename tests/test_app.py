@@ -1,15 +1,21 @@
 "The app in a real browser: an embedded market, an uploaded file, and every kind of bad file."
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import choose, click, errors, needs_browser, nothing_wrong, text, type_into, visit, wait_for
+from browsing import choose, click, errors, needs_browser, nothing_wrong, press, text, type_into, visit, wait_for
 from service import running, small_models
 
+from ohlcv_ta.charts.candles import draw_mplfinance
+from ohlcv_ta.charts.images import to_png
 from ohlcv_ta.data import load
 from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.app import mount
+from ohlcv_ta.serving.tab_notes import NOTES, as_curl, as_python
 
 pytestmark = needs_browser
 
@@ -186,3 +192,24 @@ def test_answers_of_the_app_are_the_models(page):
     reading = read_session(history, small_models()["breakout/relative"])
     assert text(page, ".ta-big") == f"{reading.probability:.0%}"
     assert np.isfinite(reading.why).all() and json.dumps(reading.probability)
+
+
+def test_each_tab_names_a_chapter_as_it_is_called():
+    for note in NOTES.values():
+        cells = json.loads(Path("nbs/pipeline", f"{note.chapter}.ipynb").read_text())["cells"]
+        assert cells[0]["source"][0].strip() == f"# {note.title}"
+
+
+def test_a_tab_tells_where_to_read_on_and_how_a_program_asks(page):
+    wait_for(page, "body", "the chapter “Can a breakout be predicted?” of the book")
+    press(page, "From a program")
+    wait_for(page, "body", "curl http://localhost:9696/predict")
+
+
+@pytest.mark.parametrize("name", [name for name, note in NOTES.items() if note.path])
+def test_what_a_program_sends_works_as_pasted(name, url, tmp_path):
+    (tmp_path / "chart.png").write_bytes(to_png(draw_mplfinance(load("SPY", "1d").tail(120))[0]))
+    curl, python = as_curl(NOTES[name], url), as_python(NOTES[name], url)
+    for command in (["bash", "-c", f"{curl} --fail --silent --show-error"], [sys.executable, "-c", python]):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0 and done.stdout.startswith("{"), done.stdout + done.stderr

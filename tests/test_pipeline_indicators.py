@@ -12,7 +12,7 @@ LAST = ["indicator_evaluate", "indicator_controls", "trading", "running_live"]
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     "A copy with networks that learned from a few days."
-    there = copied(tmp_path_factory.mktemp("project"), "indicators")
+    there = copied(tmp_path_factory.mktemp("project"), "indicators", only=("indicator", "trading", "running_live"))
     dvc(there, "repro", *LAST)
     return there
 

@@ -9,7 +9,7 @@ from ohlcv_ta.data.files import read_json
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     "A copy with networks that learned from a handful of small pictures."
-    there = copied(tmp_path_factory.mktemp("project"))
+    there = copied(tmp_path_factory.mktemp("project"), only="masks_")
     dvc(there, "repro", "masks_read", "masks_evaluate")
     return there
 

@@ -18,7 +18,7 @@ LAST = ["trend_evaluate", "trend_controls", "trend_factor"]
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     "A copy with networks that learned from a few images."
-    there = copied(tmp_path_factory.mktemp("project"))
+    there = copied(tmp_path_factory.mktemp("project"), only="trend_")
     dvc(there, "repro", *LAST)
     return there
 

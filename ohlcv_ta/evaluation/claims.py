@@ -150,10 +150,12 @@ def _implied(row: Mapping) -> dict:
             value = math.prod(factors)
         case {"difference": [one, other]}:
             value = one - other
+        case {"harmonic": [one, other]}: # mean, as F1 is of precision and recall
+            value = 2 * one * other / (one + other)
         case {"confusion": counts, "metric": metric}:
             value = float(from_confusion(**counts)[metric])
         case other:
-            raise ClaimError(f"{row['claim']!r}: {other} is no product, difference or confusion")
+            raise ClaimError(f"{row['claim']!r}: {other} is no product, difference, harmonic or confusion")
     agrees = math.isclose(row["claimed"], value, rel_tol=row.get("within", 0.005))
     return {"as_written": value, "verdict": Verdict.HOLDS if agrees else Verdict.CONTRADICTS,
             "why": f"{row.get('because', 'its other figures say')} {number(value)}"}

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Tab', 'TABS', 'create_ui', 'mount', 'launch']
 
-# %% ../../nbs/serving/app.ipynb #ecac299f
+# %% ../../nbs/serving/app.ipynb #417f9120
 import os
 from collections.abc import Callable
 from importlib import resources
@@ -17,6 +17,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False") # read when gradio is
 import gradio as gr
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
 
 from ..charts.candles import THEMES
 from .analyse_tab import analyse_tab
@@ -24,6 +25,7 @@ from .breakout_tab import breakout_tab
 from .levels_tab import levels_tab
 from .live_tab import live_tab
 from .scan_tab import scan_tab
+from .tab_notes import NOTES, Note, note_line, note_ways
 from .trend_tab import trend_tab
 from .weights import load_models
 
@@ -62,9 +64,16 @@ _HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _TITLE = """<div class="ta-title"><h1>ohlcv-ta</h1><p>Charts read by machines, with what each answer is worth.
 For research; not advice to trade.</p></div>"""
 
-# %% ../../nbs/serving/app.ipynb #ac4967aa
+# %% ../../nbs/serving/app.ipynb #5276dfe0
+def _below(note: Note, book: str | None, api: bool) -> None:
+    gr.HTML(note_line(note, book), apply_default_css=False)
+    if ways := note_ways(note, api):
+        with gr.Accordion("From a program", open=False): gr.Markdown(ways)
+
 def create_ui(
     models: dict[str, Any] | None = None, # loaded models by name; read from their folder by default
+    book: str | None = None, # address of the book; chapters are only named if None
+    api: bool = False, # whether the HTTP service is beside it, so that its requests can be shown
 ) -> gr.Blocks: # not launched
     "All tabs on one page."
     models = load_models() if models is None else models
@@ -74,6 +83,7 @@ def create_ui(
             for name, draw in TABS:
                 with gr.Tab(name) as tab:
                     opening = draw(models, blocks)
+                    _below(NOTES[name], book, api)
                 if opening: tab.select(**opening)
     return blocks.queue(max_size=64)
 
@@ -91,11 +101,15 @@ def _manifest() -> dict[str, Any]:
 def mount(
     service: FastAPI, # of `serving.api.create_app`; its models are used
     path: str = "/app", # where
+    book: str | Path = "book/_build/html", # folder of the built book; it is served at /book if it is there
 ) -> FastAPI: # the same service, with the app
     "Put the app on the HTTP service."
     service.state.app_path = path
     service.include_router(_page_files)
-    return gr.mount_gradio_app(service, create_ui(service.state.models), path=path, show_error=False, **_looks())
+    there = (Path(book) / "index.html").is_file()
+    if there: service.mount("/book", StaticFiles(directory=book, html=True))
+    blocks = create_ui(service.state.models, "/book" if there else None, api=True)
+    return gr.mount_gradio_app(service, blocks, path=path, show_error=False, **_looks())
 
 def launch(**settings: Any) -> None: # settings of `gr.Blocks.launch`, such as server_port
     "Start the app alone, as a Space does."

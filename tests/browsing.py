@@ -74,7 +74,8 @@ def visible(browser, selector=".ta-page"):
 
 
 def press(browser, words):
-    find = "[...document.querySelectorAll('button')].find(b => b.offsetParent && b.innerText.trim() == arguments[0])"
+    said = "b.innerText.replace('▼', '').trim()" # of what can be folded out, the arrow is part
+    find = f"[...document.querySelectorAll('button')].find(b => b.offsetParent && {said} == arguments[0])"
     browser.execute_script(f"{find}.click()", words)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..data.files import plain
-from ..data.sources import SourceError, Transient, _retry_after, retry
+from ..data.sources import SourceError, Transient, retry, retry_after
 
 # %% ../../nbs/market/alerts.ipynb #ffb5cfc1
 class Alert(NamedTuple):
@@ -107,7 +107,7 @@ def _post(address: str, content: dict[str, Any], timeout: float) -> None:
     finally:
         _sending.reset(quiet)
     if answer.status_code == 429 or answer.status_code >= 500:
-        raise Transient(f"answers {answer.status_code}", _retry_after(answer.headers))
+        raise Transient(f"answers {answer.status_code}", retry_after(answer.headers))
     if not answer.is_success: raise SourceError(f"it was refused with {answer.status_code}")
 
 class AlertSettings(NamedTuple):

@@ -2052,6 +2052,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'ohlcv_ta/models/unet.py')},
             'ohlcv_ta.pipeline': { 'ohlcv_ta.pipeline.StageError': ('pipeline.html#stageerror', 'ohlcv_ta/pipeline.py'),
                                    'ohlcv_ta.pipeline._addresses': ('pipeline.html#_addresses', 'ohlcv_ta/pipeline.py'),
+                                   'ohlcv_ta.pipeline._at_the_root': ('pipeline.html#_at_the_root', 'ohlcv_ta/pipeline.py'),
                                    'ohlcv_ta.pipeline._checked': ('pipeline.html#_checked', 'ohlcv_ta/pipeline.py'),
                                    'ohlcv_ta.pipeline._directives': ('pipeline.html#_directives', 'ohlcv_ta/pipeline.py'),
                                    'ohlcv_ta.pipeline._for_book': ('pipeline.html#_for_book', 'ohlcv_ta/pipeline.py'),

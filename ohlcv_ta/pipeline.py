@@ -185,7 +185,7 @@ def run_stage(
     source, output = stage_paths(name, root, **given)
     return run(source, output, root, **given)
 
-# %% ../nbs/pipeline.ipynb #37f6d75c
+# %% ../nbs/pipeline.ipynb #3ffcc3a5
 def _addresses(root):
     from configparser import ConfigParser
     config = ConfigParser(delimiters=["="])
@@ -226,7 +226,14 @@ def build_book(
     index = build / builder / "index.html"
     if done.returncode or not index.exists():
         raise StageError("the book was not built; the messages above name the pages and lines")
-    return index
+    return _at_the_root(index, root / "book" / "_toc.yml") if single else index
+
+
+def _at_the_root(index, contents):
+    "The single page in place of the one that leads to it: Sphinx writes its links as if it lay there."
+    import yaml
+    first = f"{yaml.safe_load(contents.read_text())['root']}.html"
+    return write_whole(index, (index.parent / first).read_text(encoding="utf-8").replace(f'href="{first}#', 'href="#'))
 
 # %% ../nbs/pipeline.ipynb #d4090636
 def numbers(

@@ -4,10 +4,13 @@ It runs in a copy of the project, so that nothing here is touched.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,9 +26,9 @@ def copy(tmp_path_factory):
 
     Pages of the library are kept as stored, since nbdev_test runs its notebooks; so are those of the mask networks and of price
     images and those of indicators, whose small runs are in test_pipeline_masks.py, test_pipeline_trend.py and
-    test_pipeline_indicators.py.
+    test_pipeline_indicators.py. So is the tour, which shows the models that are served.
     """
-    kept = "reference_", "masks_", "trend_", "indicator_", "trading", "running_live"
+    kept = "reference_", "masks_", "trend_", "indicator_", "trading", "running_live", "tour"
     there = copied(tmp_path_factory.mktemp("project"), *kept)
     dvc(there, "repro", "--allow-missing")
     return there
@@ -37,6 +40,16 @@ def test_a_small_run_builds_the_whole_book(copy):
     toc = yaml.safe_load((copy / "book" / "_toc.yml").read_text())
     pages = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     assert not [page for page in pages if not (html / f"{page}.html").exists()]
+
+
+def test_the_book_as_one_page_holds_every_picture(copy):
+    subprocess.run([Path(sys.executable).with_name("ohlcv-ta"), "book", "--single"], cwd=copy, env=ENVIRONMENT, check=True)
+    single = copy / "book" / "_build" / "singlehtml"
+    page = (single / "index.html").read_text()
+    pictures = re.findall(r'src="(_images/[^"]+)"', page)
+    assert len(pictures) > 50 and not [name for name in pictures if not (single / name).is_file()]
+    assert page.count("<h3") > 100, "every chapter is in it"
+    assert (copy / "book" / "_build" / "html" / "index.html").exists(), "the site stays"
 
 
 def test_a_small_run_has_small_results(copy):

@@ -2544,6 +2544,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'ohlcv_ta/serving/live_tab.py'),
                                            'ohlcv_ta.serving.live_tab._Handlers.__init__': ( 'serving/live_tab.html#_handlers.__init__',
                                                                                              'ohlcv_ta/serving/live_tab.py'),
+                                           'ohlcv_ta.serving.live_tab._Handlers.stop': ( 'serving/live_tab.html#_handlers.stop',
+                                                                                         'ohlcv_ta/serving/live_tab.py'),
                                            'ohlcv_ta.serving.live_tab._Handlers.watch': ( 'serving/live_tab.html#_handlers.watch',
                                                                                           'ohlcv_ta/serving/live_tab.py'),
                                            'ohlcv_ta.serving.live_tab._account_card': ( 'serving/live_tab.html#_account_card',

@@ -58,6 +58,14 @@ def test_a_day_is_played_again_until_it_is_stopped(tab):
     stopped = shown(tab)
     time.sleep(2)
     assert shown(tab) == stopped
+    for _ in range(2): press(tab, "Start") # the second ends the first
+    until(tab, lambda: "10,000.00" in shown(tab), "another beginning", 150)
+    until(tab, lambda: "Press Start" not in shown(tab) and "10,000.00" not in shown(tab), "a later bar", 120)
+    press(tab, "Stop")
+    time.sleep(2)
+    stopped = shown(tab)
+    time.sleep(2)
+    assert shown(tab) == stopped
 
 
 @needs_browser

@@ -29,7 +29,7 @@ from ..market.paper import Forecaster, PaperTrader, RsiRule
 from ..market.stream import Feed, Stream, open_feed
 from .widgets import charts, listed, message, trouble
 
-# %% ../../nbs/serving/live_tab.ipynb #b19300cb
+# %% ../../nbs/serving/live_tab.ipynb #a0704d7b
 class Seen(NamedTuple):
     "What is known after a bar."
     trader: PaperTrader
@@ -50,9 +50,10 @@ def follow(
     cash: float = 10_000.0, # in the beginning
     threshold: float = 0.0, # that buy or sell must exceed
     every: float = 0.4, # seconds from one word to the next; bars in between are not told one by one
+    gone: Event | None = None, # set when nobody looks any more
 ) -> Iterator[Seen]:
-    "Trade on paper, and tell what is known; ends with the feed."
-    news, gone, broke = Queue(), Event(), [""]
+    "Trade on paper, and tell what is known; ends with the feed, or when nobody looks."
+    news, gone, broke = Queue(), gone or Event(), [""]
 
     def tell(time: pd.Timestamp, decision: Decision) -> None:
         if gone.is_set(): raise _Gone
@@ -77,7 +78,7 @@ def follow(
     thread.start()
     try:
         while thread.is_alive() or not news.empty():
-            gone.wait(every)
+            if gone.wait(every): return
             told = [news.get() for _ in range(news.qsize())]
             if errors := [one for one in told if isinstance(one, Exception)]: raise errors[0]
             if told: yield Seen(trader, *told[-1], broke[0])
@@ -162,7 +163,7 @@ this one was over at {over:%Y-%m-%d %H:%M} UTC</p></header>
 <div class="ta-pair">{_account_card(account, close, began, decided.worth.to_numpy())}{_forecast_card(said)}</div>
 {_chart(part, fills, levels)}{_image_card(image)}{listed(notes)}</article>"""
 
-# %% ../../nbs/serving/live_tab.ipynb #1c74d1b1
+# %% ../../nbs/serving/live_tab.ipynb #769467f9
 REPLAYED = "1m" # bars that are played again
 
 
@@ -181,10 +182,18 @@ _WAITING = message("Press Start", "A day of the past is played again, or a marke
 
 class _Handlers:
     "What the events call; holds the networks."
-    def __init__(self, readers: dict[str, Forecaster]): self.forecasters = {**readers, "rsi": RsiRule()}
+    def __init__(self, readers: dict[str, Forecaster]):
+        self.forecasters, self.looking = {**readers, "rsi": RsiRule()}, {}
 
-    def watch(self, name: str, market: str, time: str, speed: float, symbol: str) -> Iterator[str]:
+    def stop(self, request: gr.Request) -> None:
+        "End what this browser looks at, if anything."
+        # An event that Gradio cancels between two pages is drawn as an error now and then; one that ends by itself is not.
+        if gone := self.looking.pop(request.session_hash, None): gone.set()
+
+    def watch(self, name: str, market: str, time: str, speed: float, symbol: str, request: gr.Request) -> Iterator[str]:
         "Pages, until the feed ends or nobody looks any more."
+        page, gone = _WAITING, Event()
+        self.looking[request.session_hash] = gone
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             try:
                 store, who = BarStore(f"{folder}/istream.db"), self.forecasters[name]
@@ -192,10 +201,13 @@ class _Handlers:
                 feed = open_feed(store, live or market, "binance" if live else None, REPLAYED, 60 * speed,
                                  (time or "").strip() or None, history=max(who.needs, 300))
                 yield message("One moment", f"{live or market}: the bars before the first are fetched.")
-                for seen in follow(store, feed, who, _RULES):
-                    yield live_page(store, seen)
+                for seen in follow(store, feed, who, _RULES, gone=gone):
+                    yield (page := live_page(store, seen))
+                yield page
             except Exception as error:
                 yield trouble(error, "market", "Try another one.")
+            finally:
+                if self.looking.get(request.session_hash) is gone: del self.looking[request.session_hash]
 
 
 def live_tab(
@@ -217,6 +229,7 @@ def live_tab(
                 start, stop = gr.Button("Start", variant="primary", size="sm"), gr.Button("Stop", size="sm")
         with gr.Column(scale=3, min_width=320):
             page = gr.HTML(_WAITING, elem_classes="ta-result", apply_default_css=False)
-    running = start.click(handlers.watch, [forecaster, market, time, speed, symbol], page, api_name="live",
-                          concurrency_limit=2, show_progress="hidden", trigger_mode="always_last")
-    stop.click(None, cancels=[running])
+    ended = start.click(handlers.stop, queue=False, api_name=False)
+    ended.then(handlers.watch, [forecaster, market, time, speed, symbol], page, api_name="live", concurrency_limit=2,
+               show_progress="hidden", trigger_mode="multiple")
+    stop.click(handlers.stop, queue=False, api_name=False)

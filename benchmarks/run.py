@@ -251,15 +251,14 @@ def pipeline():
     command = [Path(sys.executable).with_name("ohlcv-ta"), "reproduce"]
     settings = os.environ | {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"} # or lines would come in blocks
     run = subprocess.Popen(command, cwd=HERE.parent, text=True, stdout=subprocess.PIPE, env=settings)
-    begun = []
+    begin, stages = time.perf_counter(), []
     for line in run.stdout:
-        if stage := re.match(r"Running stage '(.+)'", line):
-            begun.append((stage[1], time.perf_counter()))
-            print(f"  {stage[1]}")
+        if stage := re.match(r"(\S+): (\d+\.\d) s$", line):
+            stages.append({"stage": stage[1], "seconds": float(stage[2])})
+            print(f"  {line}", end="")
     if run.wait():
         raise SystemExit("the pipeline failed, or a metric moved; run `make reproduce` to see which")
-    ends = [when for _, when in begun[1:]] + [time.perf_counter()]
-    return [{"stage": stage, "seconds": end - start} for (stage, start), end in zip(begun, ends, strict=True)]
+    return [{"stage": "everything", "seconds": time.perf_counter() - begin}, *stages]
 
 
 def processor():

@@ -601,11 +601,11 @@ def run(stage: Annotated[str, typer.Argument(help="A notebook in nbs/pipeline.")
     run_stage(stage, **_values(given or []))
 
 @app.command()
-def reproduce() -> None:
+def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.", min=1)] = 2) -> None:
     "Compute all again and compare every metric."
     from ohlcv_ta.pipeline import reproduce
 
-    if not reproduce():
+    if not reproduce(jobs):
         raise typer.Exit(1)
 
 @app.command()

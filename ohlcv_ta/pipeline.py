@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['project_root', 'parameters', 'apply_overlay', 'book_page', 'StageError', 'run', 'stage_paths', 'run_stage',
-           'book_config', 'build_book', 'numbers', 'compare', 'reproduce']
+           'book_config', 'build_book', 'numbers', 'compare', 'needed_stages', 'run_stages', 'reproduce']
 
 # %% ../nbs/pipeline.ipynb #e2824966
 import os
@@ -12,8 +12,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
 
 from .data.files import read_json, write_whole
 
@@ -154,11 +157,13 @@ def run(
     _checked(source, given)
     os.environ.setdefault("PYTHONHASHSEED", "0")
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found") # a page has no use for progress widgets
-    sockets = Config({"KernelManager": {"transport": "ipc"}}) # files, not ports that others could listen to
-    try:
-        executed = papermill.execute_notebook(str(source), None, given, kernel_name="python3", cwd=str(root), config=sockets)
-    except papermill.exceptions.PapermillExecutionError as failure:
-        raise StageError(f"{source.name}, {_story(failure)}") from None
+    with TemporaryDirectory(prefix="kernel-") as folder: # of its own: kernels that share one answer each other's messages
+        sockets = {"transport": "ipc", "ip": f"{folder}/socket"} # files, not ports that others could listen to
+        try:
+            executed = papermill.execute_notebook(str(source), None, given, kernel_name="python3", cwd=str(root),
+                                                  config=Config({"KernelManager": sockets}))
+        except papermill.exceptions.PapermillExecutionError as failure:
+            raise StageError(f"{source.name}, {_story(failure)}") from None
     print(_warnings(executed), end="", file=sys.stderr)
     return write_whole(output, book_page(executed, "".join(f"-{value}" for value in given.values())))
 
@@ -262,6 +267,38 @@ def compare(
     table["tolerance"] = [tolerance.get(n.rsplit(".", 1)[-1], tolerance["default"]) for n in names]
     return table.assign(within=table.difference <= table.tolerance)
 
+# %% ../nbs/pipeline.ipynb #5c1a7e02
+def needed_stages(
+    root: Path, # project folder
+) -> dict[str, set[str]]: # stage -> stages whose results it takes
+    "The stages that write metrics and all that they need, as DVC sees them."
+    import networkx
+    from dvc.repo import Repo
+    graph = Repo(root).index.graph
+    measured = [stage for stage in graph if any(out.metric for out in stage.outs)]
+    needed = {stage for one in measured for stage in networkx.descendants(graph, one) | {one} if stage.cmd}
+    return {stage.addressing: {other.addressing for other in graph.successors(stage) if other.cmd} for stage in needed}
+
+
+def run_stages(
+    stages: Mapping[str, set[str]], # stage -> stages that it waits for
+    work: Callable[[str], None], # runs one
+    jobs: int = 2, # at a time
+) -> None:
+    "Run every stage once those it waits for are done; after one that fails no other is begun."
+    from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+    from graphlib import TopologicalSorter
+    order, running, pool = TopologicalSorter(stages), {}, ThreadPoolExecutor(jobs)
+    order.prepare()
+    try:
+        while order.is_active():
+            running |= {pool.submit(work, stage): stage for stage in sorted(order.get_ready())}
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                order.done(running.pop(future))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
 # %% ../nbs/pipeline.ipynb #b62fd167
 def _metrics(root, pattern="results/**/metrics/*.json"):
     "All numbers of all metrics files, by file and dotted name."
@@ -269,20 +306,26 @@ def _metrics(root, pattern="results/**/metrics/*.json"):
             for name, value in numbers(read_json(path)).items()}
 
 
-def _measured(root):
-    "Stages that write metrics; DVC runs whatever they depend on first."
-    import yaml
-    stages = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    return [name for name, stage in stages.items() if "metrics" in stage]
+def _run_again(root, stage):
+    "Run one stage through DVC whether it is up to date or not; what it writes is shown if it fails."
+    # Threads that wait for each other by spinning take the processor from the stage that runs beside theirs.
+    settings = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", # where ohlcv-ta lies
+                             "OMP_WAIT_POLICY": "passive"}
+    begin = perf_counter()
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--force", "--single-item", stage]
+    done = subprocess.run(command, cwd=root, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode: raise StageError(f"stage {stage} failed:\n\n{done.stdout[-5000:]}")
+    print(f"{stage}: {perf_counter() - begin:.1f} s", flush=True)
 
 
-def reproduce() -> bool: # whether every metric is within its tolerance
+def reproduce(
+    jobs: int = 2, # stages that run at a time
+) -> bool: # whether every metric is within its tolerance
     "Compute every metric again from the data, all models included, and print it beside the committed one."
     root = project_root()
-    committed = _metrics(root)
-    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}" # where the stages find ohlcv-ta
-    subprocess.run([sys.executable, "-m", "dvc", "repro", "--force", *_measured(root)], cwd=root, check=True,
-                   env=os.environ | {"PATH": beside})
+    committed, stages = _metrics(root), needed_stages(root)
+    print(f"{len(stages)} stages, {jobs} at a time; each is told when it is done.", flush=True)
+    run_stages(stages, partial(_run_again, root), jobs)
     table = compare(committed, _metrics(root), parameters("reproduce.tolerance", root))
     print(table.to_string(index=False, float_format=lambda x: f"{x:.6g}"))
     print(f"{int(table.within.sum())} of {len(table)} metrics are within their tolerance.")

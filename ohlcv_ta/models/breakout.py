@@ -310,23 +310,34 @@ def model_card(
                         markets=", ".join(model.about["markets"]), loss=shown("walk_forward", "log_loss"),
                         percent=shown("close_vs_vah", "roc_auc"), in_atr=shown("distance_in_atr", "roc_auc"), **about)
 
-# %% ../../nbs/models/breakout.ipynb #959d44a8
+# %% ../../nbs/models/breakout.ipynb #60d790af
 _FILES = {"xgboost": "model.json", "lightgbm": "model.txt"} # others: model.skops
+
+
+def _fields_only(content):
+    "An array's file without what happens to lie in memory between the fields of its records."
+    array = np.load(io.BytesIO(content))
+    if not array.dtype.names: return content
+    clean = np.zeros(array.shape, array.dtype) # `zeros_like` would leave what lies between as it is
+    for name in array.dtype.names: clean[name] = array[name]
+    np.lib.format.write_array_header_1_0(written := io.BytesIO(), np.lib.format.header_data_from_array_1_0(clean))
+    return written.getvalue() + clean.tobytes()
 
 
 def _steady(packed):
     "A skops file without the clock and the memory addresses in it, so that the same model is the same bytes."
     from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
     with ZipFile(io.BytesIO(packed)) as archive:
-        parts = {name: archive.read(name).decode("latin-1") for name in archive.namelist()}
-    addresses = dict.fromkeys(re.findall(r'"__id__": (\d+)', parts["schema.json"]))
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    schema = parts.pop("schema.json").decode()
+    addresses = dict.fromkeys(re.findall(r'"__id__": (\d+)', schema))
     order = {address: str(position) for position, address in enumerate(addresses)}
     def renamed(text): return re.sub(r"\b\d+\b", lambda number: order.get(number[0], number[0]), text)
-    parts["schema.json"] = renamed(parts["schema.json"])
-    with ZipFile(steady := io.BytesIO(), "w", ZIP_DEFLATED) as archive:
-        for name, content in sorted((renamed(name), content) for name, content in parts.items()):
-            archive.writestr(ZipInfo(name), content.encode("latin-1"), ZIP_DEFLATED)
-    return steady.getvalue()
+    steady = {renamed(name): _fields_only(content) for name, content in parts.items()}
+    steady["schema.json"] = renamed(schema).encode()
+    with ZipFile(packed := io.BytesIO(), "w", ZIP_DEFLATED) as archive:
+        for name in sorted(steady): archive.writestr(ZipInfo(name), steady[name], ZIP_DEFLATED)
+    return packed.getvalue()
 
 
 def _save_estimator(model, folder):
@@ -338,7 +349,24 @@ def _save_estimator(model, folder):
     write_whole(path, _steady(skops.io.dumps(model.estimator)))
 
 
-def _load_estimator(name, folder):
+def _sound(tree, inputs):
+    "Whether every index in a scikit-learn tree points inside: prediction follows them without a look."
+    left, right, place = tree.children_left, tree.children_right, np.arange(tree.node_count)
+    leaf = (left == -1) & (right == -1)
+    inside = (np.minimum(left, right) > place) & (np.maximum(left, right) < tree.node_count)
+    return bool((leaf | (inside & (tree.feature >= 0) & (tree.feature < inputs))).all())
+
+
+def _load_forest(path, inputs):
+    "A random forest, looked through: skops knows that a tree runs no code, but not that it stays within its memory."
+    import skops.io
+    forest = skops.io.load(path, trusted=["sklearn.tree._tree.Tree"])
+    if not all(_sound(one.tree_, inputs) for one in forest.estimators_):
+        raise ValueError(f"{path} is no forest on {inputs} inputs: a tree in it points outside itself; train it again")
+    return forest
+
+
+def _load_estimator(name, folder, inputs):
     path = folder / _FILES.get(name, "model.skops")
     if name == "lightgbm":
         from lightgbm import Booster
@@ -347,10 +375,11 @@ def _load_estimator(name, folder):
         estimator = make_estimator("xgboost")
         estimator.load_model(path)
         return estimator
+    if name == "random_forest": return _load_forest(path, inputs)
     import skops.io
     return skops.io.load(path) # refuses any type that is not known to be safe
 
-# %% ../../nbs/models/breakout.ipynb #bbe2ffc4
+# %% ../../nbs/models/breakout.ipynb #1c21f4de
 def save_model(
     model: BreakoutModel, # a fitted model
     folder: str | Path, # where it goes; replaced if it is there
@@ -387,7 +416,8 @@ def load_model(
     scaling = read_json(folder / "preprocessing.json")
     mean, scale = (np.array([scaling[what][f] for f in features]) for what in ("mean", "scale"))
     ranges = np.array([config["trained_range"][f] for f in features])
-    return BreakoutModel(config["model"], features, mean, scale, _load_estimator(config["model"], folder), config["about"],
+    estimator = _load_estimator(config["model"], folder, len(features))
+    return BreakoutModel(config["model"], features, mean, scale, estimator, config["about"],
                          ranges[:, 0], ranges[:, 1], read_json(folder / "metrics.json"))
 
 # %% ../../nbs/models/breakout.ipynb #0907d9d1

@@ -31,7 +31,7 @@ def _text_card(title: str, text: str, language: str) -> str:
 
 def _chart(bars: Bars, facts: dict[str, Fact]) -> str:
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
-        return draw_report(bars.frame, facts, size=size, count=60 if narrow else 250)
+        return draw_report(bars.frame, facts, size=size, **({"count": 60} if narrow else {}))
     caption = "Candles and volume; EMA 9 and EMA 50; S and R are supports and resistances, the nearest first."
     return charts(draw, f"Chart of {said(facts['pair'], 'english')}", caption, height=4.5)
 

@@ -234,7 +234,7 @@ class Watch:
         self,
         app: Any, # ASGI
         meter: Meter,
-        mounted: tuple[str, ...] = ("/app", "/docs-assets"), # paths under which there are other applications
+        mounted: tuple[str, ...] = ("/app", "/book", "/docs-assets"), # paths under which there are other applications
     ):
         self.app, self.meter, self.mounted, self.log = app, meter, mounted, logging.getLogger("ohlcv_ta.requests")
 

@@ -11,6 +11,8 @@ import shlex
 from html import escape
 from typing import Any, NamedTuple
 
+from .schemas import EXAMPLE
+
 # %% ../../nbs/serving/tab_notes.ipynb #ae15ab67
 class Note(NamedTuple):
     "What stands below a tab."
@@ -23,10 +25,7 @@ class Note(NamedTuple):
 
 
 NOTES = {
-    "Breakout": Note("breakout_evaluate", "Can a breakout be predicted?", "/predict",
-                     {"session_poc": 42500.0, "session_vah": 42750.0, "session_val": 42250.0, "va_range_width": 500.0,
-                      "balance_flag": 1, "volume_imbalance": 0.52, "one_day_return": 0.01, "three_day_return": 0.025,
-                      "atr_14": 350.0, "rsi_14": 60.5, "session_volume": 1500000.0}),
+    "Breakout": Note("breakout_evaluate", "Can a breakout be predicted?", "/predict", dict(EXAMPLE)),
     "Chart to levels": Note("masks_evaluate", "How good is it?", "/api/v1/levels", upload="chart.png"),
     "Trend": Note("trend_evaluate", "Do price images predict?", "/api/v1/trend", {"model": "crypto", "symbol": "BTC-USD"}),
     "Analyse": Note("analysis", "Analysis in words that are right", "/api/v1/analyze", {"pair": "eth_usdt"}),

@@ -72,6 +72,20 @@ def test_both_forms_of_a_file_get_the_same_answer(models):
     assert len({call("predict", "-i", ROOT / "examples" / name, "--models", models).stdout for name in names}) == 1
 
 
+def test_predict_reads_bars(models, tmp_path):
+    answer = json.loads(call("predict", "-i", ROOT / "examples" / "bars.csv", "--models", models).stdout)
+    assert answer["session"] == "2019-09-28" and answer["val"] <= answer["poc"] <= answer["vah"]
+    assert 0 < answer["probability"] < 1 and "to break out" in answer["in_words"].lower()
+    shifted = call("predict", "-i", ROOT / "examples" / "bars.csv", "--models", models, "--tz", "Asia/Tokyo")
+    assert json.loads(shifted.stdout)["vah"] != answer["vah"]
+    lines = (ROOT / "examples" / "bars.csv").read_text().splitlines()
+    (tmp_path / "few.csv").write_text("\n".join(lines[:200]))
+    refused(call("predict", "-i", tmp_path / "few.csv", "--models", models), "looks back over 14 sessions")
+    (tmp_path / "high.csv").write_text("\n".join([*lines[:50], "2019-09-30,1,0.5,0.1,1,1", *lines[50:]]))
+    refused(call("predict", "-i", tmp_path / "high.csv", "--models", models), "high.csv")
+    refused(call("predict", "-i", ROOT / "examples" / "bars.csv", "--models", models, "--tz", "Mars"), "Mars")
+
+
 def test_predict_reads_many_rows_wrapped_and_with_more_columns(models, tmp_path):
     rows = [EXAMPLE, {"features": EXAMPLE | {"rsi_14": 20.0}}]
     (tmp_path / "rows.json").write_text(json.dumps(rows))

@@ -110,10 +110,11 @@ def test_the_rule_of_one_line_is_not_beaten_and_no_trading_pays():
     assert not [name for name, of in accounts.items() if name != "holding" and of["return"]["value"] > 0]
 
 
-def test_the_import_example_works_as_pasted(tmp_path):
-    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)[1]
+def test_the_import_examples_work_as_pasted(tmp_path):
+    code = "\n".join(re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "levels.png").stat().st_size > 20_000
     assert re.match(r"value area [\d,]+ to [\d,]+, most trade at [\d,]+", done.stdout)
 
 

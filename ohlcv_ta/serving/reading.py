@@ -115,7 +115,7 @@ def worth(
     base_rate = (curve.observed * curve["count"]).sum() / curve["count"].sum()
     return Worth(near.forecast, near.observed, near.low, near.high, int(near["count"]), float(base_rate))
 
-# %% ../../nbs/serving/reading.ipynb #97713209
+# %% ../../nbs/serving/reading.ipynb #9ff91248
 def _where(reading: Reading) -> str:
     profile = reading.profile
     if reading.close > profile.vah:
@@ -131,6 +131,8 @@ def in_words(
     "What the model says about a session, in a sentence or two."
     climb = reading.target / reading.close - 1
     way = f"{climb:.1%} above the close" if climb > 0 else "which the close has already passed"
+    p = reading.probability
+    chance = "more than 99%" if p > 0.99 else "less than 1%" if p < 0.01 else f"{p:.0%}"
     said = (f"The session closed {_where(reading)}. To break out, the next one has to reach "
-            f"{reading.text(reading.target)}, {way}. The model gives that {reading.probability:.0%}")
+            f"{reading.text(reading.target)}, {way}. The model gives that {chance}")
     return said + ("." if base_rate is None else f", against {base_rate:.0%} over all sessions.")

@@ -14,7 +14,7 @@ import numpy as np
 from .facts import Fact
 from .words import NAMES, figure, trace
 
-# %% ../../nbs/market/lies.ipynb #dd1ee675
+# %% ../../nbs/market/lies.ipynb #f73cdf54
 _DIGITS = {"english": "0123456789", "persian": "۰۱۲۳۴۵۶۷۸۹"}
 _STRANGE = "⁷½７٧७७Ⅶ⑦𝟕七" # sevens and the like that are no digits of either language
 
@@ -41,7 +41,7 @@ def _other(text, one, others, facts, language, dice):
     figures = sorted({other.text for other in others} - {one.text})
     return _put(text, one, dice.choice(figures)) if figures else None
 
-
+# %% ../../nbs/market/lies.ipynb #0e0fdc06
 def _length(text, one, others, facts, language, dice):
     lengths = [length if language == "english" else length.translate(str.maketrans(_DIGITS["english"], _DIGITS["persian"]))
                for length in ("9", "14", "20", "21", "50")]
@@ -57,7 +57,7 @@ def _name(text, one, others, facts, language, dice):
     if at < 0 or re.search(r"[.!?؛;]\s", text[at:one.start]): return None
     return f"{text[:at]}{NAMES[dice.choice(wrong)][language][0]}{text[at + len(called):]}"
 
-
+# %% ../../nbs/market/lies.ipynb #6b0a2f28
 def _sign(text, one, others, facts, language, dice):
     if not set(one.text) & set("123456789۱۲۳۴۵۶۷۸۹"): return None
     words = ("-", "−", "minus ") if language == "english" else ("-", "−", "منفی ")
@@ -77,7 +77,7 @@ def _script(text, one, others, facts, language, dice):
 def _hidden(text, one, others, facts, language, dice):
     return _put(text, one, f"\u202e{one.text}\u202c") if one.text != one.text[::-1] else None
 
-
+# %% ../../nbs/market/lies.ipynb #6230a99b
 _TARGETS = {"english": ("The target is {}.", "Analysts expect {} soon.", "Stop loss at {}."),
             "persian": ("هدف بعدی {} است.", "تحلیلگران انتظار {} را دارند.", "حد ضرر {} است.")}
 
@@ -99,7 +99,7 @@ def _direction(text, one, others, facts, language, dice):
     at = dice.choice([found.start() for found in re.finditer(re.escape(old), text)])
     return f"{text[:at]}{new}{text[at + len(old):]}"
 
-
+# %% ../../nbs/market/lies.ipynb #74f93ab9
 LIES: dict[str, Callable] = {
     "a digit changed": _digit, "the decimal point moved": _point, "the figure of another fact": _other,
     "a length as a value": _length, "under another name": _name, "a sign before it": _sign, "a thousand times as much": _scale,

@@ -167,7 +167,7 @@ def file_stem(
     kept = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
     return f"{kept or 'pair'}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
-# %% ../../nbs/market/scan.ipynb #0e22eee3
+# %% ../../nbs/market/scan.ipynb #2607665f
 _REPORT = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -186,6 +186,7 @@ td, th {{text-align: left; padding: .3em .8em .3em 0; border-bottom: 1px solid #
 and no advice to trade.</small></p></body></html>
 """
 
+# %% ../../nbs/market/scan.ipynb #24648537
 def _svg_bars(volume: np.ndarray, flagged: np.ndarray) -> str:
     "Volume as bars, 600 by 120."
     step, most = 600 / len(volume), max(np.nanmax(volume, initial=0), 1e-300)
@@ -206,6 +207,7 @@ def _verdict(last: Any, batch: Batch) -> str:
     return (f"The volume of the last closed bar stands out: {last.severity} severity, {last.deviations:.1f} deviations above "
             f"the usual, confidence {last.confidence:.2f}.")
 
+# %% ../../nbs/market/scan.ipynb #4d6bfea3
 _BY = {"rank": "its rank among all scores of this batch that were known before",
        "t": "Student's t, for there were too few scores before"}
 
@@ -237,6 +239,7 @@ def _method(settings: ScanSettings) -> str:
             f"flagged if {rule}. Severity doubles from {settings.k:g} deviations on. Confidence is the chance that the bar is "
             f"a spike if one bar in {1 / settings.prior:,.0f} is one; it was fitted on spikes planted in real volume.")
 
+# %% ../../nbs/market/scan.ipynb #24f9afbd
 def report_page(
     batch: Batch,
     pair: str, # one that was scanned

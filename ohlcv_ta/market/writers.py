@@ -35,7 +35,7 @@ class Writer(Protocol):
 class Unwritten(RuntimeError):
     "Why a writer left no text."
 
-# %% ../../nbs/market/writers.ipynb #373dad17
+# %% ../../nbs/market/writers.ipynb #0e105a23
 _AVERAGES = ("ema_9", "ema_21", "ema_50")
 _SOUGHT = {"ema_9": "ema_9", "ema_21": "ema_21", "ema_50": "ema_50", "adx_14": "adx", "rsi_14": "rsi", "mfi_14": "mfi",
            "bb_upper": "bb_upper", "atr_14": "atr"} # facts whose absence is told, and their subjects
@@ -60,7 +60,7 @@ def _paragraphs(rows):
     lines = ((heading, " ".join(filter(None, sentences))) for heading, sentences in rows)
     return "\n".join(f"{heading}{words}" for heading, words in lines if words)
 
-
+# %% ../../nbs/market/writers.ipynb #1f3be015
 def _english_trend(facts):
     known = [name for name in _AVERAGES if name in facts]
     called = {name: NAMES[name]["english"][0] for name in known}
@@ -96,7 +96,7 @@ def _english_summary(facts):
     return [f"{_listed(list(filter(None, parts)))}." if any(parts) else "",
             "This tells what the bars were; it is neither a forecast nor advice."]
 
-
+# %% ../../nbs/market/writers.ipynb #4292ebe8
 def _english(facts):
     missing = ", ".join(_missing(facts, "english"))
     return _paragraphs([

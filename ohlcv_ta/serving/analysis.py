@@ -25,7 +25,7 @@ from .desk import Desk, stale_answer
 from .schedule import Busy
 from .security import refusal_body
 
-# %% ../../nbs/serving/analysis.ipynb #bc69eee9
+# %% ../../nbs/serving/analysis.ipynb #943d0ad1
 _PAIR = r"^(\^?[A-Za-z][A-Za-z0-9]{0,19}|[A-Za-z0-9]{1,20}[_/.-][A-Za-z]{1,10})$" # two names and a mark between, or one
 
 class AnalyzeRequest(BaseModel):
@@ -52,14 +52,14 @@ class Analysis(BaseModel):
     rejected: str | None = Field(description="Why a language model's text was not used, if there was one")
     stale: bool = Field(description="Whether this is an older answer because a new one can't be had")
 
-
+# %% ../../nbs/serving/analysis.ipynb #3d273309
 class Failed(BaseModel):
     "Why there is no answer, in the shape of an answer."
     model_config = ConfigDict(extra="allow")
     status: Literal["error"]
     message: str
 
-
+# %% ../../nbs/serving/analysis.ipynb #c23e0d7e
 class Memory(BaseModel):
     "Answers that this process has at hand."
     entries: int
@@ -79,7 +79,7 @@ class CacheStats(BaseModel):
     entries: int | None
     memory: Memory
 
-
+# %% ../../nbs/serving/analysis.ipynb #6a1acd43
 class Started(BaseModel):
     "There is a schedule now."
     status: Literal["success"]

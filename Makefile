@@ -41,7 +41,7 @@ book: data ## build the book, computing only what is not stored
 	@echo "The book: $(CURDIR)/book/_build/html/index.html"
 
 reproduce: data ## train every model again and compare every metric with the committed one
-	@$(SAY) "Computing every metric again from the data: about 50 minutes"
+	@$(SAY) "Computing every metric again from the data: about 40 minutes"
 	@ohlcv-ta reproduce
 
 app: data ## serve the API and the app at http://localhost:9696

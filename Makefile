@@ -38,6 +38,7 @@ data: $(READY) ## fetch the data set and the stored results from the folder insi
 book: data ## build the book, computing only what is not stored
 	@$(SAY) "Bringing every stage up to date"
 	@dvc repro --allow-missing
+	@test -e book/_build/html/index.html || ohlcv-ta book # which DVC takes for granted in a fresh clone, as it stores no copy
 	@echo "The book: $(CURDIR)/book/_build/html/index.html"
 
 reproduce: data ## train every model again and compare every metric with the committed one
@@ -45,6 +46,7 @@ reproduce: data ## train every model again and compare every metric with the com
 	@ohlcv-ta reproduce
 
 app: data ## serve the API and the app at http://localhost:9696
+	@$(SAY) "Starting at http://localhost:9696: half a minute, the first time longer"
 	@ohlcv-ta serve
 
 lint: $(READY) ## notebooks clean, package exported, style

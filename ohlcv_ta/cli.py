@@ -121,7 +121,7 @@ def predict(
     if outside:
         typer.echo(f"Note: outside the range that the model was trained on: {', '.join(outside)}", err=True)
 
-# %% ../nbs/cli.ipynb #3ecbdc7f
+# %% ../nbs/cli.ipynb #2adbcf7c
 _Source = Annotated[str | None, typer.Option(help="Where bars come from: replay (embedded series), lbank, binance or yahoo. "
                                              "What OHLCV_TA_SOURCE says by default, else replay.")]
 _PATIENCE = 25 # seconds that requests have to finish when the service is told to stop
@@ -182,7 +182,7 @@ def _needs_extra(extra: str, *packages: str) -> None:
 
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(f"{', '.join(missing)} not installed: pip install 'ohlcv-ta[{extra}]'")
+        raise ModuleNotFoundError(f"{', '.join(missing)} not installed: pip install 'ohlcv-ta[{extra}]', or '.[{extra}]' in a clone")
 
 # %% ../nbs/cli.ipynb #ad72374b
 @app.command()
@@ -312,7 +312,7 @@ def _models_folder() -> Path:
 
     return models_folder()
 
-# %% ../nbs/cli.ipynb #99d7bf7d
+# %% ../nbs/cli.ipynb #305fe6de
 def _pairs_of(market: Any, named: list[str] | None, top: int, timeframe: str) -> list[str]:
     "The pairs that were named, one by one or with commas, or those with the largest volume."
     asked = [one.strip() for text in named or [] for one in text.split(",") if one.strip()]
@@ -341,7 +341,7 @@ def _told_scan(batch: Any) -> str:
     said, columns = batch.summary(), ["name", "time", "volume", "deviations", "chance", "discovery", "severity", "confidence"]
     found = batch.rows[batch.rows.flagged].head(20)[columns]
     by_chance = said["expected_by_chance"]
-    beside = "" if by_chance is None else f", {by_chance:.1f} to be expected by chance"
+    beside = "" if by_chance is None else f", {by_chance:.2g} to be expected by chance"
     count = f"{said['pairs']['scanned']} of {said['pairs']['asked']} pairs, {batch.settings.timeframe}, {batch.source}"
     table = "" if found.empty else found.to_string(index=False, float_format="{:.3g}".format) + "\n"
     return f"{table}{count}: {said['flagged']} stand out{beside}; {said['alerts']} worth an alert."
@@ -442,7 +442,7 @@ def factor(
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
 
-# %% ../nbs/cli.ipynb #56068cd4
+# %% ../nbs/cli.ipynb #536cf0f9
 def forecaster_of(
     name: str, # rsi, or a network's
     models: Path | None = None, # folder of the served models
@@ -488,6 +488,7 @@ def live(
     gauges: Annotated[int | None, typer.Option(metavar="PORT", help="Answer Prometheus at this port of this machine.")] = None,
 ) -> None:
     "Follow bars as they come, forecast, and trade on paper. No order is ever sent."
+    _needs_extra("live", "sqlalchemy")
     from ohlcv_ta.data.store import BarStore
     from ohlcv_ta.evaluation.trading import Rules
     from ohlcv_ta.market.gauges import serve_gauges

@@ -121,7 +121,7 @@ def predict(
     if outside:
         typer.echo(f"Note: outside the range that the model was trained on: {', '.join(outside)}", err=True)
 
-# %% ../nbs/cli.ipynb #2adbcf7c
+# %% ../nbs/cli.ipynb #a513d686
 _Source = Annotated[str | None, typer.Option(help="Where bars come from: replay (embedded series), lbank, binance or yahoo. "
                                              "What OHLCV_TA_SOURCE says by default, else replay.")]
 _PATIENCE = 25 # seconds that requests have to finish when the service is told to stop
@@ -182,7 +182,8 @@ def _needs_extra(extra: str, *packages: str) -> None:
 
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(f"{', '.join(missing)} not installed: pip install 'ohlcv-ta[{extra}]', or '.[{extra}]' in a clone")
+        raise ModuleNotFoundError(f"{', '.join(missing)} not installed: pip install 'ohlcv-ta[{extra}]', "
+                                  f"or '.[{extra}]' in a clone")
 
 # %% ../nbs/cli.ipynb #ad72374b
 @app.command()

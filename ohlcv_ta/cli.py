@@ -664,7 +664,8 @@ def space(folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path(
     "Assemble the Hugging Face Space."
     from ohlcv_ta.serving.space import assemble
 
-    typer.echo(f"{assemble(folder)} is ready to be pushed to a Space; try it: cd {folder} && python app.py")
+    typer.echo(f"{assemble(folder)} is ready to be pushed to a Space; try it: cd {folder} && "
+               "pip install -r requirements.txt && python app.py")
 
 # %% ../nbs/cli.ipynb #3ff8e96b
 def main() -> None: # the console command

@@ -256,6 +256,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'ohlcv_ta.cli._scanned': ('cli.html#_scanned', 'ohlcv_ta/cli.py'),
                               'ohlcv_ta.cli._screen': ('cli.html#_screen', 'ohlcv_ta/cli.py'),
                               'ohlcv_ta.cli._settings': ('cli.html#_settings', 'ohlcv_ta/cli.py'),
+                              'ohlcv_ta.cli._tell_skipped': ('cli.html#_tell_skipped', 'ohlcv_ta/cli.py'),
                               'ohlcv_ta.cli._told': ('cli.html#_told', 'ohlcv_ta/cli.py'),
                               'ohlcv_ta.cli._told_scan': ('cli.html#_told_scan', 'ohlcv_ta/cli.py'),
                               'ohlcv_ta.cli._values': ('cli.html#_values', 'ohlcv_ta/cli.py'),

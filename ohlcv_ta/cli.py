@@ -8,9 +8,10 @@ __all__ = ['app', 'data', 'read_requests', 'predictions', 'holds_bars', 'after_b
            'backtest_command', 'analyse_command', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space',
            'main']
 
-# %% ../nbs/cli.ipynb #8bd1f964
+# %% ../nbs/cli.ipynb #302472f7
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -240,7 +241,7 @@ def show(
     typer.echo("\n".join(f"{name:12} {value}" for name, value in said.items() if value))
     typer.echo(f"\nThe last {min(rows, len(frame))} of {len(frame):,} bars:\n{frame.tail(rows).to_string()}")
 
-# %% ../nbs/cli.ipynb #b68cb7b0
+# %% ../nbs/cli.ipynb #3e6729d3
 _WORTH = {"image": 16, "bars": 200, "series": 200} # charts from which on it pays to start more processes
 
 def _workers(sources: list, jobs: int | None, dask: str | None) -> Any:
@@ -253,14 +254,21 @@ def _workers(sources: list, jobs: int | None, dask: str | None) -> Any:
     few = not sources or len(sources) < _WORTH[sources[0].kind]
     return parallel_config(n_jobs=jobs or (1 if few else cpu_count()))
 
+def _tell_skipped(problems: Iterable[tuple[str, str]]) -> None:
+    "Each reason once, with the first three names that it concerns."
+    names: dict[str, list[str]] = {}
+    for name, problem in problems: names.setdefault(problem, []).append(str(name))
+    for problem, of in names.items():
+        more = f" and {len(of) - 3} more" if len(of) > 3 else ""
+        typer.echo(f"Skipped {', '.join(of[:3])}{more}: {problem}", err=True)
+
 def _screen(sources: list, jobs: int | None, dask: str | None, **asked: Any) -> Any:
     "Screened with a progress bar, what is skipped told; an error where nothing is left."
     from ohlcv_ta.market.screen import screen
 
     with _workers(sources, jobs, dask), typer.progressbar(length=len(sources), label="Screening", file=sys.stderr) as bar:
         screened = screen(sources, progress=bar.update, **asked)
-    for chart, problem in screened.skipped.itertuples(index=False):
-        typer.echo(f"Skipped {chart}: {problem}", err=True)
+    _tell_skipped(screened.skipped.itertuples(index=False))
     if len(screened.skipped) == len(sources):
         raise ValueError(f"none of {len(sources)} charts could be read, so nothing was written")
     return screened
@@ -272,7 +280,9 @@ def _told(table: Any) -> str:
     if "close" not in table: return f"{len(table)} lines in {table.chart.nunique()} pictures"
     near = closest(table, 10)[["chart", "time", "close", "price", "kind", "distance", "strength", "touches", "long", "short"]]
     shown = near.assign(time=near.time.dt.strftime("%Y-%m-%d %H:%M")).to_string(index=False, float_format="{:.5g}".format)
-    return f"Nearest to a level, distance in ATR:\n{shown}"
+    return (f"Nearest to a level:\n{shown}\n"
+            "price: of the level; distance: from the close to it, in ATR; strength: 0 to 1; touches: visits to it; "
+            "long, short: reward to risk of buying and of selling, from the next level to the one behind")
 
 # %% ../nbs/cli.ipynb #5db80475
 @app.command()
@@ -313,7 +323,7 @@ def _models_folder() -> Path:
 
     return models_folder()
 
-# %% ../nbs/cli.ipynb #305fe6de
+# %% ../nbs/cli.ipynb #d440a48a
 def _pairs_of(market: Any, named: list[str] | None, top: int, timeframe: str) -> list[str]:
     "The pairs that were named, one by one or with commas, or those with the largest volume."
     asked = [one.strip() for text in named or [] for one in text.split(",") if one.strip()]
@@ -333,7 +343,7 @@ def _scanned(market: Any, pairs: list[str], settings: Any) -> Any:
 
     with typer.progressbar(length=len(set(pairs)), label="Scanning", file=sys.stderr) as bar:
         batch = scan(market, pairs, settings, bar.update)
-    for pair, problem in batch.failed.items(): typer.echo(f"Skipped {pair!r}: {problem}", err=True)
+    _tell_skipped((repr(pair), problem) for pair, problem in batch.failed.items())
     if not batch.bars: raise ValueError(f"none of {len(batch.failed)} pairs could be scanned, so nothing was written")
     return batch
 
@@ -344,7 +354,9 @@ def _told_scan(batch: Any) -> str:
     by_chance = said["expected_by_chance"]
     beside = "" if by_chance is None else f", {by_chance:.2g} to be expected by chance"
     count = f"{said['pairs']['scanned']} of {said['pairs']['asked']} pairs, {batch.settings.timeframe}, {batch.source}"
-    table = "" if found.empty else found.to_string(index=False, float_format="{:.3g}".format) + "\n"
+    table = "" if found.empty else found.to_string(index=False, float_format="{:.3g}".format) + (
+        "\ndeviations: of volume above the usual; chance: of such a bar where nothing is going on; discovery: share of "
+        "false alarms among all that are as rare; confidence: that it is a spike\n")
     return f"{table}{count}: {said['flagged']} stand out{beside}; {said['alerts']} worth an alert."
 
 @app.command()
@@ -414,7 +426,7 @@ def evaluate_annotated(
             typer.echo(f"network, {name:10} F1 {interval_text(scores['f1'])}")
     typer.echo(f"All numbers: {write_json(output, metrics)}")
 
-# %% ../nbs/cli.ipynb #bb5c4015
+# %% ../nbs/cli.ipynb #29f9e558
 @app.command()
 def factor(
     series: Annotated[list[str], typer.Argument(metavar="FOLDER|FILE|SYMBOL...", help="Folders or files of bars (CSV, JSON, "
@@ -439,7 +451,7 @@ def factor(
     with (_workers(sources, jobs or (None if dask else cpu_count()), dask),
           typer.progressbar(length=len(sources), label="Scoring", file=sys.stderr) as bar):
         skipped = write_factor(output, sources, folder, tz, progress=bar.update)
-    for symbol, problem in skipped.itertuples(index=False): typer.echo(f"Skipped {symbol}: {problem}", err=True)
+    _tell_skipped(skipped.itertuples(index=False))
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
 

@@ -13,7 +13,9 @@ import yaml
 from ohlcv_ta.pipeline import apply_overlay
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+# Small runs go side by side, so each keeps to one core.
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1",
+               "LOKY_MAX_CPU_COUNT": "1"}
 DVC = [sys.executable, "-m", "dvc"]
 
 
@@ -41,6 +43,8 @@ def copied(there, *kept, only=""):
         if (ROOT / name).is_file():
             (there / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, there / name)
+    for compiled in (ROOT / "ohlcv_ta").rglob("__pycache__"): # loops that Numba has compiled are not compiled again
+        shutil.copytree(compiled, there / compiled.relative_to(ROOT), dirs_exist_ok=True)
     subprocess.run(["git", "init", "--quiet"], cwd=there, check=True)
     for name in ("dvc.yaml", "dvc.lock"):
         pipeline = yaml.safe_load((there / name).read_text())

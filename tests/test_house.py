@@ -168,5 +168,5 @@ def test_the_extras_are_what_the_settings_say():
               (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"}
     for key in ("requirements", "serve_requirements", "train_requirements", "live_requirements", "cluster_requirements",
                 "dev_requirements"):
-        wanted = {re.split(r"[=<>\[]", r)[0].lower().replace("_", "-") for r in config["DEFAULT"][key].split()}
+        wanted = {re.split(r"[=<>;\[]", r)[0].lower().replace("_", "-") for r in config["DEFAULT"][key].split()}
         assert wanted <= locked, f"{key}: {wanted - locked} not in requirements.lock"

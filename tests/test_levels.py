@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import theilslopes
 
 from ohlcv_ta.data import random_walk
+from ohlcv_ta.data.frame import FrameError
 from ohlcv_ta.evaluation import LookAheadError, replays
 from ohlcv_ta.features import levels as module
 from ohlcv_ta.features.indicators import atr
@@ -173,7 +174,7 @@ def test_any_frame_has_rays_or_none(frame):
     assert list(find_rays(frame)) == RAY_COLUMNS
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 13])
+@pytest.mark.parametrize("n", [1, 2, 13])
 def test_short_and_still_frames_have_no_levels(n):
     frame = random_walk(13, seed=1).iloc[:n]
     still = frame.assign(Open=7.0, High=7.0, Low=7.0, Close=7.0)
@@ -189,11 +190,25 @@ def test_volume_may_be_unknown(scorer):
         assert len(find_levels(known, scorer))
 
 
+@pytest.mark.parametrize("broken, said", [
+    (lambda frame: frame.rename(columns=str.lower), "Name the columns Open High Low Close"),
+    (lambda frame: pd.concat({"SPY": frame}, axis=1), "Name the columns Open High Low Close"),
+    (lambda frame: frame[::-1], "goes back behind that of the bar before"),
+    (lambda frame: frame.iloc[[0, 1, 1, 2]], "repeats that of the bar before"),
+    (lambda frame: frame.tz_localize(None), "the times name no time zone"),
+    (lambda frame: frame.iloc[:0], "there are no bars"),
+], ids=["names", "two rows of names", "reversed", "repeated", "naive", "empty"])
+@pytest.mark.parametrize("find", [find_levels, find_rays, level_history, level_rows, swings])
+def test_a_frame_that_breaks_the_contract_is_told_so(find, broken, said):
+    with pytest.raises(FrameError, match=said):
+        find(broken(random_walk(40, seed=2)))
+
+
 def test_a_missing_price_is_told_with_its_bar():
     frame = random_walk(50, seed=1)
     frame.iloc[17, frame.columns.get_loc("Low")] = np.nan
     for find in (find_levels, find_rays, swings):
-        with pytest.raises(ValueError, match="bar 17"):
+        with pytest.raises(ValueError, match="row 17, column Low"):
             find(frame)
 
 

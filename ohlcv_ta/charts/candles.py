@@ -6,7 +6,7 @@
 __all__ = ['THEMES', 'price_decimals', 'price_text', 'time_ticks', 'spread', 'Chart', 'draw_candles', 'draw_profile',
            'draw_mplfinance', 'to_svg']
 
-# %% ../../nbs/charts/candles.ipynb #0c03e641
+# %% ../../nbs/charts/candles.ipynb #97910286
 import io
 import re
 import threading
@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from .pixels import ChartGeometry
+from ..data.frame import COLUMNS, PRICES, check
 
 # %% ../../nbs/charts/candles.ipynb #67ea1593
 THEMES = {
@@ -135,7 +136,7 @@ def _figure(size: tuple[float, float], look: dict[str, str], title: str) -> Char
         figure.suptitle(title, x=0.012, ha="left", color=look["ink"], fontsize=11, fontweight="bold")
     return figure
 
-# %% ../../nbs/charts/candles.ipynb #b1727875
+# %% ../../nbs/charts/candles.ipynb #9f396b9a
 def _labels(
     ax: Axes, # its limits are final by now
     levels: dict[str, tuple[float, str]], # name -> price, colour
@@ -156,11 +157,12 @@ def _limits(frame: pd.DataFrame, more: list[float]) -> tuple[float, float]:
     room = 0.05 * (high - low) or 0.01 * abs(high) or 1.0
     return low - room, high + room
 
-def _drawable(frame: pd.DataFrame) -> None:
-    if frame.empty:
+def _drawable(frame: pd.DataFrame, volume: bool = True) -> pd.DataFrame:
+    if len(frame) == 0:
         raise ValueError("there is no bar to draw: the frame is empty; widen the dates you selected")
+    return check(frame, needed=COLUMNS if volume else PRICES)
 
-# %% ../../nbs/charts/candles.ipynb #ac93c1ff
+# %% ../../nbs/charts/candles.ipynb #529f9e6d
 @_own_settings()
 def draw_candles(
     frame: pd.DataFrame, # n OHLCV bars
@@ -173,7 +175,7 @@ def draw_candles(
     size: tuple[float, float] = (9.6, 4.6), # inches
 ) -> Chart:
     "Bars as candles, with named levels, rays and volume."
-    _drawable(frame)
+    frame = _drawable(frame, volume)
     look, small, levels = THEMES[theme], 8.5, levels or {}
     figure = _figure(size, look, title)
     panes = figure.subplots(1 + volume, 1, sharex=True, squeeze=False,
@@ -204,7 +206,7 @@ def _volume(ax: Axes, frame: pd.DataFrame, look: dict[str, str]) -> None:
     ax.set_yticks([])
     ax.set_ylabel("volume", color=look["soft"], fontsize=8)
 
-# %% ../../nbs/charts/candles.ipynb #99db791f
+# %% ../../nbs/charts/candles.ipynb #da3c353f
 def _first_bar(frame: pd.DataFrame, profile: Any) -> int:
     inside = np.flatnonzero((frame.index >= profile.start) & (frame.index <= profile.end))
     if not len(inside):
@@ -232,7 +234,7 @@ def draw_profile(
     size: tuple[float, float] = (9.6, 4.6), # inches
 ) -> Chart:
     "Candles with the volume profile of one session beside them; value area shaded, POC, VAH and VAL named."
-    _drawable(frame)
+    frame = _drawable(frame)
     look, small = THEMES[theme], 8.5
     first = _first_bar(frame, profile)
     figure = _figure(size, look, title)
@@ -260,7 +262,7 @@ def _lines(ax: Axes, start: float, end: float, named: dict[str, tuple[float, str
         broken = {} if colour != look["soft"] else {"dashes": (4, 3)}
         ax.plot([start, end], [price, price], color=colour, linewidth=1.2, solid_capstyle="butt", **broken)
 
-# %% ../../nbs/charts/candles.ipynb #69d68172
+# %% ../../nbs/charts/candles.ipynb #53a8d6e5
 def _geometry(ax: Axes, width: int, height: int) -> ChartGeometry:
     "Where the axes of a drawn figure have put prices and bars."
     box, (low, high) = ax.get_window_extent(), ax.get_ylim()
@@ -278,7 +280,7 @@ def draw_mplfinance(
     **settings: Any, # more of `mplfinance.plot`
 ) -> tuple[np.ndarray, ChartGeometry]: # (height, width, 3) bytes, and where prices and bars lie in it
     "The chart that mplfinance makes, as pixels."
-    _drawable(frame)
+    frame = _drawable(frame, volume)
     settings |= {"figsize": (width / 100, height / 100), "warn_too_much_data": len(frame) + 1, "returnfig": True}
     figure, axes = mpf.plot(frame, type=type, style=style, volume=volume, **settings)
     plt.close(figure)

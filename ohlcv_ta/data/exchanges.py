@@ -389,7 +389,9 @@ class Line:
     def _count(self, what):
         with self._lock: self.counts[what] += 1
 
-# %% ../../nbs/data/exchanges.ipynb #7902f124
+# %% ../../nbs/data/exchanges.ipynb #5a68437f
+_REST = 5.0 # seconds at most in which a failure answers those who come after it
+
 class Shared:
     "A value that one thread gets for all."
     def __init__(
@@ -397,7 +399,7 @@ class Shared:
         load: Callable[[], Any], # raises `SourceError` if it cannot be had
     ):
         self.load, self.value, self._at, self._lock = load, None, -math.inf, threading.Lock()
-        self._failed, self._error = -math.inf, None
+        self._rested, self._error = -math.inf, None # until when a failure stands
 
     def get(
         self,
@@ -407,16 +409,18 @@ class Shared:
         came = time.monotonic()
         if came - self._at < age: return self.value
         with self._lock:
-            if self._failed > came: raise SourceError(*self._error.args)
+            if self._rested > came: raise SourceError(*self._error.args)
             if time.monotonic() - self._at >= age: self._get()
             return self.value
 
     def _get(self):
+        began = time.monotonic()
         try:
             self.value = self.load()
             self._at = time.monotonic()
         except SourceError as error:
-            self._error, self._failed = error, time.monotonic()
+            ended = time.monotonic()
+            self._error, self._rested = error, ended + min(ended - began, _REST)
             raise
 
 # %% ../../nbs/data/exchanges.ipynb #d64411dd

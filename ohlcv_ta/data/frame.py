@@ -38,18 +38,18 @@ class FrameError(ValueError):
         column = "" if self.column is None else f", column {self.column}"
         return f"{self.source}{row}{column}: {self.problem}. {self.remedy}."
 
-# %% ../../nbs/data/frame.ipynb #d29a853c
+# %% ../../nbs/data/frame.ipynb #e2038fab
 _REPAIR = "Correct it, or repair with clean() or read(repair=True), which report what they change"
 
-def _check_columns(frame, source):
+def _check_columns(frame, source, needed=COLUMNS):
     if not isinstance(frame, pd.DataFrame):
         raise FrameError(f"{type(frame).__name__} is not a table of bars", "Pass a pandas DataFrame", source)
-    for c in COLUMNS:
+    for c in needed:
         count = list(frame.columns).count(c)
         if count == 0:
             present = ", ".join(map(str, frame.columns)) or "none"
             raise FrameError(f"the column is missing; there are {present}",
-                             f"Name the columns {' '.join(COLUMNS)}", source, column=c)
+                             f"Name the columns {' '.join(needed)}", source, column=c)
         if count > 1:
             raise FrameError(f"the column comes {count} times", "Keep one series a frame", source, column=c)
     if len(frame) == 0:
@@ -76,10 +76,10 @@ def _check_index(frame, source):
         raise FrameError(f"the time {index[row]:%Y-%m-%d %H:%M:%S} {what} that of the bar before", _REPAIR,
                          source, row, "time")
 
-# %% ../../nbs/data/frame.ipynb #8f8cd237
-def _floats(frame, source):
-    "The frame with its five columns as float64; the same object when they already are."
-    wrong = [c for c in COLUMNS if frame[c].dtype != np.float64]
+# %% ../../nbs/data/frame.ipynb #aaf139dc
+def _floats(frame, source, needed):
+    "The frame with those columns as float64; the same object when they already are."
+    wrong = [c for c in needed if frame[c].dtype != np.float64]
     if not wrong:
         return frame
     numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype("float64") for c in wrong}
@@ -90,34 +90,36 @@ def _floats(frame, source):
             raise FrameError(f"{frame[c].iloc[row]!r} is not a number", _REPAIR, source, row, c)
     return frame.assign(**numbers)
 
-# %% ../../nbs/data/frame.ipynb #49f69a35
-def _faults(frame):
+# %% ../../nbs/data/frame.ipynb #4390a857
+def _faults(frame, needed):
     "Each thing that a bar can have wrong: column, rows where it is so, sentence about one bar."
-    o, high, low, c, v = values = [frame[name].to_numpy() for name in COLUMNS]
+    values = {name: frame[name].to_numpy() for name in needed}
+    o, high, low, c, v = (values.get(name, np.zeros(len(frame))) for name in COLUMNS)
     missing = [(name, ~np.isfinite(numbers), f"the {name.lower()} is missing or infinite")
-               for name, numbers in zip(COLUMNS, values, strict=True)]
+               for name, numbers in values.items()]
     return [*missing,
             ("High", high < low, "high {High} is below low {Low}"),
             ("High", high < np.maximum(o, c), "high {High} is below open {Open} or close {Close}"),
             ("Low", low > np.minimum(o, c), "low {Low} is above open {Open} or close {Close}"),
             ("Volume", v < 0, "volume {Volume} is negative")]
 
-def _check_bars(frame, source):
-    found = [(int(rows.argmax()), column, words) for column, rows, words in _faults(frame) if rows.any()]
+def _check_bars(frame, source, needed):
+    found = [(int(rows.argmax()), column, words) for column, rows, words in _faults(frame, needed) if rows.any()]
     if found:
         row, column, words = min(found, key=lambda fault: fault[0])
-        raise FrameError(words.format(**frame[COLUMNS].iloc[row]), _REPAIR, source, row, column)
+        raise FrameError(words.format(**frame[needed].iloc[row]), _REPAIR, source, row, column)
 
-# %% ../../nbs/data/frame.ipynb #6b9163cd
+# %% ../../nbs/data/frame.ipynb #042d83bc
 def check(
     frame: pd.DataFrame, # n bars to be held against the contract
     source: str = "frame", # name used in the error
+    needed: list[str] = COLUMNS, # columns that are looked at: `PRICES` where volume may be unknown
 ) -> pd.DataFrame: # the same frame; a copy if integers or a time zone had to be converted
     "The frame if it keeps the contract; otherwise a `FrameError` about its first fault."
-    _check_columns(frame, source)
+    _check_columns(frame, source, needed)
     _check_index(frame, source)
-    frame = _floats(frame, source)
-    _check_bars(frame, source)
+    frame = _floats(frame, source, needed)
+    _check_bars(frame, source, needed)
     utc = frame.index.tz_convert("UTC").rename("time")
     return frame if frame.index.name == "time" and str(frame.index.tz) == "UTC" else frame.set_axis(utc)
 

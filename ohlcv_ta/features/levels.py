@@ -7,7 +7,7 @@ __all__ = ['Scored', 'CLUSTERING', 'SCORERS', 'LEVEL_COLUMNS', 'RAY_COLUMNS', 't
            'rule_levels', 'Clustering', 'clustering', 'clustered_levels', 'density_levels', 'random_levels',
            'find_levels', 'Nearest', 'nearest', 'as_of', 'level_history', 'RayRule', 'find_rays', 'extend']
 
-# %% ../../nbs/features/levels.ipynb #470decbe
+# %% ../../nbs/features/levels.ipynb #00d435d9
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit
 
-from ..data.frame import PRICES, bar_length, infer_timeframe
+from ..data.frame import PRICES, bar_length, check, infer_timeframe
 
 # %% ../../nbs/features/levels.ipynb #24f28142
 @numba.njit(cache=True)
@@ -36,7 +36,7 @@ def turning_bars(values, left, right, side):
             count += 1
     return found[:count]
 
-# %% ../../nbs/features/levels.ipynb #f2431889
+# %% ../../nbs/features/levels.ipynb #225b4e12
 def _prices(frame):
     "Open, high, low and close as arrays; a price that is missing is told at once."
     prices = np.array([frame[name].to_numpy(float) for name in PRICES])
@@ -52,7 +52,7 @@ def swings(
     right: int = 6, # bars after that it must outlast, and so its delay
 ) -> pd.DataFrame: # a row a swing in order of time: bar, price, side ("high" or "low"), known_bar
     "Swing highs and lows, each with the bar at whose close it was known."
-    _, high, low, _ = _prices(frame)
+    _, high, low, _ = _prices(check(frame, needed=PRICES))
     tops, bottoms = turning_bars(high, left, right, 1.0), turning_bars(low, left, right, -1.0)
     bar, price = np.r_[tops, bottoms], np.r_[high[tops], low[bottoms]]
     found = pd.DataFrame({"bar": bar, "price": price, "side": np.repeat(["high", "low"], [len(tops), len(bottoms)]),
@@ -100,7 +100,7 @@ def _standard(values):
     spread = values.std()
     return (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
 
-# %% ../../nbs/features/levels.ipynb #6e74c89e
+# %% ../../nbs/features/levels.ipynb #9b945741
 class Rule(NamedTuple):
     "Constants of the rule, chosen on 196 annotated charts in 47 groups: F1 0.58 on them, 0.56 cross-validated by group."
     rows: int = 400 # price rows from the lowest low to the highest high
@@ -134,7 +134,7 @@ def level_rows(
     **settings, # constants of `Rule` that are to differ
 ) -> pd.DataFrame: # index price, ascending; turns (points), bodies (bars), strength (0 to 1)
     "What the rule sees at each price of the chart."
-    price, *columns = _rows(frame, Rule(**settings))
+    price, *columns = _rows(check(frame, needed=PRICES), Rule(**settings))
     return pd.DataFrame(dict(zip(("turns", "bodies", "strength"), columns, strict=True)), index=pd.Index(price, name="price"))
 
 # %% ../../nbs/features/levels.ipynb #ad05e110
@@ -318,7 +318,7 @@ def _bar_sizes(high, low, close, length):
         average += (true_range - average) / length
     return total / len(close), average
 
-# %% ../../nbs/features/levels.ipynb #4b8bf90f
+# %% ../../nbs/features/levels.ipynb #7d921e74
 @numba.njit(cache=True)
 def _treatment(high, low, close, start, price, slope, tolerance):
     "A column of `_visits` for each of m lines, and the ATR."
@@ -355,14 +355,14 @@ def _level_columns(frame, scorer="rule", top=None, tolerance=0.25, **settings):
 
 
 def find_levels(
-    frame: pd.DataFrame, # n OHLCV bars; nothing else is looked at
+    frame: pd.DataFrame, # n OHLCV bars, their volume known or not; nothing else is looked at
     scorer: str | Callable[..., Scored] = "rule", # a name in `SCORERS`, or a function of a frame
     top: int | None = None, # how many of the strongest; None: all
     tolerance: float = 0.25, # how near is a touch, in average bars (mean true range)
     **settings, # passed on to the scorer
 ) -> pd.DataFrame: # a row a level, the strongest first; `first_touch` and `last_touch` are bar positions, `distance` is in ATR
     "Horizontal levels as of the last bar, with how price treated them."
-    return pd.DataFrame(_level_columns(frame, scorer, top, tolerance, **settings))
+    return pd.DataFrame(_level_columns(check(frame, needed=PRICES), scorer, top, tolerance, **settings))
 
 # %% ../../nbs/features/levels.ipynb #2b527ca2
 class Nearest(NamedTuple):
@@ -389,7 +389,7 @@ def nearest(
     up, down = float((above - close) / unit), float((close - below) / unit)
     return Nearest(float(above), float(below), up, down, up / (down + stop), down / (up + stop))
 
-# %% ../../nbs/features/levels.ipynb #7e87cb77
+# %% ../../nbs/features/levels.ipynb #b8050a4b
 def as_of(
     frame: pd.DataFrame, # n OHLCV bars
     bar: int, # position of the last bar that had closed
@@ -413,6 +413,7 @@ def level_history(
     **settings, # passed on to the scorer
 ) -> pd.DataFrame: # n rows: the fields of `Nearest`, as of each bar
     "The nearest levels above and below as they stood at the close of every bar."
+    frame = check(frame, needed=PRICES)
     edges = [_edge(as_of(frame, bar, bars), scorer, settings) for bar in range(len(frame))]
     return pd.DataFrame(edges, index=frame.index, columns=Nearest._fields)
 
@@ -576,7 +577,7 @@ def _rays(opens, close, lowest, span, top, rule):
     kept = _strongest(lines, strength, rule.least, rule.merge, top)
     return lines[kept], strength[kept]
 
-# %% ../../nbs/features/levels.ipynb #409288c2
+# %% ../../nbs/features/levels.ipynb #3c781df2
 RAY_COLUMNS = ["start_bar", "start_price", "end_bar", "end_price", "slope", "strength", "kind", "touches", "bounces", "breaks",
                "first_touch", "last_touch", "distance"]
 
@@ -606,7 +607,7 @@ def find_rays(
     **settings, # constants of `RayRule` that are to differ
 ) -> pd.DataFrame: # a row a ray, the strongest first; `slope` in price a bar, `distance` at the last bar in ATR
     "Rays as of the last bar: robust lines through three or more confirmed swings, no close beyond."
-    return pd.DataFrame(_ray_columns(frame, top, tolerance, bars, **settings))
+    return pd.DataFrame(_ray_columns(check(frame, needed=PRICES), top, tolerance, bars, **settings))
 
 
 def extend(

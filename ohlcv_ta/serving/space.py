@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAMPLE', 'copy_sample', 'requirements', 'assemble']
 
-# %% ../../nbs/serving/space.ipynb #1dd22059
+# %% ../../nbs/serving/space.ipynb #12ef2df3
 import re
 import shutil
 import subprocess
@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from ..data.files import read_json, write_json, write_whole
 from ..data.sources import data_folder
@@ -50,15 +52,16 @@ def _copy_rows(source: Path, target: Path, symbols: set[str]) -> None:
     else:
         pq.write_table(rows, target, compression="zstd", compression_level=19)
 
-# %% ../../nbs/serving/space.ipynb #d753dfb2
+# %% ../../nbs/serving/space.ipynb #f27ef7c6
+_SPACE = {"sys_platform": "linux"} # what a Space runs on
+
 def _names(settings: dict[str, str]) -> list[str]:
-    asked = (settings["requirements"] + " " + settings["serve_requirements"]).split()
-    return [re.split(r"[<>=!~\[]", one)[0] for one in asked]
+    asked = map(Requirement, f"{settings['requirements']} {settings['serve_requirements']}".split())
+    return [one.name for one in asked if one.marker is None or one.marker.evaluate(_SPACE)]
 
 def _pinned(names: Iterable[str], lock: str) -> list[str]:
-    pins = dict(re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", lock, flags=re.M))
-    by_name = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins.items()}
-    return [f"{name}=={by_name[re.sub(r'[-_.]+', '-', name).lower()]}" for name in names]
+    pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, flags=re.M)}
+    return [f"{name}=={pins[canonicalize_name(name)]}" for name in names]
 
 def requirements(
     root: Path, # a clone

@@ -627,6 +627,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'ohlcv_ta/evaluation/claims.py'),
                                             'ohlcv_ta.evaluation.claims.Verdict': ( 'evaluation/claims.html#verdict',
                                                                                     'ohlcv_ta/evaluation/claims.py'),
+                                            'ohlcv_ta.evaluation.claims._as_published': ( 'evaluation/claims.html#_as_published',
+                                                                                          'ohlcv_ta/evaluation/claims.py'),
                                             'ohlcv_ta.evaluation.claims._find': ( 'evaluation/claims.html#_find',
                                                                                   'ohlcv_ta/evaluation/claims.py'),
                                             'ohlcv_ta.evaluation.claims._implied': ( 'evaluation/claims.html#_implied',

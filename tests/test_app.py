@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import choose, click, errors, needs_browser, nothing_wrong, press, text, type_into, visit, wait_for
+from browsing import choose, click, errors, needs_browser, nothing_wrong, press, text, type_into, until, visit, wait_for
 from service import running, small_models
 
 from ohlcv_ta.charts.candles import draw_mplfinance
@@ -73,6 +73,9 @@ def test_it_fits_the_window_and_draws_one_chart(page, width):
     try:
         visible = "return ['.ta-wide', '.ta-narrow'].map(s => document.querySelector(s).offsetParent !== null)"
         assert page.execute_script(visible) == [width == 1280, width == 390]
+        tabs = "return [...document.querySelector('[role=tablist]').querySelectorAll('[role=tab]')].map(tab => tab.innerText)"
+        wanted = ["Breakout", "Chart to levels", "Trend", "Analyse", "Volume scan", "Live"]
+        until(page, lambda: page.execute_script(tabs) == wanted, "six tabs in sight, none in a menu")
         assert page.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -452,6 +452,13 @@ def test_the_command_scans_once_and_says_what_it_found(tmp_path):
     assert summary["pairs"]["scanned"] == 2 and all((tmp_path / "out" / name).is_file() for name in summary["files"])
 
 
+def test_an_exchange_that_is_away_is_told_of_once(tmp_path):
+    pairs = ",".join(f"{name}_usdt" for name in ("btc", "eth", "xrp", "ltc", "eos"))
+    done = call("--source", "lbank", "--address", "http://127.0.0.1:1", "--pairs", pairs, cwd=tmp_path)
+    assert done.returncode == 1 and "none of 5 pairs could be scanned" in done.stderr
+    assert done.stderr.count("does not answer") == 1 and "and 2 more: " in done.stderr
+
+
 def test_the_command_writes_nothing_where_it_is_told_so(tmp_path):
     done = call("--pairs", "btc_usd", "--timeframe", "hour1", "--no-files", cwd=tmp_path)
     assert done.returncode == 0 and list(tmp_path.iterdir()) == [], done.stderr

@@ -18,12 +18,12 @@ import pandas as pd
 from ..data.files import read_json, write_json
 from .metrics import from_confusion
 
-# %% ../../nbs/evaluation/claims.ipynb #aa283d84
+# %% ../../nbs/evaluation/claims.ipynb #af8d3c68
 class Verdict(StrEnum):
     "What became of a claim."
     HOLDS = "holds"
     FAILS = "does not hold"
-    UNDECIDED = "undecided" # the data agree with the claim, but do not rise above chance
+    UNDECIDED = "undecided" # ours is no worse than claimed, and no better than what needs no skill
     CONTRADICTS = "contradicts itself" # it disagrees with other figures of the same publication
     UNTESTABLE = "not testable here" # and what is missing is named
 
@@ -66,7 +66,7 @@ def _problem(claim: Claim) -> str | None:
         return f"'{claim.verdict}' needs a number of ours"
     return None
 
-# %% ../../nbs/evaluation/claims.ipynb #0a5e38b8
+# %% ../../nbs/evaluation/claims.ipynb #d36732af
 def judge(
     claimed: float, # the published value
     value: float, # the honest one
@@ -80,11 +80,13 @@ def judge(
     sign = {"higher": 1, "lower": -1, "equal": 0}[better]
     inside = low <= claimed <= high or math.isclose(claimed, value)
     if not inside and sign * (value - claimed) <= 0:
-        return Verdict.FAILS, "the claim lies outside the interval" if low < high else "the value is another"
+        return Verdict.FAILS, "the claim lies outside the interval" if low < high else "ours differs"
     nearest = low if sign > 0 else high
     if chance is not None and sign and sign * (nearest - chance) <= 0:
-        return Verdict.UNDECIDED, f"the data agree with the claim but do not exceed chance ({number(chance)})"
-    return Verdict.HOLDS, "the claim lies in the interval" if inside else "the value is better than claimed"
+        found = "the claim lies in the interval, which is" if inside else "ours is better than claimed, but"
+        return Verdict.UNDECIDED, f"{found} no better than what needs no skill ({number(chance)})"
+    if not inside: return Verdict.HOLDS, "ours is better than claimed"
+    return Verdict.HOLDS, "the claim lies in the interval" if low < high else "exactly as claimed"
 
 # %% ../../nbs/evaluation/claims.ipynb #f547841e
 def number(
@@ -210,12 +212,12 @@ def read_claims(
     _refuse_twice(claims)
     return sorted(claims, key=lambda claim: (claim.system, claim.chapter))
 
-# %% ../../nbs/evaluation/claims.ipynb #b8fdea7a
+# %% ../../nbs/evaluation/claims.ipynb #6162ac51
 def ledger(
     claims: Iterable[Claim],
 ) -> pd.DataFrame: # strings, a row each: system, claim, claimed, as written, as it should be, verdict, why
     "The table for readers."
-    rows = [{"system": each.system, "claim": each.claim, "claimed": number(each.claimed),
+    rows = [{"system": each.system, "claim": each.claim, "claimed": _as_published(each.claimed),
              "as written": number(each.as_written),
              "as it should be": number(each.as_should) + _interval(each.low, each.high),
              "verdict": str(each.verdict),
@@ -223,6 +225,10 @@ def ledger(
             for each in claims]
     return pd.DataFrame(rows)
 
-# %% ../../nbs/evaluation/claims.ipynb #2d8b2151
+# %% ../../nbs/evaluation/claims.ipynb #7ff817b4
+def _as_published(value: float | str) -> str:
+    "With the digits that were published."
+    return value if isinstance(value, str) else f"{value:,.10g}"
+
 def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" [{number(low)}, {number(high)}]"

@@ -78,7 +78,7 @@ def to_png(
     with _own_settings(): figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
     return picture.getvalue()
 
-# %% ../../nbs/market/report.ipynb #d047c615
+# %% ../../nbs/market/report.ipynb #04daf305
 def checked_texts(
     draft: tuple[str, str], # English and Persian with [[places]]
     facts: dict[str, Fact],
@@ -90,7 +90,7 @@ def checked_texts(
         meant = [name for name in places(templates[language]) if facts[name].number]
         if (read := [figure.fact for figure in found]) != meant:
             odd = next((one for one, other in zip(read, [*meant, None], strict=False) if one != other), "nothing")
-            raise Untrue(f"the {language} text has a figure of {odd!r} where it has no place for one")
+            raise Untrue(f"the {language.title()} text has a figure of {odd!r} where it has no place for one")
     return texts
 
 

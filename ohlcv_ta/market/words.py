@@ -115,7 +115,7 @@ def _all_names():
 
 NAMES = _all_names() # subject -> language -> what it may be called, the usual name first
 
-# %% ../../nbs/market/words.ipynb #8492bacf
+# %% ../../nbs/market/words.ipynb #57cddbec
 class Untrue(ValueError):
     "Something in a text that the facts do not bear out."
 
@@ -137,10 +137,10 @@ def fill(
 ) -> str:
     "The text with every fact in its place."
     if unknown := [name for name in places(template) if name not in facts]:
-        raise Untrue(f"there is no fact {unknown[0][:40]!r} for the {language} text")
+        raise Untrue(f"there is no fact {unknown[0][:40]!r} for the {language.title()} text")
     return _PLACE.sub(lambda place: said(facts[place[1]], language), template)
 
-# %% ../../nbs/market/words.ipynb #1dd0be67
+# %% ../../nbs/market/words.ipynb #7d08f0fe
 _LETTERS = "ءآأؤئابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهیۀ" "\u064b\u0654\u200c" # of Persian, with two marks above and the narrow gap
 _STRANGE = {"english": re.compile(r"[^A-Za-z0-9 \n.,;:!?()'\"/%&−–—’‘“”-]"), # all but what may stand in a text
             "persian": re.compile(rf"[^{_LETTERS}A-Za-z0-9۰-۹ \n.:!()/%&٪،؛؟«»٬٫−–—{_MARK}-]")}
@@ -149,7 +149,7 @@ _STRANGE = {"english": re.compile(r"[^A-Za-z0-9 \n.,;:!?()'\"/%&−–—’‘�
 def _no_strange_letters(text, language):
     if found := _STRANGE[language].search(text):
         name = unicodedata.name(found[0], "")
-        raise Untrue(f"the {language} text has U+{ord(found[0]):04X} {name}, which has no place in it")
+        raise Untrue(f"the {language.title()} text has U+{ord(found[0]):04X} {name}, which has no place in it")
 
 
 @lru_cache(4096)
@@ -157,7 +157,7 @@ def _numeric(letter):
     "Whether a character stands for a number, in any script: digits, fractions, superscripts, Roman numerals, ideographs."
     return unicodedata.category(letter)[0] == "N" or unicodedata.numeric(letter, None) is not None
 
-# %% ../../nbs/market/words.ipynb #d1c2845c
+# %% ../../nbs/market/words.ipynb #48e879b3
 _SMALL = {"english": "is was at of stands now currently the there a and or with by away brought its equals reads",
           "persian": "است بود برابر با معادل در روی سطح عدد و یا به فاصلهٔ فاصله همراه اکنون که یعنی نیز"}
 _BESIDE = {"english": "while whereas but than above below between from to toward for also then both",
@@ -244,9 +244,9 @@ class _Reading:
         return next((name for name in self.names if name.subject and place <= name.start and name.end <= end), None)
 
     def refuse(self, what):
-        raise Untrue(f"the {self.language} text {what}")
+        raise Untrue(f"the {self.language.title()} text {what}")
 
-# %% ../../nbs/market/words.ipynb #88f326b5
+# %% ../../nbs/market/words.ipynb #efb0f175
 def _written(reading, fact, start, end):
     "Where a fact begins and ends if the figure from `start` to `end` is its own, written as a report writes it; else None."
     before, after = _form(fact, reading.language).translate(_SOFT).split("{}")
@@ -290,7 +290,8 @@ def _one_figure(reading, start, end):
             reading.rest = _blank(reading.rest, *place)
             reading.taken.append((*place, fact.name, name if fact.subject else None))
             return Figure(digits, fact.name, start)
-    reading.refuse(f"says {digits!r} {f'of {called!r}' if name else 'without a name before it'}, which the facts do not")
+    why = f"of {called!r}, which the facts do not" if name else "with no name before it to look up"
+    reading.refuse(f"says {digits!r} {why}")
 
 
 _EQUAL = {"english": re.compile(r"[ ,(]*(?:(?:the|a|of|at|is|was|equals) +)*"),
@@ -427,19 +428,19 @@ def refusal(
     except Untrue as reason:
         return str(reason)
 
-# %% ../../nbs/market/words.ipynb #cae94b08
+# %% ../../nbs/market/words.ipynb #2d95d42c
 LONGEST = {"english": 6000, "persian": 3000} # characters
 
 
 def _right_language(text, language):
     "Refuse what is empty, far too long, or in another language."
     words = re.findall(r"[^\W\d_]+", text)
-    if not words: raise Untrue(f"the {language} text is empty")
+    if not words: raise Untrue(f"the {language.title()} text is empty")
     most = LONGEST[language]
-    if len(text) > most: raise Untrue(f"the {language} text has {len(text)} characters, more than {most}")
+    if len(text) > most: raise Untrue(f"the {language.title()} text has {len(text)} characters, more than {most}")
     persian = sum("\u0600" <= word[0] <= "\u06ff" for word in words) / len(words)
     if persian < 0.6 if language == "persian" else persian > 0:
-        raise Untrue(f"the {language} text is not in {language.title()}")
+        raise Untrue(f"the {language.title()} text is not in {language.title()}")
 
 
 def _plain_figures(figures):
@@ -454,7 +455,8 @@ def check_texts(
     for language in LANGUAGES: _right_language(texts[language], language)
     found = {language: trace(texts[language], facts, language) for language in LANGUAGES}
     for language, figures in found.items():
-        if "close" not in {figure.fact for figure in figures}: raise Untrue(f"the {language} text does not tell the last close")
+        if "close" not in {figure.fact for figure in figures}:
+            raise Untrue(f"the {language.title()} text does not tell the last close")
     if more := _plain_figures(found["persian"]) - _plain_figures(found["english"]):
         raise Untrue(f"the Persian text tells {min(more)[0]!r}, which the English does not")
     return found

@@ -56,6 +56,7 @@ lint: $(READY) ## notebooks clean, package exported, style
 
 test: data lint ## everything CI runs: style, notebooks, tests, a small run of the whole pipeline
 	@$(SAY) "Running every library notebook"
+# A notebook that starts processes of joblib's waits five minutes for them to end.
 	@LOKY_MAX_CPU_COUNT=1 nbdev_test --n_workers 2 --skip_folder_re '^(pipeline|[_.].*)$$'
 	@$(SAY) "Running the tests, with a small run of the whole pipeline"
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_house.py

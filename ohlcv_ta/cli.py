@@ -178,13 +178,15 @@ def _settings(**given: Any) -> Any: # `Settings`, with logs as they say
     if unread := unknown_variables(): logging.getLogger("ohlcv_ta").warning("Nothing reads %s", ", ".join(unread))
     return settings
 
+def _how_to_install(packages: str, extra: str) -> str:
+    return f"{packages} not installed: pip install 'ohlcv-ta[{extra}]', or '.[{extra}]' in a clone"
+
 def _needs_extra(extra: str, *packages: str) -> None:
     from importlib.util import find_spec
 
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(f"{', '.join(missing)} not installed: pip install 'ohlcv-ta[{extra}]', "
-                                  f"or '.[{extra}]' in a clone")
+        raise ModuleNotFoundError(_how_to_install(", ".join(missing), extra))
 
 # %% ../nbs/cli.ipynb #ad72374b
 @app.command()
@@ -282,7 +284,7 @@ def _told(table: Any) -> str:
     shown = near.assign(time=near.time.dt.strftime("%Y-%m-%d %H:%M")).to_string(index=False, float_format="{:.5g}".format)
     return (f"Nearest to a level:\n{shown}\n"
             "price: of the level; distance: from the close to it, in ATR; strength: 0 to 1; touches: visits to it; "
-            "long, short: reward to risk of buying and of selling, from the next level to the one behind")
+            "long, short: reward to risk of buying and of selling, from the next level to the one behind; NaN: there is none")
 
 # %% ../nbs/cli.ipynb #5db80475
 @app.command()
@@ -626,7 +628,9 @@ def export_dataset(
     from ohlcv_ta.models.dataset import annotated_split, embedded_split, write_dataset
 
     split = annotated_split(annotated, share, seed) if annotated else embedded_split(charts, symbol, share=share, seed=seed)
-    with typer.progressbar(length=sum(map(len, split)), label="Drawing", file=sys.stderr) as bar:
+    count = sum(map(len, split))
+    typer.echo(f"Drawing {count} charts and their masks: one takes a core about two seconds", err=True)
+    with typer.progressbar(length=count, label="Drawing", file=sys.stderr) as bar:
         write_dataset(folder, *split, look, seed, jobs, bar.update)
     typer.echo(f"{len(split[0])} charts to train with and {len(split[1])} to test with: {folder}")
 
@@ -680,11 +684,20 @@ def space(folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path(
                "pip install -r requirements.txt && python app.py")
 
 # %% ../nbs/cli.ipynb #3ff8e96b
+def _missing_module(error: Exception) -> str | None:
+    "Which extra brings a package that an import did not find."
+    import re
+    from importlib.metadata import requires
+
+    name = isinstance(error, ModuleNotFoundError) and error.name
+    found = re.search(rf"^{name}\b.*extra == .(\w+)", "\n".join(requires("ohlcv-ta") or ()), re.M) if name else None
+    return _how_to_install(name, found[1]) if found else None
+
 def main() -> None: # the console command
     "Run the command line; what goes wrong is one sentence and exit code 1."
     try:
         app()
     except (ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
-        said = error.args[0] if isinstance(error, KeyError) and error.args else error
+        said = error.args[0] if isinstance(error, KeyError) and error.args else _missing_module(error) or error
         typer.echo(f"ohlcv-ta: {said}", err=True)
         sys.exit(1)

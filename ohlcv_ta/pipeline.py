@@ -67,6 +67,7 @@ def apply_overlay(
 _DIRECTIVE = re.compile(r"^#\|\s*(?P<key>[\w-]+):?\s*(?P<value>.*)$")
 _TAGS = {("default_exp", None): "remove-cell", ("hide", None): "remove-cell", ("include", "false"): "remove-cell",
          ("echo", "false"): "remove-input", ("code-fold", "true"): "hide-input"}
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 def _directives(source):
@@ -76,10 +77,15 @@ def _directives(source):
     return found, "\n".join(line for line in lines if not _DIRECTIVE.match(line)).strip("\n")
 
 
-def _for_book(cell, variant):
+def _variant(given):
+    "What tells the pages of one notebook apart."
+    return "".join(f"-{value}" for value in given.values())
+
+
+def _for_book(cell, given):
     "A cell as Jupyter Book wants it."
     if cell.cell_type != "code":
-        cell.metadata = {}
+        cell.metadata, cell.source = {}, _PLACE.sub(lambda place: str(given.get(place[1], place[0])), cell.source)
         return cell
     found, source = _directives(cell.source)
     tags = [t for t in cell.metadata.get("tags", []) if t.startswith(("remove", "hide"))]
@@ -87,7 +93,7 @@ def _for_book(cell, variant):
     if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])): tags.append("remove-cell")
     metadata = {"tags": sorted(set(tags))} if tags else {}
     if "fig-cap" in found:
-        metadata["mystnb"] = {"figure": {"caption": found["fig-cap"].strip('"'), "name": found["label"] + variant}}
+        metadata["mystnb"] = {"figure": {"caption": found["fig-cap"].strip('"'), "name": found["label"] + _variant(given)}}
     cell.source, cell.metadata = source, metadata
     return cell
 
@@ -101,7 +107,7 @@ def _steady(text):
 
 def book_page(
     notebook, # an executed notebook
-    variant: str = "", # added to the names of figures, which must differ between the pages of one notebook
+    given: Mapping[str, object] | None = None, # parameters it ran with: figures are named after them, and text may name them
 ) -> str: # JSON of the same, without what differs from run to run
     "The page that an executed notebook becomes: directives translated, everything that changes from run to run removed."
     import nbformat
@@ -112,7 +118,7 @@ def book_page(
         if "outputs" in cell: cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
         for output in cell.get("outputs", []):
             if "execution_count" in output: output["execution_count"] = None
-        _for_book(cell, variant)
+        _for_book(cell, given or {})
     notebook.cells = [cell for cell in notebook.cells if cell.source or cell.get("outputs")]
     return _steady(nbformat.writes(notebook)) + "\n"
 
@@ -165,7 +171,7 @@ def run(
         except papermill.exceptions.PapermillExecutionError as failure:
             raise StageError(f"{source.name}, {_story(failure)}") from None
     print(_warnings(executed), end="", file=sys.stderr)
-    return write_whole(output, book_page(executed, "".join(f"-{value}" for value in given.values())))
+    return write_whole(output, book_page(executed, given))
 
 # %% ../nbs/pipeline.ipynb #17f73bad
 def stage_paths(
@@ -177,7 +183,7 @@ def stage_paths(
     if name.startswith("reference/"):
         module = name.removeprefix("reference/")
         return root / "nbs" / f"{module}.ipynb", root / "book" / "reference" / f"{module}.ipynb"
-    page = "-".join([name, *map(str, given.values())])
+    page = name + _variant(given)
     return root / "nbs" / "pipeline" / f"{name}.ipynb", root / "book" / "chapters" / f"{page}.ipynb"
 
 

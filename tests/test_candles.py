@@ -1,4 +1,6 @@
-"mplfinance's own charts: the geometry is where its axes are."
+"Charts for people: mplfinance's geometry is where its axes are, and volume is drawn where it is known."
+
+import warnings
 
 import mplfinance as mpf
 import numpy as np
@@ -6,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import _pylab_helpers
 
-from ohlcv_ta.charts.candles import draw_mplfinance
+from ohlcv_ta.charts.candles import draw_candles, draw_mplfinance
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +51,15 @@ def test_bars_stand_where_the_geometry_says(frame):
     left, right = geometry.column([49.2, 50.8])
     coloured = np.flatnonzero(np.ptp(image[row].astype(int), axis=1) > 60)
     assert len(coloured) and left <= coloured[0] and coloured[-1] <= right
+
+
+def test_bars_of_unknown_volume_are_drawn_without_its_pane(frame):
+    assert [len(draw_candles(bars).axes) for bars in (frame, frame.drop(columns="Volume"))] == [2, 1]
+    with pytest.raises(ValueError, match=r"assign\(Volume=0.0\)"):
+        draw_candles(frame.drop(columns="Volume"), volume=True)
+
+
+def test_no_volume_at_all_is_no_reason_to_warn(frame):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert draw_mplfinance(frame.assign(Volume=0.0))[0].shape == (575, 1150, 3)

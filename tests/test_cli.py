@@ -194,3 +194,11 @@ def test_a_backtest_beside_holding_and_chance(tmp_path):
     assert len((tmp_path / "fills.csv").read_text().splitlines()) > 10
     refused(call("backtest", "SPY", "--from", "2030-01-01", "--forecaster", "rsi"), "from 2018-01-02 to 2019-12-31")
     refused(call("backtest", "SPY", "--forecaster", "gold"), "there is no forecaster 'gold'")
+
+
+def test_a_package_that_is_missing_is_named_with_what_brings_it():
+    code = ("import sys; sys.modules['onnxruntime'] = None; from ohlcv_ta.cli import main; "
+            f"sys.argv = ['ohlcv-ta', 'screen', {str(ROOT / 'examples' / 'chart.png')!r}, '-o', '-']; main()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
+    assert "onnxruntime not installed: pip install 'ohlcv-ta[serve]'" in done.stderr

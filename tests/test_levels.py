@@ -215,7 +215,7 @@ def test_a_missing_price_is_told_with_its_bar():
 def test_unknown_names_are_told():
     with pytest.raises(ValueError, match="'clustered'"):
         find_levels(random_walk(50), "best")
-    with pytest.raises(TypeError, match="widnows"):
+    with pytest.raises(ValueError, match="no widnows; its constants are rows, windows"):
         find_levels(random_walk(50), widnows=(3,))
 
 

@@ -135,3 +135,10 @@ def test_initial_balance_uses_the_first_hour_only():
     table = initial_balance(day(24), tz="America/New_York", start="09:00", end="16:00")
     bars = day(24).iloc[9]
     assert (table.high.iloc[0], table.low.iloc[0]) == (bars.High, bars.Low)
+
+
+def test_bars_without_volume_have_letters_and_no_volume_profile():
+    frame = day(6).assign(Volume=0.0)
+    with pytest.raises(ValueError, match="by='time'"):
+        market_profile(frame)
+    assert market_profile(frame, by="time").weight.sum() > 0

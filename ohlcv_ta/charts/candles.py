@@ -10,6 +10,7 @@ __all__ = ['THEMES', 'price_decimals', 'price_text', 'time_ticks', 'spread', 'Ch
 import io
 import re
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
@@ -169,12 +170,13 @@ def draw_candles(
     title: str = "", # written above, at the left
     levels: dict[str, float] | None = None, # name -> price, drawn as lines
     rays: np.ndarray | None = None, # (m, 4) start bar, start price, end bar, end price
-    volume: bool = True, # a pane of volume below
+    volume: bool | None = None, # a pane of volume below; by default where the frame has volume
     tz: str = "UTC", # time zone of the labels
     theme: str = "light", # or "dark"
     size: tuple[float, float] = (9.6, 4.6), # inches
 ) -> Chart:
     "Bars as candles, with named levels, rays and volume."
+    if volume is None: volume = "Volume" in frame
     frame = _drawable(frame, volume)
     look, small, levels = THEMES[theme], 8.5, levels or {}
     figure = _figure(size, look, title)
@@ -282,7 +284,9 @@ def draw_mplfinance(
     "The chart that mplfinance makes, as pixels."
     frame = _drawable(frame, volume)
     settings |= {"figsize": (width / 100, height / 100), "warn_too_much_data": len(frame) + 1, "returnfig": True}
-    figure, axes = mpf.plot(frame, type=type, style=style, volume=volume, **settings)
+    with warnings.catch_warnings(): # a pane of volume that is 0 everywhere has no height
+        warnings.filterwarnings("ignore", "Attempting to set identical low and high ylims")
+        figure, axes = mpf.plot(frame, type=type, style=style, volume=volume, **settings)
     plt.close(figure)
     figure.set_dpi(100)
     canvas = FigureCanvasAgg(figure)

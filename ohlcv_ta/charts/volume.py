@@ -49,7 +49,7 @@ def draw_volume(
     look, at = THEMES[theme], np.arange(len(frame))
     figure = Figure(figsize=size, facecolor=look["page"]) # to fit its axes to their labels would take longer than to draw it
     if title: figure.suptitle(title, x=0.012, ha="left", color=look["ink"], fontsize=11, fontweight="bold")
-    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.07, top=0.92 if title else 0.98, hspace=0.06)
+    figure.subplots_adjust(left=0.81 / size[0], right=0.985, bottom=0.07, top=0.92 if title else 0.98, hspace=0.06)
     prices, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     for ax in (prices, volume): _pane(ax, look, 8.5)
     points = 0.62 * 72 * size[0] * 0.92 / max(len(frame), 1)

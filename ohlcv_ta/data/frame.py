@@ -41,6 +41,11 @@ class FrameError(ValueError):
 # %% ../../nbs/data/frame.ipynb #e2038fab
 _REPAIR = "Correct it, or repair with clean() or read(repair=True), which report what they change"
 
+def _names_to_give(needed, missing):
+    names = f"Name the columns {' '.join(needed)}"
+    if missing == "Volume": return f"{names}; where volume is unknown, add it with assign(Volume=0.0)"
+    return f"{names}; clean() knows other usual ones and gives them these"
+
 def _check_columns(frame, source, needed=COLUMNS):
     if not isinstance(frame, pd.DataFrame):
         raise FrameError(f"{type(frame).__name__} is not a table of bars", "Pass a pandas DataFrame", source)
@@ -49,16 +54,15 @@ def _check_columns(frame, source, needed=COLUMNS):
         if count == 0:
             present = ", ".join(map(str, frame.columns)) or "none"
             raise FrameError(f"the column is missing; there are {present}",
-                             f"Name the columns {' '.join(needed)}", source, column=c)
+                             _names_to_give(needed, c), source, column=c)
         if count > 1:
             raise FrameError(f"the column comes {count} times", "Keep one series a frame", source, column=c)
     if len(frame) == 0:
         raise FrameError("there are no bars", "Provide at least one row of data", source)
 
 # %% ../../nbs/data/frame.ipynb #0929d224
-def _no_zone(source, name="time"):
-    return FrameError("the times name no time zone", "Say which, such as tz='America/New_York' or tz='UTC'",
-                      source, 0, name)
+def _no_zone(source, name, example):
+    return FrameError("the times name no time zone", f"Say which: {example}", source, 0, name)
 
 def _check_index(frame, source):
     index = frame.index
@@ -66,7 +70,7 @@ def _check_index(frame, source):
         raise FrameError(f"the index holds {index.dtype}, not times", "Set a DatetimeIndex in UTC",
                          source, column="time")
     if index.tz is None:
-        raise _no_zone(source)
+        raise _no_zone(source, "time", "frame.tz_localize('UTC'), or clean(frame, tz='America/New_York')")
     if index.hasnans:
         row = int(index.isna().argmax())
         raise FrameError("the time is missing or unreadable", _REPAIR, source, row, "time")
@@ -268,7 +272,7 @@ def _times(values, source, name, tz):
     if np.isfinite(minutes).any():
         return (wall - pd.to_timedelta(minutes, unit="min")).tz_localize("UTC")
     if tz is None:
-        raise _no_zone(source, name)
+        raise _no_zone(source, name, "such as tz='America/New_York' or tz='UTC'")
     return _localize(wall, tz, source)
 
 # %% ../../nbs/data/frame.ipynb #54fe6b52

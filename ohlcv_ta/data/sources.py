@@ -344,7 +344,7 @@ def retry(
             if attempt == tries or pause > longest:
                 asked = f" and asks to wait {pause:.0f} seconds" if pause > longest else f", {attempt} times"
                 raise SourceError(f"{service} {error.reason}{asked}. See whether this machine is online, wait, "
-                                  "or work with the embedded data: load().") from None
+                                  "or work with the embedded data: load(), or --source replay.") from None
             time.sleep(pause)
 
 # %% ../../nbs/data/sources.ipynb #acd6c564

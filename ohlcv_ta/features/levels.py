@@ -114,6 +114,12 @@ class Rule(NamedTuple):
     spacing: int = 20 # rows from one level to the next, at least: 5% of the chart
 
 
+def _rule(settings):
+    if strange := [name for name in settings if name not in Rule._fields]:
+        raise ValueError(f"the rule has no {', '.join(strange)}; its constants are {', '.join(Rule._fields)}")
+    return Rule(**settings)
+
+
 def _strengths(turns, bodies, rule):
     turned = _standard(_smooth(turns, rule.smooth))
     crossed = _standard(_smooth(bodies, rule.smooth) - _smooth(bodies, rule.around))
@@ -134,7 +140,7 @@ def level_rows(
     **settings, # constants of `Rule` that are to differ
 ) -> pd.DataFrame: # index price, ascending; turns (points), bodies (bars), strength (0 to 1)
     "What the rule sees at each price of the chart."
-    price, *columns = _rows(check(frame, needed=PRICES), Rule(**settings))
+    price, *columns = _rows(check(frame, needed=PRICES), _rule(settings))
     return pd.DataFrame(dict(zip(("turns", "bodies", "strength"), columns, strict=True)), index=pd.Index(price, name="price"))
 
 # %% ../../nbs/features/levels.ipynb #ad05e110
@@ -164,7 +170,7 @@ def rule_levels(
     **settings, # constants of `Rule` that are to differ
 ) -> Scored: # ascending by price; none where nothing has turned yet
     "Levels where price turned often and bodies seldom crossed, compared with the neighbourhood."
-    rule = Rule(**settings)
+    rule = _rule(settings)
     price, turns, _, strength = _rows(frame, rule)
     if not turns.any(): return np.empty(0), np.empty(0)
     chosen = _choose(strength, rule.cost, rule.spacing)
@@ -361,7 +367,7 @@ def find_levels(
     tolerance: float = 0.25, # how near is a touch, in average bars (mean true range)
     **settings, # passed on to the scorer
 ) -> pd.DataFrame: # a row a level, the strongest first; `first_touch` and `last_touch` are bar positions, `distance` is in ATR
-    "Horizontal levels as of the last bar, with how price treated them."
+    "Horizontal levels as of the last bar, with how price treated them; none where nothing has turned, as in a dozen bars."
     return pd.DataFrame(_level_columns(check(frame, needed=PRICES), scorer, top, tolerance, **settings))
 
 # %% ../../nbs/features/levels.ipynb #2b527ca2

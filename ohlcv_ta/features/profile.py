@@ -173,14 +173,14 @@ def market_profile(
     "Profile of all bars of `frame` taken together, known when the last of them has closed."
     step, bars = _step(rule, share), _brackets(check(frame), bracket, by)
     low, high, volume = (bars[c].to_numpy(float) for c in ("Low", "High", "Volume"))
-    if not len(bars): raise ValueError("the frame has no bars; a profile needs at least one")
+    if by == "volume" and not volume.any(): raise ValueError("no bar has volume, so there is nothing to count; use by='time'")
     tick = choose_tick(low.min(), high.max()) if tick is None else float(tick)
     _check_tick(tick, low.min(), high.max())
     first, rows = _fill(low, high, volume, tick, by == "time")
     poc = _heaviest_row(rows)
     bottom, top = _value_area(rows, poc, share, step)[-1]
     prices = np.round((first + np.arange(len(rows))) * tick, 12)
-    held = rows[bottom:top + 1].sum() / rows.sum() if rows.sum() else 1.0
+    held = rows[bottom:top + 1].sum() / rows.sum()
     return Profile(prices, rows, tick, prices[poc], prices[top], prices[bottom], float(held), by, rule,
                    frame.index[0], frame.index[-1])
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from ohlcv_ta.data.exchanges import Bars
 
 # %% auto #0
-__all__ = ['draw_report', 'to_png', 'checked_texts', 'Analysis', 'analyse']
+__all__ = ['SHOWN', 'draw_report', 'to_png', 'checked_texts', 'Analysis', 'analyse']
 
 # %% ../../nbs/market/report.ipynb #892e6cd0
 _LINES = {"ema_9": ("EMA 9", "#8a5cd1"), "ema_50": ("EMA 50", "#d0679d")}
-_SHOWN = 250 # bars
+SHOWN = 250 # bars at most in a chart
 
 
 def _levels_drawn(facts):
@@ -53,7 +53,8 @@ def draw_report(
     facts: dict[str, Fact], # of the same bars
     theme: str = "light", # or "dark"
     size: tuple[float, float] = (9.6, 5.0), # inches
-    count: int = _SHOWN, # of the last bars that are drawn; the averages come from all
+    count: int = SHOWN, # of the last bars that are drawn; the averages come from all
+    title: str | None = None, # above the chart; by default pair, bar length and date
 ) -> Figure:
     "Candles with volume, EMA 9 and 50, and the levels that a report names."
     unit, averages = _unit(facts), indicators_of(frame)[list(_LINES)]
@@ -61,11 +62,12 @@ def draw_report(
     shown = shown.assign(**{name: shown[name] / unit for name in PRICES})
     levels = {name: price / unit for name, price in _levels_drawn(facts).items()}
     with _own_settings():
-        figure = draw_candles(shown, _title(facts, unit), levels, theme=theme, size=size)
+        figure = draw_candles(shown, _title(facts, unit) if title is None else title, levels, theme=theme, size=size)
         pane = figure.axes[0]
         for name, (words, colour) in _LINES.items():
             pane.plot(range(len(shown)), averages[name].to_numpy()[-count:] / unit, color=colour, linewidth=1.2, label=words)
-        pane.legend(loc="upper left", ncols=2, frameon=False, fontsize=8.5, labelcolor=THEMES[theme]["soft"])
+        pane.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2,
+                    labelcolor=THEMES[theme]["soft"]) # above the pane, where no level runs
     return figure
 
 

@@ -158,7 +158,8 @@ def trend_tab(
     blocks: gr.Blocks, # the page that is being built; the tab is filled from the start and needs no event of it
 ) -> None:
     "The tab, inside a running `gr.Blocks`."
-    readers = models.get("trend") or {}
+    found = models.get("trend") or {}
+    readers = {name: found[name] for name in [*WORDS, *(found.keys() - WORDS.keys())] if name in found}
     handlers, names = _Handlers(readers), [(WORDS.get(name, name), name) for name in readers]
     labels = list(trend_markets(next(iter(readers.values())))) if readers else []
     with gr.Row(elem_classes="ta-columns"):

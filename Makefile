@@ -56,11 +56,10 @@ lint: $(READY) ## notebooks clean, package exported, style
 
 test: data lint ## everything CI runs: style, notebooks, tests, a small run of the whole pipeline
 	@$(SAY) "Running every library notebook"
-# A notebook that starts processes of joblib's waits five minutes for them to end.
-	@LOKY_MAX_CPU_COUNT=1 nbdev_test --n_workers 2 --skip_folder_re '^(pipeline|[_.].*)$$'
+# A notebook that starts processes of joblib's waits five minutes for them to end; threads that spin slow the other notebook.
+	@LOKY_MAX_CPU_COUNT=1 OMP_WAIT_POLICY=passive nbdev_test --n_workers 2 --skip_folder_re '^(pipeline|[_.].*)$$'
 	@$(SAY) "Running the tests, with a small run of the whole pipeline"
-# Three at a time on two cores: many tests wait, for a browser, a server or a clock.
-	@pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/test_house.py
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_house.py
 
 export: $(READY) ## carry the notebooks into the package
 	@nbdev_clean && nbdev_export

@@ -118,6 +118,7 @@ def book_page(
         if "outputs" in cell: cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
         for output in cell.get("outputs", []):
             if "execution_count" in output: output["execution_count"] = None
+            if "image/png" in output.get("data", {}): output["data"].pop("image/jpeg", None) # the same picture twice
         _for_book(cell, given or {})
     notebook.cells = [cell for cell in notebook.cells if cell.source or cell.get("outputs")]
     return _steady(nbformat.writes(notebook)) + "\n"

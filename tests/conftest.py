@@ -10,6 +10,7 @@ pytest_plugins = ["browsing"] # a browser where a test asks for one
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
+os.environ.setdefault("OMP_WAIT_POLICY", "passive") # threads that spin while they wait slow what runs beside them
 kept = tempfile.TemporaryDirectory(prefix="ohlcv-ta-tests-") # nothing that a person's own service keeps is read or changed
 os.environ["OHLCV_TA_CACHE"] = kept.name
 

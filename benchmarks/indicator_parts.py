@@ -78,7 +78,8 @@ def live():
     frame, rows = load("SPY", "1m"), []
     months = (RsiRule(), "2019-12-01", "2019-12-31 23:59"), (readers["turning"], "2019-12-02", "2019-12-02 23:59")
     for who, begin, end in months:
-        told, before = frame.loc[begin:end], frame.loc[:begin].iloc[-3000:]
+        told = frame.loc[begin:end]
+        before = frame[frame.index < told.index[0]].iloc[-3000:]
         with TemporaryDirectory() as folder:
             store, series = BarStore(f"{folder}/istream.db"), Series("replay", "SPY", "1m")
             feed = Replay(series, frame.loc[before.index[0]:told.index[-1]], begin=len(before))

@@ -47,7 +47,7 @@ reproduce: data ## train every model again and compare every metric with the com
 
 app: data ## serve the API and the app at http://localhost:9696
 	@$(SAY) "Starting at http://localhost:9696: half a minute, the first time longer"
-	@ohlcv-ta serve
+	@LOG_LEVEL=$${LOG_LEVEL:-WARNING} ohlcv-ta serve
 
 lint: $(READY) ## notebooks clean, package exported, style
 	@$(SAY) "Notebooks clean, package exported, style"

@@ -19,7 +19,7 @@ from ..market.facts import TIMEFRAMES as LENGTHS
 from ..market.facts import Fact
 from ..market.report import SHOWN, Analysis, analyse, draw_report
 from ..market.words import said
-from .widgets import charts, listed, table, trouble
+from .widgets import NARROW, charts, listed, table, trouble
 
 # %% ../../nbs/serving/analyse_tab.ipynb #413b0e82
 def _text_card(title: str, text: str, language: str) -> str:
@@ -29,14 +29,11 @@ def _text_card(title: str, text: str, language: str) -> str:
     return f'<section class="ta-card ta-text"{direction}><h3>{escape(title)}</h3>{paragraphs}</section>'
 
 
-_NARROW = 60 # bars that a phone has room for
-
-
 def _chart(bars: Bars, facts: dict[str, Fact]) -> str:
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
-        return draw_report(bars.frame, facts, size=size, **({"count": _NARROW, "title": ""} if narrow else {}))
+        return draw_report(bars.frame, facts, size=size, **({"count": NARROW, "title": ""} if narrow else {}))
     caption = ("Candles and volume; EMA 9 and EMA 50; S and R are supports and resistances, the nearest first. "
-               f"At most {SHOWN} bars are drawn, on a phone {_NARROW}.")
+               f"At most {SHOWN} bars are drawn, on a phone {NARROW}.")
     return charts(draw, f"Chart of {said(facts['pair'], 'english')}", caption, height=4.5)
 
 

@@ -27,7 +27,7 @@ from ..data.store import BarStore, records
 from ..evaluation.trading import BUY, SELL, Account, Decision, Rules
 from ..market.paper import Forecaster, PaperTrader, RsiRule
 from ..market.stream import Feed, Stream, open_feed
-from .widgets import charts, listed, message, trouble
+from .widgets import NARROW, charts, listed, message, trouble
 
 # %% ../../nbs/serving/live_tab.ipynb #a0704d7b
 class Seen(NamedTuple):
@@ -122,7 +122,7 @@ def _chart(bars: pd.DataFrame, fills: list[tuple[pd.Timestamp, dict[str, Any]]],
     places = {time: place for place, time in enumerate(bars.index)}
 
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
-        part = bars.iloc[-60:] if narrow else bars
+        part = bars.iloc[-NARROW:] if narrow else bars
         figure, skipped = draw_candles(part, levels=levels, size=size, volume=False), len(bars) - len(part)
         for time, fill in fills:
             if (at := places.get(time, -1) - skipped) < 0: continue

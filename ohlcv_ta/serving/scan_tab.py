@@ -27,11 +27,11 @@ from ohlcv_ta.features.volume import (
     normal_chance,
     volume_marks,
 )
-from .widgets import charts, listed, message, table, trouble
+from .widgets import NARROW, charts, listed, message, table, trouble
 
 # %% ../../nbs/serving/scan_tab.ipynb #a19fcc27
 _LENGTHS = ("5m", "15m", "30m", "1h", "4h", "1d") # that the tab offers, where a market has them
-_SHOWN, _NARROW = 160, 60 # bars that the chart shows, and on a phone
+_SHOWN = 160 # bars that the chart shows
 _KNOWN = 4000 # bars that the rate is counted on
 
 
@@ -86,10 +86,10 @@ def _cards(volume: np.ndarray, marks: pd.DataFrame, rules: _Rules) -> str:
 
 def _chart(frame: pd.DataFrame, marks: pd.DataFrame, rules: _Rules, label: str) -> str:
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
-        last = min(len(frame), _NARROW if narrow else _SHOWN)
+        last = min(len(frame), NARROW if narrow else _SHOWN)
         return draw_volume(frame.iloc[-last:], marks.iloc[-last:], k=rules.k, size=size)
     caption = (f"Shaded: bars as loud as come once in {1 / rules.rate:,.0f}. Line: the mean of the {rules.window} bars before; "
-               f"dashed: {rules.k:g} deviations above it. The last {_SHOWN} bars are drawn, on a phone {_NARROW}.")
+               f"dashed: {rules.k:g} deviations above it. The last {_SHOWN} bars are drawn, on a phone {NARROW}.")
     return charts(draw, f"Price and volume of {label}", caption, height=4.3)
 
 

@@ -159,7 +159,7 @@ def trend_tab(
 ) -> None:
     "The tab, inside a running `gr.Blocks`."
     found = models.get("trend") or {}
-    readers = {name: found[name] for name in [*WORDS, *(found.keys() - WORDS.keys())] if name in found}
+    readers = {name: found[name] for name in sorted(found, key=lambda name: [*WORDS, name].index(name))}
     handlers, names = _Handlers(readers), [(WORDS.get(name, name), name) for name in readers]
     labels = list(trend_markets(next(iter(readers.values())))) if readers else []
     with gr.Row(elem_classes="ta-columns"):

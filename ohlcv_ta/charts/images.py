@@ -215,10 +215,10 @@ def laid_over(
     return np.rint(image * (1 - share) + np.array(colour) * share).astype(np.uint8)
 
 def to_png(
-    image: np.ndarray, # uint8 (height, width, 3), or a mask of 0 to 1 (height, width)
+    image: np.ndarray, # uint8 (height, width, 3) or (height, width), or a mask of 0 to 1 (height, width)
 ) -> bytes: # of one channel for a mask, 0 to 255
     "The picture as a PNG file."
-    if image.ndim == 2:
+    if image.dtype != np.uint8:
         image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=1)
@@ -226,7 +226,7 @@ def to_png(
 
 
 def to_base64(
-    image: np.ndarray, # uint8 (height, width, 3), or a mask of 0 to 1 (height, width)
+    image: np.ndarray, # uint8 (height, width, 3) or (height, width), or a mask of 0 to 1 (height, width)
 ) -> str:
     "The picture as a PNG file in base64."
     return base64.b64encode(to_png(image)).decode()

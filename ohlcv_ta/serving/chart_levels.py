@@ -21,8 +21,8 @@ from pydantic_core import from_json
 from ..charts.images import MAX_BYTES, ImageTooLarge, from_base64, read_scaled, resize, to_base64
 from ..charts.masks import axis_from_points, read_levels, read_rays
 from ..models.mask_reader import MaskReader, Masks
-from .request_body import PICTURE_VALUES, RawBody, few_unknown_keys, validate, validate_json
-from .schemas import MaskAnswer, refusal
+from .request_body import PICTURE_VALUES, RawBody, validate, validate_json
+from .schemas import MaskAnswer, few_unknown_keys, refusal
 
 # %% ../../nbs/serving/chart_levels.ipynb #0c9dded4
 _Finite = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]

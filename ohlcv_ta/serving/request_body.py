@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['SMALL', 'BODY_SECONDS', 'MOST_VALUES', 'PICTURE_VALUES', 'MOST_FAULTS', 'body_limit', 'in_words', 'ByteBudget',
-           'BodyLimits', 'RawBody', 'RawBodyRoute', 'Documented', 'request_faults', 'validate', 'validate_json',
-           'few_unknown_keys']
+           'BodyLimits', 'RawBody', 'RawBodyRoute', 'Documented', 'request_faults', 'validate', 'validate_json']
 
 # %% ../../nbs/serving/request_body.ipynb #0558ade0
 import asyncio
@@ -18,7 +17,7 @@ from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError, core_schema
+from pydantic_core import core_schema
 
 from ..charts.images import MAX_BYTES
 from .security import refusal_body
@@ -209,17 +208,3 @@ def validate_json(
         return adapter.validate_json(body.content, strict=strict)
     except ValidationError as error:
         raise request_faults(error) from None
-
-# %% ../../nbs/serving/request_body.ipynb #2765c06a
-_UNKNOWN = 5 # names that nobody knows and that are told one by one
-
-def few_unknown_keys(
-    cls: Any, # a model
-    data: Any, # what it is made of
-) -> Any: # the same
-    "Stop at an object with many unknown names; use it as a model's validator of mode `before`."
-    if isinstance(data, dict) and len(data) > len(cls.model_fields) + _UNKNOWN:
-        odd = next(name for name in data if name not in cls.model_fields)
-        raise PydanticCustomError("too_many_keys", "The object has {count} names, such as {odd}; known are {known}",
-                                  {"count": len(data), "odd": repr(str(odd))[:40], "known": ", ".join(cls.model_fields)})
-    return data

@@ -22,7 +22,7 @@ from ..charts.images import MAX_BYTES, ImageTooLarge, from_base64, read_scaled, 
 from ..charts.masks import axis_from_points, read_levels, read_rays
 from ..models.mask_reader import MaskReader, Masks
 from .request_body import PICTURE_VALUES, RawBody, validate, validate_json
-from .schemas import MaskAnswer, few_unknown_keys, refusal
+from .schemas import MaskAnswer, refusal
 
 # %% ../../nbs/serving/chart_levels.ipynb #0c9dded4
 _Finite = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
@@ -34,8 +34,6 @@ class LevelsOptions(BaseModel):
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a pixel belongs to a line")
     axis: tuple[Point, Point] | None = Field(None, description="Two points of the price axis, [row, price] each")
     log: bool = Field(False, description="Whether the price axis is logarithmic")
-
-    _few_keys = model_validator(mode="before")(few_unknown_keys)
 
     @model_validator(mode="after")
     def _is_an_axis(self) -> "LevelsOptions":

@@ -171,11 +171,12 @@ class Documented:
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any: return handler(self.adapter.core_schema)
 
 # %% ../../nbs/serving/request_body.ipynb #0badf186
-MOST_VALUES, PICTURE_VALUES, MOST_FAULTS = 300_000, 1000, 10
+MOST_VALUES, PICTURE_VALUES = 300_000, 64 # in a body; in one that holds a picture or the features of one session
+MOST_FAULTS = 10 # that are told
 _MARKS = b",:[{" # there is one before every value but the first
 
 def _check_shape(content: bytes, most: int) -> None:
-    if len(content) > most and sum(content.count(mark) for mark in _MARKS) > most:
+    if sum(content.count(mark) for mark in _MARKS) > most:
         raise HTTPException(413, f"The request holds more than {most:,} values.")
 
 def request_faults(

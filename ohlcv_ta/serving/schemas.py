@@ -125,7 +125,6 @@ class PredictRequest(BaseModel):
 class ImageRequest(BaseModel):
     "A chart's picture, as system A takes it."
     model_config = ConfigDict(extra="forbid")
-    _few_keys = pydantic.model_validator(mode="before")(few_unknown_keys)
     image_base64: str = Field(strict=True, description="PNG, JPEG, WebP, GIF or BMP in base64, with or without a data: prefix")
 
 def _by_keys(data: Any) -> Any:

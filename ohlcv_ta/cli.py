@@ -152,14 +152,15 @@ def serve(
     ui: Annotated[bool, typer.Option("--ui/--no-ui", help="With the app at /app, or the API alone.")] = True,
     source: _Source = None,
 ) -> None:
-    "Serve the API, and the app for a browser. The environment may say more: see .env.example."
-    _check_port(host, port)
+    "Serve the API, and the app for a browser. Settings come from the environment: see .env.example."
     _needs_extra("serve", "uvicorn", "fastapi", "gradio")
+    settings = _settings_for(host, source=source)
+    _check_port(host, port)
     import uvicorn
 
     from ohlcv_ta.serving.api import create_app
 
-    service = create_app(models, _settings(source=source))
+    service = create_app(models, settings)
     if ui:
         from ohlcv_ta.serving.app import mount
         service = mount(service)
@@ -167,13 +168,23 @@ def serve(
     uvicorn.run(service, host=host, port=port, log_config=None, access_log=False, proxy_headers=False, server_header=False,
                 timeout_graceful_shutdown=_PATIENCE)
 
-def _settings(**given: Any) -> Any: # `Settings`, with logs as they say
+def _settings_for(host: str, **given: Any) -> Any: # `Settings`
+    "Read the settings of a service that listens on a host, and refuse a host that they are not fit for."
+    from ohlcv_ta.serving.settings import accepted_hosts, check_exposure
+
+    settings = _settings(**given)
+    check_exposure(host, settings)
+    return settings.model_copy(update={"trusted_hosts": accepted_hosts(host, settings)})
+
+def _settings(**given: Any) -> Any: # `Settings`
+    "Read the settings, take their secrets out of the environment, and start logs as they say."
     import logging
 
     from ohlcv_ta.serving.monitoring import start_logs
-    from ohlcv_ta.serving.settings import read_settings, unknown_variables
+    from ohlcv_ta.serving.settings import read_settings, remove_secret_variables, unknown_variables
 
     settings = read_settings(**given)
+    remove_secret_variables()
     start_logs(settings)
     if unread := unknown_variables(): logging.getLogger("ohlcv_ta").warning("Nothing reads %s", ", ".join(unread))
     return settings
@@ -196,7 +207,7 @@ def schedule(
     cron: Annotated[str | None, typer.Option(help='Times as cron has them, in UTC, such as "*/5 * * * *"; means cron.')] = None,
     source: _Source = None,
 ) -> None:
-    "Scan volume at regular times, until stopped. The environment may say more: see .env.example."
+    "Scan volume at regular times, until stopped. Settings come from the environment: see .env.example."
     _needs_extra("serve", "apscheduler", "pydantic_settings")
     from ohlcv_ta.serving.desk import keep_schedule
 
@@ -331,13 +342,13 @@ def _pairs_of(market: Any, named: list[str] | None, top: int, timeframe: str) ->
     asked = [one.strip() for text in named or [] for one in text.split(",") if one.strip()]
     return asked or list(market.top(top, timeframe))
 
-def _alert_settings(folder: Path) -> Any:
-    import os
+def _alert_channels() -> tuple[str | None, str | None, str | None]: # webhook, token and chat of Telegram
+    from ohlcv_ta.serving.settings import read_settings, remove_secret_variables
 
-    from ohlcv_ta.market.alerts import AlertSettings, Told
-
-    webhook, token, chat = (os.environ.get(f"OHLCV_TA_{name}") for name in ("WEBHOOK", "TELEGRAM_TOKEN", "TELEGRAM_CHAT"))
-    return AlertSettings(webhook or None, token or None, chat or None, told=Told(folder / ".told"))
+    found = read_settings()
+    remove_secret_variables()
+    webhook, token = (secret and secret.get_secret_value() for secret in (found.webhook, found.telegram_token))
+    return webhook, token, found.telegram_chat
 
 def _scanned(market: Any, pairs: list[str], settings: Any) -> Any:
     "Scanned with a progress bar, what failed told; an error where nothing is left."
@@ -384,19 +395,20 @@ def scan(
 ) -> None:
     "Scan many pairs once for volume that stands out; write charts and reports, send alerts."
     from ohlcv_ta.data.exchanges import open_source
-    from ohlcv_ta.market.alerts import notify
+    from ohlcv_ta.market.alerts import AlertSettings, Told, notify
     from ohlcv_ta.market.scan import ScanSettings, alerts, prune, write_batch
 
     settings = ScanSettings(timeframe=timeframe, periods=periods, window=window, k=k, rate=rate, rule=rule,
                             confidence=confidence)
-    if files: _needs_extra("live", "plotly", "httpx")
+    if files: _needs_extra("live", "plotly", "httpx", "pydantic_settings")
+    channels = _alert_channels() if files else () # before the scan, which a wrong variable would otherwise lose
     market = open_source(source, address)
     batch = _scanned(market, _pairs_of(market, pairs, top, timeframe), settings)
     typer.echo(_told_scan(batch))
     if not files: return
     written = write_batch(batch, out)
     for pair, problem in written.failed.items(): typer.echo(f"Not written, {pair!r}: {problem}", err=True)
-    notify(alerts(batch), _alert_settings(out))
+    notify(alerts(batch), AlertSettings(*channels, told=Told(out / ".told")))
     if keep: prune(out, batches=keep)
     typer.echo(f"All of it: {written.summary}")
 

@@ -6,6 +6,7 @@
 __all__ = ['meter_routes', 'REQUEST_ID', 'Meter', 'CacheNumbers', 'metrics', 'without', 'log_to', 'start_logs', 'Watch']
 
 # %% ../../nbs/serving/monitoring.ipynb #f1b20226
+import asyncio
 import contextvars
 import hashlib
 import json
@@ -14,7 +15,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +40,7 @@ from .settings import Settings, secrets_of
 # %% ../../nbs/serving/monitoring.ipynb #701e5571
 disable_created_metrics() # a second line for each number, which nobody asks for
 
+_COLLECT_SECONDS = 0.2 # that a request for metrics waits
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 class Meter:
@@ -66,6 +69,7 @@ class Meter:
                                ["model", "feature"], **named)
         self.info = Gauge("ohlcv_ta_info", "The running version", ["version"], **named)
         self.info.labels(ohlcv_ta.__version__).set(1)
+        self._text, self._collecting, self._collector = b"", None, ThreadPoolExecutor(1, "metrics")
         self.models = Gauge("ohlcv_ta_model_info", "The models that are served", ["model", "estimator", "fingerprint"], **named)
 
     def know(
@@ -126,6 +130,15 @@ class Meter:
         "All of it, as Prometheus reads it."
         return generate_latest(self.registry)
 
+    async def recent(self) -> bytes:
+        "The same without waiting for a cache that does not answer: then it is what was counted a moment ago."
+        if self._collecting is None or self._collecting.done(): self._collecting = self._collector.submit(self._collect)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._collecting)), _COLLECT_SECONDS)
+        return self._text
+
+    def _collect(self) -> None: self._text = self.text()
+
 # %% ../../nbs/serving/monitoring.ipynb #54a2a1cc
 class CacheNumbers:
     "A cache's statistics, in Prometheus' words."
@@ -155,9 +168,9 @@ meter_routes = APIRouter(tags=["status"])
 
 @meter_routes.get("/metrics", response_class=Response,
                   responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "For Prometheus"}})
-def metrics(request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     "Everything that is counted, for Prometheus."
-    return Response(request.app.state.meter.text(), media_type=CONTENT_TYPE_LATEST)
+    return Response(await request.app.state.meter.recent(), media_type=CONTENT_TYPE_LATEST)
 
 # %% ../../nbs/serving/monitoring.ipynb #c64108d7
 REQUEST_ID: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)

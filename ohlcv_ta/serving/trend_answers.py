@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 import numpy as np
 import pandas as pd
 from fastapi import HTTPException, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from ..charts.images import to_base64
 from ..data.frame import check, infer_timeframe
 from ..data.sources import load
 from ..models.trend_reader import TrendReader, TrendReading
+from .schemas import few_unknown_keys
 
 # %% ../../nbs/serving/trend_answers.ipynb #fa0be435
 MOST_BARS = 5000 # in a request
@@ -28,6 +29,7 @@ _Price = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 class Bar(BaseModel):
     "One bar."
     model_config = ConfigDict(extra="forbid")
+    _few_keys = model_validator(mode="before")(few_unknown_keys)
     time: datetime = Field(description="When it began, with its offset from UTC, such as 2024-05-01T09:30:00Z")
     open: _Price
     high: _Price
@@ -38,9 +40,10 @@ class Bar(BaseModel):
 class TrendRequest(BaseModel):
     "Bars, or an embedded series, and which network is asked."
     model_config = ConfigDict(extra="forbid")
+    _few_keys = model_validator(mode="before")(few_unknown_keys)
     model: str | None = Field(None, max_length=40, description="One of those that /health names; the first by default")
-    bars: list[Bar] | None = Field(None, min_length=1, max_length=MOST_BARS,
-                                   description="In order of time; the last ends the window")
+    bars: Annotated[list[Bar], FailFast()] | None = Field(None, min_length=1, max_length=MOST_BARS,
+                                                          description="In order of time; the last ends the window")
     symbol: str | None = Field(None, max_length=40, description="An embedded series, such as BTC-USD")
     venue: str | None = Field(None, max_length=40)
     time: datetime | None = Field(None, description="Of the window's last bar, in a series; the latest by default")

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import numpy as np
 import pandas as pd
 from fastapi import HTTPException, Request
-from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..charts.images import to_base64
 from ..data.frame import check, infer_timeframe
@@ -42,8 +42,8 @@ class TrendRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     _few_keys = model_validator(mode="before")(few_unknown_keys)
     model: str | None = Field(None, max_length=40, description="One of those that /health names; the first by default")
-    bars: Annotated[list[Bar], FailFast()] | None = Field(None, min_length=1, max_length=MOST_BARS,
-                                                          description="In order of time; the last ends the window")
+    bars: list[Bar] | None = Field(None, min_length=1, max_length=MOST_BARS, fail_fast=True,
+                                   description="In order of time; the last ends the window")
     symbol: str | None = Field(None, max_length=40, description="An embedded series, such as BTC-USD")
     venue: str | None = Field(None, max_length=40)
     time: datetime | None = Field(None, description="Of the window's last bar, in a series; the latest by default")

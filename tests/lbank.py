@@ -29,6 +29,8 @@ PAIRS = {"btc_usdt": 9e8, "eth_usdt": 5e8, "eth_btc": 8e8, "doge_usdt": 1e8, "bt
          "thin_usdt": 1e4} # and the money traded in 24 hours
 GOOD = {"good": 1}
 THIRD = {"good": 12, "busy": 1, "busy in words": 1, "broken": 1, "slow": 1, "half an answer": 1, "nonsense": 1}
+FLOOD = 300 * 2**20 # bytes
+ENDLESS = {} # mood -> what is sent in the place of an answer, see `endless`
 TAILS = {"growing": 3, "missing": 1, "late": 1} # the newest bar is there, or it is not, or the one before is not either
 PAST, AHEAD, OLDEST = 2600, 300, pd.Timestamp("1975-01-01", tz="UTC") # bars before and after the start of the clock
 EAST = pd.Timedelta(hours=8)
@@ -149,19 +151,118 @@ def success(data): return {"result": "true", "data": data, "error_code": 0, "ts"
 def failure(code): return {"result": "false", "error_code": code, "ts": int(1000 * time.time())}
 
 
+def endless(function):
+    "A way to answer without end, or with far too much; named like a mood."
+    ENDLESS[function.__name__.replace("_", " ")] = function
+    return function
+
+
+def head(*lines): return "\r\n".join(["HTTP/1.1 200 OK", "Content-Type: application/json", *lines, "", ""]).encode()
+
+
+def drops(closed):
+    while not closed.wait(0.2): yield b" "
+
+
+@endless
+def dripped_body(closed):
+    yield head(f"Content-Length: {FLOOD}")
+    yield from drops(closed)
+
+
+@endless
+def dripped_chunks(closed):
+    yield head("Transfer-Encoding: chunked")
+    for drop in drops(closed): yield b"1\r\n" + drop + b"\r\n"
+
+
+@endless
+def dripped_headers(closed):
+    yield head()[:-2] + b"X-More: "
+    for _ in drops(closed): yield b"a"
+
+
+@endless
+def dripped_status(closed):
+    yield b"HTTP/1.1 200 "
+    for _ in drops(closed): yield b"O"
+
+
+@endless
+def silence(closed):
+    closed.wait()
+    yield b""
+
+
+@endless
+def flood(closed):
+    yield head(f"Content-Length: {FLOOD}")
+    for _ in range(FLOOD // 2**16): yield b" " * 2**16
+
+
+@endless
+def flood_without_length(closed):
+    yield head("Connection: close")
+    for _ in range(FLOOD // 2**16): yield b"[" * 2**16
+
+
+@endless
+def flood_of_small_chunks(closed):
+    yield head("Transfer-Encoding: chunked")
+    for _ in range(FLOOD // 2**16): yield b"2\r\n[]\r\n" * 2**13
+
+
+@endless
+def flood_of_headers(closed):
+    yield head()[:-2]
+    for _ in range(FLOOD // 2**16): yield b"X-More: " + b"a" * 2**16
+
+
+@cache
+def packed():
+    "300 MB of blanks, compressed to 300 KB."
+    gzip = zlib.compressobj(wbits=31)
+    return b"".join([gzip.compress(b" " * 2**20) for _ in range(FLOOD // 2**20)]) + gzip.flush()
+
+
+@endless
+def compressed_flood(closed):
+    yield head(f"Content-Length: {len(packed())}", "Content-Encoding: gzip") + packed()
+
+
+@endless
+def twice_compressed_flood(closed):
+    content = zlib.compress(packed(), wbits=31)
+    yield head(f"Content-Length: {len(content)}", "Content-Encoding: gzip, gzip") + content
+
+
+@endless
+def flood_of_values(closed):
+    "16 MB of empty lists, which are 340 MB in memory."
+    content = b"[" + b"[]," * (5 * 2**20) + b"[]]"
+    yield head(f"Content-Length: {len(content)}") + content
+
+
+@endless
+def nested_values(closed):
+    content = b"[" * 300_000 + b"]" * 300_000
+    yield head(f"Content-Length: {len(content)}") + content
+
+
 class Server(ThreadingHTTPServer):
     "One that ends the connections that are kept open when it is closed."
     daemon_threads, request_queue_size = True, 256
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.sockets = WeakSet()
+        self.sockets, self.ended = WeakSet(), threading.Event()
 
     def process_request(self, request, client_address):
         self.sockets.add(request)
         super().process_request(request, client_address)
 
     def server_close(self):
+        self.ended.set()
         super().server_close()
         for one in list(self.sockets):
             with suppress(OSError): one.shutdown(socket.SHUT_RDWR)
@@ -175,6 +276,7 @@ def handler(lbank):
             asked = urlsplit(self.path)
             lbank.heard.append(f"{self.path} {self.headers}")
             status, body, mood = lbank.answer(asked.path, {name: values[0] for name, values in parse_qs(asked.query).items()})
+            if mood in ENDLESS: return self.send(ENDLESS[mood](self.server.ended))
             content = b"<html>Bad" if mood == "nonsense" else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(content)))
@@ -183,6 +285,11 @@ def handler(lbank):
             with suppress(OSError): # the client may have given up, as it should
                 self.wfile.write(content[:len(content) // 2] if mood == "half an answer" else content)
             if mood == "half an answer": self.close_connection = True
+
+        def send(self, pieces):
+            self.close_connection = True
+            with suppress(OSError): # the client gives up, as it should
+                for piece in pieces: self.wfile.write(piece)
 
         def log_message(self, *args): pass
 

@@ -100,10 +100,25 @@ def test_every_embedded_series_answers_in_every_timeframe_or_says_why_not():
 
 def test_a_replay_has_no_more_than_it_has():
     replay = Replay()
-    with pytest.raises(Asked, match=r"2000 day1 bars of BTC-USD .* it has 730, since 2017-10-01. Ask for at most 730"):
-        replay.bars("btc_usdt", "day1", 2000)
-    assert len(replay.bars("btc_usdt", "day1", 730).frame) == 730
-    with pytest.raises(Asked, match="it has none"): Replay("2001-01-01").bars("btc_usdt", "day1", 1)
+    whole = replay.bars("btc_usdt", "day1", 2000)
+    assert len(whole.frame) == 730 and whole.frame.index[0] == pd.Timestamp("2017-10-01", tz="UTC")
+    pd.testing.assert_frame_equal(whole.frame, replay.bars("btc_usdt", "day1", 730).frame)
+    with pytest.raises(Asked, match="no closed day1 bar of BTC-USD up to 2001-01-01: it begins on 2017-10-01"):
+        Replay("2001-01-01").bars("btc_usdt", "day1", 1)
+
+
+def test_every_embedded_series_gives_what_it_has_of_2000_bars():
+    replay = Replay()
+    for pair in replay.top(len(catalog())):
+        bars = replay.bars(pair, "week1", 2000)
+        assert 1 <= len(bars.frame) <= 2000 and bars.frame.index[-1] < bars.as_of
+
+
+def test_who_asks_for_shorter_bars_is_told_who_has_them():
+    with pytest.raises(Asked) as error: Replay().bars("eth_usdt", "minute5")
+    said = str(error.value)
+    assert "ETH-USD: it has 30m bars" in said and "from lbank, binance, yahoo, or of the embedded series from spy" in said
+    assert all(len(Replay().bars(pair, "minute5", 5).frame) == 5 for pair in said.rsplit("from ", 1)[1].strip(".").split(", "))
 
 
 def test_there_is_no_other_source():

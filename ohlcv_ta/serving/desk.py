@@ -12,6 +12,7 @@ import contextvars
 import json
 import signal
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -44,7 +45,9 @@ def lifetime(
 
 # %% ../../nbs/serving/desk.ipynb #dcdc1c6b
 _KEPT = 3 * 86400.0 # seconds
-_FETCHING = 16 # questions to the source that wait at the same time
+_FETCHING = 16 # questions to one source that wait at the same time
+
+def _pool(): return ThreadPoolExecutor(_FETCHING, "analysis")
 
 def open_writer(settings: Settings) -> Any: # None: rules
     "The language model that the settings name."
@@ -62,7 +65,8 @@ class Desk:
         meter: Meter,
     ):
         self.settings, self.meter, self.closing = settings, meter, threading.Event()
-        self.places, self.pool = threading.BoundedSemaphore(settings.analyses), ThreadPoolExecutor(_FETCHING, "analysis")
+        self.places = threading.BoundedSemaphore(settings.analyses)
+        self.pools: defaultdict[str, ThreadPoolExecutor] = defaultdict(_pool) # by source: a slow one does not hold the others
         self.asked: dict[str, asyncio.Task] = {}
 
     @cached_property
@@ -76,7 +80,7 @@ class Desk:
         secrets = [value and value.get_secret_value() for value in (asked.lbank_api_key, asked.lbank_api_secret)]
         key, secret = secrets if asked.source == "lbank" else (None, None)
         first = open_source(asked.source, asked.source_url, key, secret, asked.source_timeout, asked.source_tries,
-                            asked.source_wait)
+                            asked.source_wait, total=asked.source_timeout)
         return {first.name: first} if first.name == "replay" else {first.name: first, "replay": open_source("replay")}
 
     @cached_property
@@ -142,15 +146,16 @@ class Desk:
         key = self.key(self.source(source), pair, timeframe, limit)
         if found := self.cache.at_hand(key): return found
         if key not in self.asked:
-            self.asked[key] = task = asyncio.ensure_future(self._sought(key, pair, timeframe, limit, source))
+            pool = self.pools[self.source(source).name]
+            self.asked[key] = task = asyncio.ensure_future(self._sought(pool, key, pair, timeframe, limit, source))
             task.add_done_callback(lambda done: (self.asked.pop(key, None), done.cancelled() or done.exception()))
         return await asyncio.shield(self.asked[key])
 
-    async def _sought(self, key, *asked):
+    async def _sought(self, pool, key, *asked):
         "What is on the shelf does not wait behind what is computed."
         if found := await run_in_threadpool(lambda: self.cache.known(key, _KEPT)): return found
         context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self.pool, context.run, self.find, *asked)
+        return await asyncio.get_running_loop().run_in_executor(pool, context.run, self.find, *asked)
 
     def scan(self) -> dict[str, Any]:
         "One scan with all its files and alerts; what it found."
@@ -184,8 +189,8 @@ class Desk:
     def close(self) -> None:
         "Nothing more is begun."
         self.closing.set()
-        self.pool.shutdown(wait=False, cancel_futures=True)
-        self.pool = ThreadPoolExecutor(_FETCHING, "analysis") # for an application that is started again
+        for pool in self.pools.values(): pool.shutdown(wait=False, cancel_futures=True)
+        self.pools.clear() # new ones are made for an application that is started again
         self.schedule.end()
 
 

@@ -130,7 +130,8 @@ class Settings(BaseSettings):
     source: Literal["replay", "lbank", "binance", "yahoo"] = _of(
         "replay", "Where bars come from: replay (the embedded series), lbank, binance or yahoo", part="Bars")
     source_url: str | None = _of(None, "Address of another server that speaks the exchange's language, such as a test net")
-    source_timeout: float = _of(10.0, "Seconds that an exchange has to answer", gt=0, le=120)
+    source_timeout: float = _of(
+        10.0, "Seconds that one question to a source may take, retries and pauses included", gt=0, le=120)
     source_tries: int = _of(4, "How often it is asked before it counts as gone", ge=1, le=10)
     source_wait: float = _of(1.0, "Seconds before it is asked again; doubled each time", ge=0, le=60)
     lbank_api_key: SecretStr | None = _of(None, "LBank's key, for authenticated requests", "LBANK_API_KEY")

@@ -427,6 +427,9 @@ class OutageLog:
         if last: logging.getLogger("ohlcv_ta").info("%s works again", self.what)
 
 # %% ../../nbs/serving/cache.ipynb #99bc93a2
+FOREVER = 10 * 365 * 86400.0 # seconds
+
+
 class StateStore:
     """Store the state that all replicas share in one place: Redis if there is one, otherwise the disk.
 
@@ -509,8 +512,6 @@ class StateStore:
         "Return for how long nothing that was stored can have been lost."
         return self._ask("uptime") if self.remote else math.inf
 
-
-FOREVER = 10 * 365 * 86400.0 # seconds
 
 def open_state(
     settings: Settings,

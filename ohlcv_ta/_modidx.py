@@ -2793,6 +2793,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'ohlcv_ta/serving/schedule.py'),
                                            'ohlcv_ta.serving.schedule.Schedule.takes_part': ( 'serving/schedule.html#schedule.takes_part',
                                                                                               'ohlcv_ta/serving/schedule.py'),
+                                           'ohlcv_ta.serving.schedule._granted': ( 'serving/schedule.html#_granted',
+                                                                                   'ohlcv_ta/serving/schedule.py'),
                                            'ohlcv_ta.serving.schedule._renewed': ( 'serving/schedule.html#_renewed',
                                                                                    'ohlcv_ta/serving/schedule.py'),
                                            'ohlcv_ta.serving.schedule._scheduler': ( 'serving/schedule.html#_scheduler',

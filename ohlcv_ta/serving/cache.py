@@ -184,7 +184,7 @@ class DiskShelf:
         except (sqlite3.Error, diskcache.Timeout) as error:
             cause = self._cause(error)
         except OSError as error:
-            cause = error
+            cause = OSError(error.errno, os.strerror(error.errno or errno.EIO))
         raise OSError(cause.errno, cause.strerror, str(self.folder)) from cause
 
     def _cause(self, error):

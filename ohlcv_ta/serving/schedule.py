@@ -52,6 +52,15 @@ def _renewed(store, name, token, seconds, done):
         except StorageUnavailable as error:
             outage.failed("renew", error)
 
+def _granted(store, name, token, seconds):
+    "Whether the lease is granted, and whether that is written down."
+    try:
+        return store.add(name, token, seconds), True
+    except StorageUnavailable as error:
+        if store.remote: raise
+        _log.warning("The lease of %r is not recorded: %s", name, error)
+        return True, False
+
 @contextmanager
 def lease(
     store: StateStore,
@@ -64,14 +73,9 @@ def lease(
     without a record, because the work should be done; its threads need a lock of their own.
     """
     token, done = uuid4().hex.encode(), threading.Event()
-    try:
-        granted = store.add(name, token, seconds)
-    except StorageUnavailable as error:
-        if store.remote: raise
-        _log.warning("The lease of %r is not recorded: %s", name, error)
-        granted = True
-    if not granted:
-        yield False
+    granted, recorded = _granted(store, name, token, seconds)
+    if not (granted and recorded):
+        yield granted
         return
     renewal = threading.Thread(target=_renewed, args=(store, name, token, seconds, done), daemon=True)
     renewal.start()

@@ -16,14 +16,15 @@ needs_redis = pytest.mark.skipif(not shutil.which("redis-server") and os.environ
 
 
 class RedisServer:
-    "It keeps nothing on the disk: after a kill it comes back empty."
-    def __init__(self):
-        self.port, self.process = free_port(), None
+    "Without a folder it keeps nothing on the disk: after a kill it comes back empty."
+    def __init__(self, folder=None):
+        self.port, self.process, self.folder = free_port(), None, folder
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.client = Redis(port=self.port)
 
     def start(self):
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command += ["--dir", self.folder, "--appendonly", "yes", "--appendfsync", "always"] if self.folder else []
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while not self.answers():
             assert self.process.poll() is None, "redis-server ended"
@@ -41,9 +42,11 @@ class RedisServer:
 
 
 @contextmanager
-def running_redis():
+def running_redis(
+    folder=None, # where it keeps its data over a restart
+):
     "A Redis, and what kills and starts it."
-    server = RedisServer()
+    server = RedisServer(folder)
     server.start()
     try:
         yield server

@@ -13,7 +13,7 @@ from redis_server import needs_redis, running_redis
 from service import running
 
 from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.cache import open_shelf
+from ohlcv_ta.serving.cache import open_state
 from ohlcv_ta.serving.schedule import Schedule
 from ohlcv_ta.serving.settings import Settings
 
@@ -21,7 +21,7 @@ SCANS = """
 import sys, time
 from pathlib import Path
 from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.cache import open_shelf
+from ohlcv_ta.serving.cache import open_state
 from ohlcv_ta.serving.schedule import Schedule
 from ohlcv_ta.serving.settings import Settings
 
@@ -31,7 +31,7 @@ def scan():
     with open(sys.argv[2], "a") as file: file.write(f"{sys.argv[3]} ends\\n")
     return {"pairs": 3}
 
-schedule = Schedule(scan, open_shelf(Settings(cache=Path(sys.argv[1])), "schedule"), minutes=0.01)
+schedule = Schedule(scan, open_state(Settings(cache=Path(sys.argv[1]))), minutes=0.01)
 schedule.begin()
 schedule.start("interval")
 time.sleep(600)
@@ -103,7 +103,7 @@ def test_a_plan_outlives_the_service(tmp_path):
 @needs_redis
 def test_a_replica_does_what_another_was_told(tmp_path):
     with running_redis() as redis:
-        def one(name): return Schedule(dict, open_shelf(Settings(cache=tmp_path / name, redis_url=redis.url), "schedule"))
+        def one(name): return Schedule(dict, open_state(Settings(cache=tmp_path / name, redis_url=redis.url)))
 
         first, second = one("first"), one("second")
         first.start("cron")
@@ -119,7 +119,7 @@ def test_a_replica_does_what_another_was_told(tmp_path):
 def test_a_run_that_fails_is_told_and_the_next_one_is_made(tmp_path):
     def broken(): raise ConnectionError("no exchange")
 
-    schedule = Schedule(broken, open_shelf(Settings(cache=tmp_path), "schedule"))
+    schedule = Schedule(broken, open_state(Settings(cache=tmp_path)))
     schedule._tick()
     assert schedule.status()["last_runs"][0]["message"] == "ConnectionError: no exchange"
     schedule.job = lambda: {"pairs": 3}
@@ -141,11 +141,11 @@ def test_the_command_keeps_its_times_until_it_is_stopped(tmp_path):
 
 
 def test_plans_and_runs_are_plain_json(tmp_path):
-    shelf = open_shelf(Settings(cache=tmp_path), "schedule")
-    schedule = Schedule(lambda: {"pairs": 3}, shelf)
+    store = open_state(Settings(cache=tmp_path))
+    schedule = Schedule(lambda: {"pairs": 3}, store)
     schedule.start("interval")
     schedule.run_manual()
     schedule.stop()
     schedule.end()
-    assert json.loads(shelf.get("plan")) == {"started": False, "schedule_type": None}
-    assert json.loads(shelf.get("runs"))[0]["summary"] == {"pairs": 3}
+    assert json.loads(store.get("plan")) == {"started": False, "schedule_type": None}
+    assert json.loads(store.get("runs"))[0]["summary"] == {"pairs": 3}

@@ -9,6 +9,7 @@ __all__ = ['ScanSettings', 'Batch', 'alerts', 'scan', 'file_stem', 'report_page'
 import hashlib
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -74,6 +75,14 @@ class Batch:
     def stamp(self) -> str: # such as 20190924_183000
         "The time of the batch in names of files."
         return f"{self.started:%Y%m%d_%H%M%S}"
+
+    def failure(self) -> str | None: # None: none failed
+        "Return how many pairs failed and the most common reason."
+        if not self.failed: return None
+        reasons = Counter(reason.replace(pair, "<pair>") for pair, reason in self.failed.items())
+        (reason, count), = reasons.most_common(1)
+        return (f"{len(self.failed)} of {len(self.bars) + len(self.failed)} pairs failed; the most common reason, of {count}: "
+                f"{reason}")
 
     def summary(self) -> dict[str, Any]:
         "The batch in plain lists and numbers."

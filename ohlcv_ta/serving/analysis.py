@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 
 from ..data.exchanges import MOST, TIMEFRAMES, Asked, PairUnknown
 from ..data.sources import SourceError
+from .cache import StorageFull, StorageUnavailable
 from .desk import Desk, stale_answer
 from .schedule import Busy
 from .security import refusal_body
@@ -107,7 +108,7 @@ class Run(BaseModel):
     timestamp: datetime
     type: Literal["scheduled", "manual"]
     success: bool
-    message: str | None = Field(None, description="What went wrong")
+    message: str | None = Field(None, description="What went wrong, in whole or in part")
     summary: dict[str, Any] | None = Field(None, description="What it found")
     seconds: float | None = None
 
@@ -134,6 +135,7 @@ def _first_fault(error: RequestValidationError) -> str:
 _HINT = " Send \"source\": \"replay\" for the embedded series, which need no network."
 _STATUS: list[tuple[type[Exception], int, Callable[[Any], str]]] = [
     (RequestValidationError, 400, _first_fault), (PairUnknown, 404, _sentence), (Asked, 400, _sentence), (Busy, 409, _sentence),
+    (StorageFull, 507, _sentence), (StorageUnavailable, 503, _sentence),
     (SourceError, 503, lambda error: _sentence(error) + _HINT), (HTTPException, 0, lambda error: str(error.detail))]
 
 def _refusal(request: Request, error: Exception) -> JSONResponse:
@@ -160,7 +162,9 @@ class Described(APIRoute):
 _PROBLEMS = {"4XX": {"model": Failed, "description": "400: can't be right. 401, 403: not allowed. 404: no such pair. "
                      "409: a scan is going on. 413: too large. 429: too often"},
              500: {"model": Failed, "description": "A fault of the service"},
-             503: {"model": Failed, "description": "The source of bars can't be reached"}}
+             503: {"model": Failed, "description": "The source of bars can't be reached, or the schedule can't be stored: "
+                   "Redis is away, or the cache folder read-only or gone"},
+             507: {"model": Failed, "description": "The schedule can't be stored: the disk, a quota or Redis is full"}}
 _EXAMPLES = {"daily": {"summary": "200 days of Ether", "value": {"pair": "eth_usdt"}},
              "hourly": {"summary": "100 hours of Bitcoin", "value": {"pair": "btc_usdt", "timeframe": "hour1", "limit": 100}}}
 

@@ -10,6 +10,8 @@ import asyncio
 import base64
 import contextvars
 import json
+import logging
+import os
 import signal
 import threading
 from collections import defaultdict
@@ -23,9 +25,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from ..data.exchanges import Asked, Bars, MarketSource, PairUnknown, bar_ends, open_source
 from ..data.sources import SourceError
-from .cache import LIFETIMES, Cache, Found, open_cache, open_shelf
+from .cache import LIFETIMES, Cache, Found, open_cache, open_state
 from .monitoring import Meter
-from .schedule import Schedule
+from .schedule import JobFailed, Schedule
 from .settings import Settings
 
 # %% ../../nbs/serving/desk.ipynb #7cf10ec9
@@ -89,7 +91,7 @@ class Desk:
 
     @cached_property
     def schedule(self) -> Schedule:
-        return Schedule(self.scan, open_shelf(self.settings, "schedule"), self.settings.interval_minutes, self.settings.cron)
+        return Schedule(self.scan, open_state(self.settings), self.settings.interval_minutes, self.settings.cron)
 
     def source(
         self,
@@ -158,9 +160,12 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(pool, context.run, self.find, *asked)
 
     def scan(self) -> dict[str, Any]:
-        "One scan with all its files and alerts; what it found."
-        from ohlcv_ta.market.alerts import AlertSettings, Told, notify
-        from ohlcv_ta.market.scan import ScanSettings, alerts, prune, scan, write_batch
+        """Scan once, write the files and send the alerts; return what was found, with a `message` if some pairs failed.
+
+        Raises JobFailed, with what was found, if all pairs failed or files could not be written.
+        """
+        from ohlcv_ta.market.alerts import AlertSettings, notify
+        from ohlcv_ta.market.scan import ScanSettings, alerts, scan
 
         asked, source = self.settings, self.source()
         what = ScanSettings(asked.scan_timeframe, asked.scan_periods, asked.scan_window, asked.scan_k,
@@ -168,14 +173,15 @@ class Desk:
         secrets = [value and value.get_secret_value() for value in (asked.webhook, asked.telegram_token)]
         with self.meter.scan() as tell:
             batch = scan(_Counted(self, source), source.top(asked.scan_pairs, asked.scan_timeframe), what, self._go_on)
-            write_batch(batch, asked.scan_folder)
-            prune(asked.scan_folder, asked.scan_keep)
-            found = alerts(batch)
+            unwritten, found = _write_files(batch, asked), alerts(batch)
             for alert in found: self.meter.alerts.labels(alert.severity).inc()
-            notify(found, AlertSettings(*secrets, asked.telegram_chat, told=Told(asked.cache / "told")))
+            notify(found, AlertSettings(*secrets, asked.telegram_chat, told=_told(asked)))
             told = batch.summary()
             tell(scanned=told["pairs"]["scanned"], failed=told["pairs"]["failed"], flagged=told["flagged"])
-        return {name: told[name] for name in ("started", "source", "pairs", "flagged", "discovered", "alerts", "severities")}
+            shown = ("started", "source", "pairs", "flagged", "discovered", "alerts", "severities")
+            summary, problems = {name: told[name] for name in shown}, " ".join(filter(None, (batch.failure(), unwritten)))
+            if unwritten or not batch.bars: raise JobFailed(problems, summary)
+        return summary | ({"message": problems} if problems else {})
 
     def _go_on(self, count: int) -> None:
         "Called for every pair; a service that is told to stop does not wait for the others."
@@ -194,6 +200,34 @@ class Desk:
         self.schedule.end()
 
 
+def _write_files(batch: Any, settings: Settings) -> str | None: # a sentence on what could not be written
+    from ohlcv_ta.market.scan import prune, write_batch
+
+    folder, problem = settings.scan_folder, None
+    try:
+        written = write_batch(batch, folder)
+        if written.failed:
+            reason = next(iter(written.failed.values())).partition(": '")[0] # without the path
+            problem = f"Files of {len(written.failed)} of {len(batch.bars)} pairs could not be written ({reason})."
+        prune(folder, settings.scan_keep)
+    except OSError as error:
+        problem = f"The files of the scan could not be written ({error.strerror or type(error).__name__})."
+    if problem is None: return None
+    logging.getLogger("ohlcv_ta").warning("%s The folder is %s", problem, folder)
+    return f"{problem} Free some space, or set OHLCV_TA_SCAN_FOLDER to a folder that can be written to."
+
+def _told(settings: Settings) -> Any: # a `Told`; of this scan alone where its folder can't be written to
+    from ohlcv_ta.market.alerts import Told
+
+    folder = settings.cache / "told"
+    try:
+        if (told := Told(folder)) and os.access(folder, os.W_OK): return told
+        raise PermissionError("it is read-only")
+    except OSError as error:
+        logging.getLogger("ohlcv_ta").warning("Which alerts were sent can't be stored in %s (%s)", folder, error)
+        return Told()
+
+
 class _Counted:
     "A source whose questions are counted."
     def __init__(self, desk: Desk, source: MarketSource):
@@ -210,8 +244,7 @@ def keep_schedule(
 ) -> None:
     "Scan at the times of the settings until the process is told to stop; a scan that is going on is finished."
     desk, told = Desk(settings, Meter()), threading.Event()
-    shelf = open_shelf(settings, "schedule")
-    timetable = Schedule(desk.scan, shelf, settings.interval_minutes, settings.cron, plan="command")
+    timetable = Schedule(desk.scan, open_state(settings), settings.interval_minutes, settings.cron, plan="command")
     for name in (signal.SIGTERM, signal.SIGINT): signal.signal(name, lambda *_: told.set())
     timetable.start(kind)
     began(timetable.status())

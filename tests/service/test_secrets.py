@@ -10,7 +10,7 @@ import httpx
 import pytest
 from lbank import LBank, open_lbank
 from redis_server import needs_redis, running_redis
-from service import free_port, save_small_models, started
+from service import free_port, running, save_small_models, started
 
 from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.settings import Settings, check_exposure, read_settings, secret_variables, variables
@@ -194,4 +194,4 @@ def test_an_open_demo_answers_and_changes_nothing():
             answer = client.post(f"/scheduler/{path}")
             assert answer.status_code == 403 and "open demo" in answer.json()["message"] and answer.json()["status"] == "error"
         status = client.get("/scheduler/status")
-        assert status.status_code == 200 and not status.json()["scheduler_running"], status.text
+        assert status.status_code == 200 and not status.json()["is_running"], status.text

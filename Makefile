@@ -10,7 +10,7 @@ READY := .venv/.ready
 SAY := printf '\n\033[1m%s\033[0m\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks data book reproduce app test lint export collect push space bench
+.PHONY: help install hooks data book reproduce app test lint export collect push space bench pin sbom
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -76,3 +76,10 @@ space: data ## assemble the Hugging Face Space in space/
 
 bench: data ## measure speed against peers and write benchmarks/results.json
 	@$(BIN)/python benchmarks/run.py
+
+pin: $(READY) ## pin images by digest and actions by commit (needs a network)
+	@$(BIN)/python deploy/pin.py
+
+sbom: $(READY) ## list every locked package in sbom.cdx.json (CycloneDX)
+	@cyclonedx-py requirements --output-reproducible --mc-type application --output-file sbom.cdx.json requirements.lock
+	@echo "$(CURDIR)/sbom.cdx.json"

@@ -11,18 +11,21 @@ need() {
 }
 
 start() {
-  for tool in minikube kubectl docker; do need "$tool"; done
+  for tool in minikube kubectl docker openssl; do need "$tool"; done
   for folder in models/masks models/breakout data; do
     [ -d "$folder" ] || { echo "deploy.sh: there is no $folder; run dvc pull first" >&2; exit 1; }
   done
   minikube status > /dev/null || minikube start
   eval "$(minikube docker-env)" # from here on, docker is the one inside Minikube
   DOCKER_BUILDKIT=1 docker build --file deploy/Dockerfile --tag ohlcv-ta:latest .
+  kubectl get secret ohlcv-ta > /dev/null 2>&1 || # a key of its own, which no command line ever shows
+    openssl rand -hex 32 | kubectl create secret generic ohlcv-ta --from-file=OHLCV_TA_API_KEY=/dev/stdin
   kubectl apply --filename deploy/kubernetes
   kubectl rollout restart deployment/ohlcv-ta # the tag is the same, the image may not be
   kubectl rollout status deployment/ohlcv-ta --timeout=10m
   kubectl get pods,service --selector app.kubernetes.io/name=ohlcv-ta
-  echo "Reach it with: deploy/deploy.sh forward"
+  echo "Reach it with: deploy/deploy.sh forward; its key (X-API-Key, or the password that a browser asks for) says:"
+  echo "  kubectl get secret ohlcv-ta --output jsonpath='{.data.OHLCV_TA_API_KEY}' | base64 --decode"
 }
 
 forward() {

@@ -2194,6 +2194,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'ohlcv_ta/serving/analysis.py'),
                                            'ohlcv_ta.serving.analysis._first_fault': ( 'serving/analysis.html#_first_fault',
                                                                                        'ohlcv_ta/serving/analysis.py'),
+                                           'ohlcv_ta.serving.analysis._not_open': ( 'serving/analysis.html#_not_open',
+                                                                                    'ohlcv_ta/serving/analysis.py'),
                                            'ohlcv_ta.serving.analysis._refusal': ( 'serving/analysis.html#_refusal',
                                                                                    'ohlcv_ta/serving/analysis.py'),
                                            'ohlcv_ta.serving.analysis._sentence': ( 'serving/analysis.html#_sentence',

@@ -174,6 +174,13 @@ def _desk(request: Request) -> Desk: return request.app.state.desk
 
 _TheDesk = Annotated[Desk, Depends(_desk)]
 
+def _not_open(desk: _TheDesk) -> None:
+    "Refuse what changes something to the visitors of an open demo, who bring no key."
+    if desk.settings.open_demo:
+        raise HTTPException(403, "This is an open demo, where nobody may change the schedule or start a scan.")
+
+_WRITES = [Depends(_not_open)]
+
 @analysis_routes.post("/analyze", tags=["analysis"], response_model=Analysis)
 async def analyze(asked: Annotated[AnalyzeRequest, Body(openapi_examples=_EXAMPLES)], desk: _TheDesk) -> Response:
     "What a chart of a pair shows, in English and in Persian."
@@ -186,13 +193,13 @@ def cache_stats(desk: _TheDesk) -> CacheStats:
     "How the cache has done."
     return CacheStats(**desk.cache.stats())
 
-@analysis_routes.post("/scheduler/start", tags=["volume scan"])
+@analysis_routes.post("/scheduler/start", tags=["volume scan"], dependencies=_WRITES)
 def start(desk: _TheDesk, schedule_type: Annotated[Literal["interval", "cron"], Query()] = "interval") -> Started:
     "Scan at regular times, on whichever replica."
     desk.schedule.start(schedule_type)
     return Started(status="success", message=f"Scheduler started with {schedule_type} schedule", schedule_type=schedule_type)
 
-@analysis_routes.post("/scheduler/stop", tags=["volume scan"])
+@analysis_routes.post("/scheduler/stop", tags=["volume scan"], dependencies=_WRITES)
 def stop(desk: _TheDesk) -> Stopped:
     "Scan no more."
     desk.schedule.stop()
@@ -203,7 +210,7 @@ def status(desk: _TheDesk) -> SchedulerStatus:
     "Whether there is a schedule, and what the last scans found."
     return SchedulerStatus(**desk.schedule.status())
 
-@analysis_routes.post("/scheduler/run-manual", tags=["volume scan"])
+@analysis_routes.post("/scheduler/run-manual", tags=["volume scan"], dependencies=_WRITES)
 def run_manual(desk: _TheDesk) -> Run:
     "Scan now; answered when it is done."
     return Run(**desk.schedule.run_manual())

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from lbank import LBank, open_lbank
 from redis_server import needs_redis, running_redis
-from service import free_port, save_small_models, started, wait_for
+from service import free_port, running, save_small_models, started
 
+from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.settings import Settings, check_exposure, read_settings, secret_variables, variables
 
 ROOT = Path(__file__).parents[2]
@@ -103,8 +104,8 @@ def test_a_service_keeps_no_secret_in_its_environment(models):
 def test_a_schedule_keeps_no_secret_in_its_environment(tmp_path):
     with running_redis() as redis, open_lbank(LBank()) as exchange:
         known = {"REDIS_URL": redis.url, "OHLCV_TA_SOURCE_URL": exchange, "OHLCV_TA_CACHE": str(tmp_path)} | SECRETS
-        process = subprocess.Popen([COMMAND, "schedule", "--source", "lbank"], env=os.environ | known | {"PYTHONUNBUFFERED": "1"},
-                                   stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+        process = subprocess.Popen([COMMAND, "schedule", "--source", "lbank"], stdout=subprocess.PIPE, text=True, cwd=tmp_path,
+                                   env=os.environ | known | {"PYTHONUNBUFFERED": "1"})
         try:
             assert "Scanning lbank" in process.stdout.readline()
             held = environment_of(process)
@@ -171,10 +172,10 @@ def test_the_space_is_an_open_demo():
     assert SECRET not in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("names", ["https://charts.example.org", "charts.example.org:443", "a b", "*", "*.", "-a.org", "a..org"])
+@pytest.mark.parametrize("names", ["https://charts.example.org", "charts.example.org:443", "a b", "*", "-a.org", "a..org"])
 def test_what_is_no_host_name_is_refused(monkeypatch, names):
     monkeypatch.setenv("OHLCV_TA_TRUSTED_HOSTS", f"localhost,{names}")
-    with pytest.raises(ValueError, match="OHLCV_TA_TRUSTED_HOSTS: .* is no host name"):
+    with pytest.raises(ValueError, match=r"OHLCV_TA_TRUSTED_HOSTS: .* is no host name"):
         read_settings()
 
 
@@ -182,5 +183,15 @@ def test_settings_of_uploads_and_hosts_are_read(monkeypatch):
     for name, value in {"TRUSTED_HOSTS": " Charts.Example.org , 10.0.0.1", "UPLOAD_QUOTA": "64", "UPLOAD_HOURS": "0.5"}.items():
         monkeypatch.setenv(f"OHLCV_TA_{name}", value)
     settings = read_settings()
-    assert (settings.trusted_hosts, settings.upload_quota, settings.upload_hours) == (("charts.example.org", "10.0.0.1"), 64, 0.5)
+    assert settings.trusted_hosts == ("charts.example.org", "10.0.0.1")
+    assert (settings.upload_quota, settings.upload_hours) == (64, 0.5)
     assert (Settings.model_fields["upload_quota"].default, Settings.model_fields["upload_hours"].default) == (256, 1.0)
+
+
+def test_an_open_demo_answers_and_changes_nothing():
+    with running(create_app({}, Settings(open_demo=True))) as url, httpx.Client(base_url=f"{url}/api/v1") as client:
+        for path in ("start", "stop", "run-manual"):
+            answer = client.post(f"/scheduler/{path}")
+            assert answer.status_code == 403 and "open demo" in answer.json()["message"] and answer.json()["status"] == "error"
+        status = client.get("/scheduler/status")
+        assert status.status_code == 200 and not status.json()["is_running"], status.text

@@ -10,6 +10,7 @@ __all__ = ['Network', 'Networks', 'Rates', 'networks', 'Settings', 'variables', 
 import ipaddress
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,10 @@ def _of(default: Any, says: str, name: str | None = None, part: str | None = Non
     return Field(default, description=says, validation_alias=name, json_schema_extra={"part": part} if part else None, **limits)
 
 
+def _upload_folder() -> Path: # one a user, since nobody else may read it
+    return Path(tempfile.gettempdir()) / f"ohlcv-ta-uploads-{getattr(os, 'getuid', int)()}"
+
+
 class Settings(BaseSettings):
     "What the environment, or a file .env beside it, says to the service."
     model_config = SettingsConfigDict(env_prefix="OHLCV_TA_", env_file=".env", env_file_encoding="utf-8", extra="ignore",
@@ -89,6 +94,10 @@ class Settings(BaseSettings):
     rate_limit: Rates = _of(None, "How often one client may ask, such as 60/minute; no limit by default")
     api_key: SecretStr | None = _of(None, "Key that a request must bring as X-API-Key, as a bearer token, or as the password "
                                     "of any user")
+
+    uploads: Path = Field(default_factory=_upload_folder, description="Folder for what visitors upload to the app, of its own; "
+                          "files are deleted after an hour", json_schema_extra={"part": "App"})
+    uploads_disk: int = _of(256, "Megabytes that uploads may take on the disk", ge=1)
 
     schedule: Literal["off", "interval", "cron"] = _of(
         "off", "Whether the scan's schedule is started with the service: off, interval or cron", part="Volume scan")

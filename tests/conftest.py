@@ -13,6 +13,7 @@ settings.load_profile("steady")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive") # threads that spin while they wait slow what runs beside them
 kept = tempfile.TemporaryDirectory(prefix="ohlcv-ta-tests-") # nothing that a person's own service keeps is read or changed
 os.environ["OHLCV_TA_CACHE"] = kept.name
+os.environ["OHLCV_TA_UPLOADS"] = os.path.join(kept.name, "uploads")
 
 
 def pytest_collection_modifyitems(items):

@@ -117,7 +117,7 @@ def bad_files():
         "latin1.csv": (csv.replace("time", "Zeit für", 1).encode("latin-1"), "UTF-8"),
         "truncated.parquet": (parquet[: len(parquet) // 2], "parquet"),
         "broken.json": ('[{"time": "2019-01-01"', "JSON"),
-        "a-picture.png": (b"\x89PNG\r\n\x1a\n" + bytes(200), "UTF-8"),
+        "a-picture.png": (b"\x89PNG\r\n\x1a\n" + bytes(200), "must end with .csv"),
         "daily.csv": (load("NVDA").to_csv(), "bars of 1d"),
         "ten-days.csv": (hourly(240).to_csv(), "at least 5 more"),
     }

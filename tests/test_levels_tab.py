@@ -43,10 +43,10 @@ def two_lines(path, kind="PNG"):
 
 
 def upload(browser, path):
-    "A file in place of what is shown."
-    browser.execute_script("document.querySelector('button[aria-label=\"Remove Image\"]').click()")
-    wait_for(browser, PICTURE, "Upload a picture")
+    "A file in place of the example, whose page has gone when this returns."
+    browser.execute_script(f"document.querySelector('{PICTURE} article').id = 'example'")
     browser.find_element("css selector", "input[type=file]").send_keys(str(path))
+    until(browser, lambda: not browser.find_elements("id", "example"), "the page of the example is gone")
 
 
 def rows(browser):

@@ -18,15 +18,19 @@ import gradio as gr
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware import Middleware
 
 from ..charts.candles import THEMES
 from .analyse_tab import analyse_tab
+from .app_access import AppAccess
 from .breakout_tab import breakout_tab
 from .levels_tab import levels_tab
 from .live_tab import live_tab
 from .scan_tab import scan_tab
+from .settings import read_settings
 from .tab_notes import NOTES, Note, note_line, note_ways
 from .trend_tab import trend_tab
+from .uploads import MAX_FILE, UploadArea, open_uploads, sweep_regularly
 from .weights import load_models
 
 # %% ../../nbs/serving/app.ipynb #c48f117e
@@ -56,9 +60,10 @@ def _css() -> str:
     rules = _template("app.css").read_text(encoding="utf-8")
     return f":root {{{variables('light')}}}\n.dark {{{variables('dark')}}}\n{rules}"
 
-def _looks() -> dict[str, Any]: # what mounting and launching have in common
-    return {"theme": _theme(), "css": _css(), "head": _HEAD, "footer_links": [], "max_file_size": "16mb",
-            "ssr_mode": False}
+def _options(area: UploadArea) -> dict[str, Any]: # what mounting and launching have in common
+    access = {"middleware": [Middleware(AppAccess, area=area)], "lifespan": lambda app: sweep_regularly(area)}
+    return {"theme": _theme(), "css": _css(), "head": _HEAD, "footer_links": [], "max_file_size": MAX_FILE,
+            "run_history": False, "show_error": False, "ssr_mode": False, "app_kwargs": access}
 
 _HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _TITLE = """<div class="ta-title"><h1>ohlcv-ta</h1><p>Charts read by machines, with what each answer is worth.
@@ -85,7 +90,8 @@ def create_ui(
                     opening = draw(models, blocks)
                     _below(NOTES[name], book, api)
                 if opening: tab.select(**opening)
-    return blocks.queue(max_size=64)
+    blocks.has_launched = True # Gradio checks the paths of files only where this says so; mounting leaves it False
+    return blocks.queue(max_size=64, api_open=False)
 
 _page_files = APIRouter(include_in_schema=False) # browsers ask for these at the root, wherever the app is mounted
 
@@ -103,14 +109,16 @@ def mount(
     path: str = "/app", # where
     book: str | Path = "book/_build/html", # folder of the built book; it is served at /book if it is there
 ) -> FastAPI: # the same service, with the app
-    "Put the app on the HTTP service."
+    "Put the app on the HTTP service. Raises ValueError if the upload folder can't be used."
+    area = open_uploads(service.state.desk.settings)
     service.state.app_path = path
     service.include_router(_page_files)
     there = (Path(book) / "index.html").is_file()
     if there: service.mount("/book", StaticFiles(directory=book, html=True))
     blocks = create_ui(service.state.models, "/book" if there else None, api=True)
-    return gr.mount_gradio_app(service, blocks, path=path, show_error=False, **_looks())
+    return gr.mount_gradio_app(service, blocks, path=path, **_options(area))
 
 def launch(**settings: Any) -> None: # settings of `gr.Blocks.launch`, such as server_port
-    "Start the app alone, as a Space does."
-    create_ui().launch(**_looks(), favicon_path=_template("icon.svg"), **settings)
+    "Start the app alone, as a Space does. Raises ValueError if the upload folder can't be used."
+    area = open_uploads(read_settings())
+    create_ui().launch(**_options(area), favicon_path=_template("icon.svg"), **settings)

@@ -19,7 +19,7 @@ from ..charts.candles import draw_profile
 from ..data import bar_length, catalog, hours, infer_timeframe, load
 from ..models.breakout import BreakoutModel
 from .reading import History, Reading, Worth, in_words, read_history, read_session, worth
-from .widgets import ZONES, charts, listed, message, read_upload, trouble
+from .widgets import ZONES, as_uploaded, charts, listed, message, read_upload, trouble
 
 # %% ../../nbs/serving/breakout_tab.ipynb #13c50066
 def _percent(share: float) -> str:
@@ -235,7 +235,7 @@ def _market_inputs() -> dict[str, Any]: # in the order of the handler's argument
             "date": gr.Dropdown([], label="Session", info="The latest, or any before it"), "rule": _rule_input()}
 
 def _file_inputs() -> dict[str, Any]: # in the order of the handler's arguments
-    path = gr.File(label="Bars: CSV, JSON or parquet", height=140)
+    path = as_uploaded(gr.File(label="Bars: CSV, JSON or parquet", height=140))
     tz = gr.Dropdown(ZONES, value="UTC", allow_custom_value=True, label="Time zone of the exchange",
                      info="And of times that name none")
     with gr.Row():

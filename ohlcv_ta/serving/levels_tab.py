@@ -6,7 +6,6 @@
 __all__ = ['EXAMPLES', 'example', 'series', 'lengths', 'levels_tab']
 
 # %% ../../nbs/serving/levels_tab.ipynb #5e9de6c6
-import tempfile
 import threading
 from collections import OrderedDict
 from functools import cache, lru_cache
@@ -25,7 +24,8 @@ from ..data import bar_length, catalog, hours, load
 from ..models.mask_reader import MaskReader, Masks
 from .chart_levels import masks_of
 from .chart_pages import AxisInput, bar_page, overlay, picture, picture_page, read_bars, read_lines
-from .widgets import ZONES, message, read_upload, trouble
+from .uploads import PICTURES, resolve_upload
+from .widgets import ZONES, as_uploaded, message, read_upload, trouble
 
 # %% ../../nbs/serving/levels_tab.ipynb #9edc14a2
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -81,11 +81,10 @@ _NO_NETWORKS = message("No model for pictures is loaded", "Fetch the served mode
                        "and start again. Levels of bars need no model: see the other two ways.")
 _NO_PICTURE = message("Your chart", "Upload a picture of a chart, paste one, or choose an example.")
 
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError:
-        raise ValueError("The picture is no longer here. Upload it again.") from None
+def _picture(path: str | None, name: str | None) -> tuple[bytes, str]: # file, title
+    "Return the uploaded picture, or the example of that name where there is none."
+    if path: return resolve_upload(path, PICTURES).read_bytes(), Path(path).stem
+    return example(name)[0], name
 
 def _moved(rows: tuple[float | None, float | None], row: float) -> tuple[float | None, float | None]:
     "Rows of both points after a click."
@@ -94,56 +93,52 @@ def _moved(rows: tuple[float | None, float | None], row: float) -> tuple[float |
         return row, second
     return first, row
 
-@cache
-def _example_folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="ohlcv-ta-"))
-
 class _Pictures:
     "What the events of pictures call; holds the networks."
     def __init__(self, reader: MaskReader | None):
         self.lately = reader and _Lately(reader)
 
-    def redraw(self, path: str | None, threshold: float, *asked: Any) -> list[str]: # overlay, page
-        "The lines at another threshold or axis, or a sentence about what is wrong with the picture."
-        if self.lately is None or not path:
+    def redraw(self, name: str | None, path: str | None, threshold: float, *axis: Any) -> list[str]: # overlay, page
+        "Draw the lines at another threshold or axis, or say what is wrong with the picture."
+        if self.lately is None or not (path or name):
             return ["", _NO_PICTURE if self.lately else _NO_NETWORKS]
         try:
-            seen = read_lines(self.lately(_content(path)), Path(path).stem, threshold, AxisInput(*asked))
-            return [overlay(seen), picture_page(seen)]
+            content, title = _picture(path, name)
+            lines = read_lines(self.lately(content), title, threshold, AxisInput(*axis))
+            return [overlay(lines), picture_page(lines)]
         except Exception as error: # a file may hold anything
             return ["", trouble(error, "picture", "Is it a screenshot of a chart?")]
 
-    def show(self, path: str | None, threshold: float, *asked: Any) -> list[str]: # picture, overlay, page
-        "A picture with its lines."
-        lines = self.redraw(path, threshold, *asked)
-        return [picture(read_image(_content(path)), Path(path).stem) if lines[0] else "", *lines]
+    def show(self, name: str | None, path: str | None, threshold: float, *axis: Any) -> list[str]: # picture, overlay, page
+        "Draw a picture with its lines."
+        lines = self.redraw(name, path, threshold, *axis)
+        if not lines[0]: return ["", *lines]
+        content, title = _picture(path, name)
+        return [picture(read_image(content), title), *lines]
 
-    def new(self, path: str | None, threshold: float) -> list[Any]: # choice of example, axis, picture, overlay, page
-        "A picture that is no example, and whose axis is not known yet."
-        asked = AxisInput()
-        return [None, *asked, *self.show(path, threshold, *asked)]
+    def new(self, path: str | None, threshold: float) -> list[Any]: # name of the example, axis, picture, overlay, page
+        "Draw an uploaded picture, whose axis is not known yet."
+        axis = AxisInput()
+        return [None, *axis, *self.show(None, path, threshold, *axis)]
 
     def none(self) -> list[Any]: # as `new`
-        "What is shown without a picture."
+        "Return what is shown without a picture."
         return self.new(None, 0.5)
 
-    def example(self, name: str, threshold: float) -> list[Any]: # path, axis, picture, overlay, page
-        "An example with its axis."
-        if self.lately is None:
-            return self.new(None, threshold)
-        content, asked = example(name)
-        path = _example_folder() / f"{name}.png"
-        path.write_bytes(content)
-        return [str(path), *asked, *self.show(str(path), threshold, *asked)]
+    def example(self, name: str, threshold: float) -> list[Any]: # no upload, axis, picture, overlay, page
+        "Draw an example with its axis, in place of what was uploaded."
+        axis = example(name)[1] if self.lately else AxisInput()
+        return [None, *axis, *self.show(name, None, threshold, *axis)]
 
-    def click(self, path: str | None, threshold: float, row1: float | None, price1: float | None, row2: float | None,
-              price2: float | None, log: bool, last: float | None, event: gr.EventData) -> list[Any]: # rows, overlay, page
-        "A click at a share of the picture's height."
-        if self.lately is None or not path:
-            return [row1, row2, *self.redraw(path, threshold)]
-        row = round(event.share * self.lately(_content(path))[0].shape[0], 1)
+    def click(self, name: str | None, path: str | None, threshold: float, row1: float | None, price1: float | None,
+              row2: float | None, price2: float | None, log: bool, last: float | None,
+              event: gr.EventData) -> list[Any]: # rows, overlay, page
+        "Move a point of the axis to where the picture is clicked, at a share of its height."
+        if self.lately is None or not (path or name):
+            return [row1, row2, *self.redraw(name, path, threshold)]
+        row = round(event.share * self.lately(_picture(path, name)[0])[0].shape[0], 1)
         row1, row2 = _moved((row1, row2), row)
-        return [row1, row2, *self.redraw(path, threshold, row1, price1, row2, price2, log, last)]
+        return [row1, row2, *self.redraw(name, path, threshold, row1, price1, row2, price2, log, last)]
 
 # %% ../../nbs/serving/levels_tab.ipynb #71787a68
 _LENGTHS = ["1m", "5m", "15m", "30m", "1h", "4h", "1d"]
@@ -254,7 +249,7 @@ def _swap(triggers: list[Any], come: gr.Column, go: gr.Column) -> None:
 def _listen_to_pictures(pictures: _Pictures, image: Any, examples: Any, lines: dict[str, Any], shown: list[Any],
                         blocks: gr.Blocks) -> None:
     threshold, *axis = lines.values()
-    asked = [image, threshold, *axis]
+    asked = [examples, image, threshold, *axis]
     gr.on([blocks.load, examples.input], pictures.example, [examples, threshold], [image, *axis, *shown],
           api_name="levels_example", **_SLOW)
     of_new = [examples, *axis, *shown]
@@ -281,8 +276,9 @@ def _picture_outputs() -> list[Any]: # picture, what lies over it, page
     return [*layers, gr.HTML(elem_classes=["ta-result", "ta-of-picture"], apply_default_css=False)]
 
 def _picture_inputs() -> tuple[Any, Any, dict[str, Any]]:
-    image = gr.Image(label="Chart: PNG, JPEG, WebP, GIF or BMP", sources=["upload", "clipboard"], height=190, buttons=[])
-    image.preprocess = lambda file: file and file.path # as it was uploaded, so that what is wrong with it can be said
+    # as it was uploaded, so that what is wrong with it can be said
+    image = as_uploaded(gr.Image(label="Chart: PNG, JPEG, WebP, GIF or BMP", sources=["upload", "clipboard"], height=190,
+                                 buttons=[]))
     examples = gr.Radio(list(EXAMPLES), value=next(iter(EXAMPLES)), label="Examples")
     lines = {"threshold": gr.Slider(0.05, 0.95, 0.5, step=0.01, label="Threshold", info="How sure a line has to be")}
     gr.Markdown("**Price axis.** Click on the picture, or type rows.", elem_classes="ta-words")
@@ -306,7 +302,7 @@ def _series_inputs(bars: _Bars) -> dict[str, Any]:
             "length": gr.Dropdown(there, value="1h" if "1h" in there else there[0], label="Bar length"), **_bar_inputs(bars)}
 
 def _file_inputs(bars: _Bars) -> dict[str, Any]:
-    path = gr.File(label="Bars: CSV, JSON or parquet", height=140)
+    path = as_uploaded(gr.File(label="Bars: CSV, JSON or parquet", height=140))
     tz = gr.Dropdown(ZONES, value="UTC", allow_custom_value=True, label="Time zone", info="Also of times that name none")
     return {"path": path, "tz": tz, "mend": gr.Checkbox(label="Mend small faults", info="Every repair is listed"),
             **_bar_inputs(bars)}

@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from itertools import takewhile
@@ -122,6 +123,9 @@ def _secret_files(settings: type[BaseSettings], *sources: Any) -> dict[str, str]
     return found
 
 
+def _upload_folder() -> Path: # one a user, since nobody else may read it
+    return Path(tempfile.gettempdir()) / f"ohlcv-ta-uploads-{getattr(os, 'getuid', int)()}"
+
 class Settings(BaseSettings):
     "What the environment, or a file .env beside it, says to the service."
     model_config = SettingsConfigDict(env_prefix="OHLCV_TA_", env_file=".env", env_file_encoding="utf-8", extra="ignore",
@@ -151,6 +155,8 @@ class Settings(BaseSettings):
     cache_disk: int = _of(256, "Megabytes that answers may take on the disk", ge=1)
     cache_memory: int = _of(64, "Megabytes of answers that a process keeps at hand; 0 for none", ge=0)
     analyses: int = _of(4, "Analyses that are computed at the same time", ge=1, le=64)
+    uploads: Path = Field(default_factory=_upload_folder, description="Folder for what visitors upload to the app, apart from "
+                          "the cache and the scans")
     upload_quota: int = _of(256, "Megabytes of uploaded files that are kept at most; further uploads are refused", ge=1)
     upload_hours: float = _of(1.0, "Hours after which an uploaded file is deleted", gt=0, le=168)
 

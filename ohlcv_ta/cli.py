@@ -125,7 +125,6 @@ def predict(
 # %% ../nbs/cli.ipynb #a513d686
 _Source = Annotated[str | None, typer.Option(help="Where bars come from: replay (embedded series), lbank, binance or yahoo. "
                                              "What OHLCV_TA_SOURCE says by default, else replay.")]
-_PATIENCE = 25 # seconds that requests have to finish when the service is told to stop
 
 def _check_port(host: str, port: int) -> None:
     import socket
@@ -151,22 +150,23 @@ def serve(
     models: _Models = None,
     ui: Annotated[bool, typer.Option("--ui/--no-ui", help="With the app at /app, or the API alone.")] = True,
     source: _Source = None,
+    status_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port for /live, /ready and /metrics alone, which "
+                                                    "answers whatever the service is busy with; none by default.")] = None,
 ) -> None:
     "Serve the API, and the app for a browser. Settings come from the environment: see .env.example."
     _needs_extra("serve", "uvicorn", "fastapi", "gradio")
     settings = _settings_for(host, source=source)
     _check_port(host, port)
-    import uvicorn
-
+    if status_port: _check_port(host, status_port)
     from ohlcv_ta.serving.api import create_app
+    from ohlcv_ta.serving.server import run_service
 
-    service = create_app(models, settings)
+    service = create_app(models, settings, listen_first=True)
     if ui:
         from ohlcv_ta.serving.app import mount
         service = mount(service)
     typer.echo(_places(host, port, ui))
-    uvicorn.run(service, host=host, port=port, log_config=None, access_log=False, proxy_headers=False, server_header=False,
-                timeout_graceful_shutdown=_PATIENCE)
+    run_service(service, host, port, status_port)
 
 def _settings_for(host: str, **given: Any) -> Any: # `Settings`
     "Read the settings of a service that listens on a host, and refuse a host that they are not fit for."

@@ -25,6 +25,7 @@ from .cache import StorageFull, StorageUnavailable
 from .desk import Desk, stale_answer
 from .schedule import Busy
 from .security import refusal_body
+from .workers import Overloaded
 
 # %% ../../nbs/serving/analysis.ipynb #943d0ad1
 _PAIR = r"^(\^?[A-Za-z][A-Za-z0-9]{0,19}|[A-Za-z0-9]{1,20}[_/.-][A-Za-z]{1,10})$" # two names and a mark between, or one
@@ -136,7 +137,7 @@ _HINT = " Send \"source\": \"replay\" for the embedded series, which need no net
 _STATUS: list[tuple[type[Exception], int, Callable[[Any], str]]] = [
     (RequestValidationError, 400, _first_fault), (PairUnknown, 404, _sentence), (Asked, 400, _sentence), (Busy, 409, _sentence),
     (StorageFull, 507, _sentence), (StorageUnavailable, 503, _sentence),
-    (SourceError, 503, lambda error: _sentence(error) + _HINT), (HTTPException, 0, lambda error: str(error.detail))]
+    (SourceError, 503, lambda error: _sentence(error) + _HINT), (Overloaded, 503, str), (HTTPException, 0, lambda error: str(error.detail))]
 
 def _refusal(request: Request, error: Exception) -> JSONResponse:
     status, words = next((status, words) for kind, status, words in _STATUS if isinstance(error, kind))

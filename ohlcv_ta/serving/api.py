@@ -281,7 +281,7 @@ def _watched(app: FastAPI, settings: Settings) -> None:
     meter.registry.register(CacheNumbers(lambda: desk.cache.stats()))
     meter.scheduler.set_function(lambda: desk.schedule.takes_part())
     app.state.workers = {"pictures": WorkerThreads("pictures"), "predictions": WorkerThreads("predictions", waiting=64)}
-    app.state.readiness = Readiness([partial(_warm_models, app)])
+    app.state.readiness = Readiness([partial(_warm_models, app), desk.warm])
     app.add_middleware(BodyLimits)
     app.add_middleware(StartupGate, readiness=app.state.readiness)
     app.add_middleware(Guard, settings=settings)

@@ -15,7 +15,7 @@ import os
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from .cache import LIFETIMES, Cache, Found, open_cache, open_state
 from .monitoring import Meter
 from .schedule import JobFailed, Schedule
 from .settings import Settings
+from .workers import Overloaded, WorkerProcesses
 
 # %% ../../nbs/serving/desk.ipynb #7cf10ec9
 _SOON = 30.0 # seconds
@@ -48,6 +49,8 @@ def lifetime(
 # %% ../../nbs/serving/desk.ipynb #dcdc1c6b
 _KEPT = 3 * 86400.0 # seconds
 _FETCHING = 16 # questions to one source that wait at the same time
+_ASKED = 64 # different analyses that are computed or wait
+_ANSWER_SECONDS = 60.0 # that a request waits for one
 
 def _pool(): return ThreadPoolExecutor(_FETCHING, "analysis")
 
@@ -67,7 +70,7 @@ class Desk:
         meter: Meter,
     ):
         self.settings, self.meter, self.closing = settings, meter, threading.Event()
-        self.places = threading.BoundedSemaphore(settings.analyses)
+        self.processes = WorkerProcesses("ohlcv_ta.serving.analysis_worker", settings.analyses)
         self.pools: defaultdict[str, ThreadPoolExecutor] = defaultdict(_pool) # by source: a slow one does not hold the others
         self.asked: dict[str, asyncio.Task] = {}
 
@@ -108,13 +111,25 @@ class Desk:
 
     def _report(self, source, pair, timeframe, limit):
         "The answer as it is sent, the moment that it is about, and whether a better text may be had later."
+        bars = self.bars(source, pair, timeframe, limit)
+        report = self._analysed(bars)
+        self.meter.reports.labels("rules" if report["writer"] == "rules" else "model").inc()
+        if report["rejected"]: self.meter.rejected.inc()
+        return answer_of(bars, report), bars.as_of, report["rejected"] is not None
+
+    def _analysed(self, bars):
+        "Drawn, and written by rules, in a process; a language model is waited for in this thread."
+        report = self.processes.run("ohlcv_ta.serving.analysis_worker:rules_report", bars)
+        if self.writer is None: return report
         from ohlcv_ta.market.report import analyse
 
-        bars = self.bars(source, pair, timeframe, limit)
-        with self.places: report = analyse(bars, writer=self.writer)
-        self.meter.reports.labels("rules" if report.writer == "rules" else "model").inc()
-        if report.rejected: self.meter.rejected.inc()
-        return answer_of(bars, report), bars.as_of, report.rejected is not None
+        texts = analyse(bars, writer=self.writer, chart=False)
+        return report | {name: getattr(texts, name) for name in ("english", "persian", "writer", "rejected")}
+
+    def warm(self) -> None:
+        "Start the processes that analyse, and let one answer."
+        replay = self.source("replay")
+        self._analysed(replay.bars(replay.top(1, "day1")[0], limit=60))
 
     def key(self, source: MarketSource, pair: str, timeframe: str, limit: int) -> str:
         "Where an answer is kept."
@@ -141,17 +156,21 @@ class Desk:
             longest = lifetime(timeframe, as_of, pd.Timestamp.now("UTC"), where.name != "replay")
             return min(longest, _SOON) if rejected else longest
 
-        return self.cache.find(self.key(where, pair, timeframe, limit), new, compute, _KEPT, (SourceError,))
+        return self.cache.find(self.key(where, pair, timeframe, limit), new, compute, _KEPT, (SourceError, Overloaded))
 
     async def answer(self, pair: str, timeframe: str = "day1", limit: int = 200, source: str | None = None) -> Found:
         "The same without a thread for each who waits."
         key = self.key(self.source(source), pair, timeframe, limit)
         if found := self.cache.at_hand(key): return found
         if key not in self.asked:
+            if len(self.asked) >= _ASKED: raise Overloaded()
             pool = self.pools[self.source(source).name]
             self.asked[key] = task = asyncio.ensure_future(self._sought(pool, key, pair, timeframe, limit, source))
             task.add_done_callback(lambda done: (self.asked.pop(key, None), done.cancelled() or done.exception()))
-        return await asyncio.shield(self.asked[key])
+        try:
+            return await asyncio.wait_for(asyncio.shield(self.asked[key]), _ANSWER_SECONDS)
+        except TimeoutError:
+            raise Overloaded() from None
 
     async def _sought(self, pool, key, *asked):
         "What is on the shelf does not wait behind what is computed."
@@ -197,6 +216,7 @@ class Desk:
         self.closing.set()
         for pool in self.pools.values(): pool.shutdown(wait=False, cancel_futures=True)
         self.pools.clear() # new ones are made for an application that is started again
+        self.processes.close()
         self.schedule.end()
 
 
@@ -254,13 +274,13 @@ def keep_schedule(
 # %% ../../nbs/serving/desk.ipynb #706a7517
 def answer_of(
     bars: Bars,
-    report: Any, # an `Analysis` of market.report
+    report: Mapping[str, Any], # english, persian, chart, writer, rejected
 ) -> bytes: # JSON
     "An analysis as it is sent."
-    picture = f"data:image/png;base64,{base64.b64encode(report.chart).decode()}"
-    told = {"status": "success", "analysis": report.english, "analysis_summarized": report.persian, "message": None,
+    picture = "data:image/png;base64," + base64.b64encode(report["chart"]).decode()
+    told = {"status": "success", "analysis": report["english"], "analysis_summarized": report["persian"], "message": None,
             "chart_image_base64": picture, "source": bars.source, "series": bars.series, "as_of": bars.as_of.isoformat(),
-            "writer": report.writer, "rejected": report.rejected, "stale": False}
+            "writer": report["writer"], "rejected": report["rejected"], "stale": False}
     return json.dumps(told, ensure_ascii=False).encode()
 
 def stale_answer(

@@ -158,7 +158,7 @@ def foreign_origin(
     "Return the origin of the page that sent a request, if it is not a page of the host that is asked."
     origin = headers.get(b"origin", b"").decode("latin-1")
     if headers.get(b"sec-fetch-site") == b"cross-site": return origin or "another site"
-    if not origin or host_of(origin) == host_of(headers.get(b"host", b"").decode("latin-1")): return None
+    if not origin or origin.partition("://")[2].lower().encode() == headers.get(b"host", b"").lower(): return None
     return None if any(host_of(origin) == one for one in trusted) else origin
 
 # %% ../../nbs/serving/security.ipynb #8dbe6c3b

@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     cache: Path = Field(default_factory=cache_folder, description="Folder for what is kept on the disk")
     cache_disk: int = _of(256, "Megabytes that answers may take on the disk", ge=1)
     cache_memory: int = _of(64, "Megabytes of answers that a process keeps at hand; 0 for none", ge=0)
-    analyses: int = _of(4, "Analyses that are computed at the same time", ge=1, le=64)
+    analyses: int = _of(1, "Analyses that are computed at the same time, each in a process of some 170 MB", ge=1, le=64)
     uploads: Path = Field(default_factory=_upload_folder, description="Folder for what visitors upload to the app, apart from "
                           "the cache and the scans")
     upload_quota: int = _of(256, "Megabytes of uploaded files that are kept at most; further uploads are refused", ge=1)
@@ -169,8 +169,8 @@ class Settings(BaseSettings):
     open_demo: bool = _of(False, "Whether this is an open demo, which may listen beyond loopback without a key: it holds no "
                           "secrets and has no endpoints that write")
     trusted_hosts: HostNames = _of((), "Host names that requests may name, separated by commas, such as charts.example.org or "
-                                   "*.example.org, beside localhost and the address that is listened on; by default any if "
-                                   "that is 0.0.0.0 or ::, else no others")
+                                   "*.example.org; addresses, names without a dot and the host that is listened on may always "
+                                   "be named")
 
     schedule: Literal["off", "interval", "cron"] = _of(
         "off", "Whether the scan's schedule is started with the service: off, interval or cron", part="Volume scan")

@@ -8,11 +8,12 @@ __all__ = ['Result', 'Overloaded', 'WorkerThreads', 'WorkerProcesses']
 # %% ../../nbs/serving/workers.ipynb #ec2255af
 import asyncio
 import contextvars
+import importlib
 import logging
 import multiprocessing
 import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
@@ -72,6 +73,10 @@ class WorkerThreads:
             raise
 
 # %% ../../nbs/serving/workers.ipynb #75b5387e
+def _call(function: str, *given: Any) -> Any:
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)(*given)
+
 class WorkerProcesses:
     "Run functions of a module in a few processes; one that takes too long is killed."
     def __init__(
@@ -87,7 +92,7 @@ class WorkerProcesses:
         from pebble import ProcessPool
 
         with self._lock:
-            if self._pool is None:
+            if self._pool is None or not self._pool.active: # one whose only process was killed from outside is broken
                 context = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload([self.preload])
                 self._pool = ProcessPool(self.workers, context=context)
@@ -95,16 +100,16 @@ class WorkerProcesses:
 
     def run(
         self,
-        function: Callable[..., Result], # of an importable module
+        function: str, # such as math:sqrt, so that its module need not be imported here
         *given: Any, # its arguments
-    ) -> Result:
+    ) -> Any:
         "Return what a function returns, from any thread. Raises `Overloaded` if it took too long or its process died."
         from pebble import ProcessExpired
 
-        future = self._opened().schedule(function, given, timeout=self.deadline)
+        future = self._opened().schedule(_call, (function, *given), timeout=self.deadline)
         try:
             return future.result(self.deadline)
-        except (FutureTimeout, CancelledError, ProcessExpired) as error:
+        except (FutureTimeout, CancelledError, ProcessExpired, BrokenExecutor) as error:
             future.cancel()
             logging.getLogger("ohlcv_ta").warning("A worker was stopped (%s)", type(error).__name__)
             raise Overloaded() from None

@@ -24,6 +24,7 @@ from exchange import dealt, history
 
 from ohlcv_ta.data.exchanges import TIMEFRAMES
 from ohlcv_ta.data.frame import bar_length
+from ohlcv_ta.data.request_limits import MEGABYTES
 
 PAIRS = {"btc_usdt": 9e8, "eth_usdt": 5e8, "eth_btc": 8e8, "doge_usdt": 1e8, "btc_usd": 7e8, "young_usdt": 5e6,
          "thin_usdt": 1e4} # and the money traded in 24 hours
@@ -238,8 +239,22 @@ def twice_compressed_flood(closed):
 
 @endless
 def flood_of_values(closed):
-    "16 MB of empty lists, which are 340 MB in memory."
-    content = b"[" + b"[]," * (5 * 2**20) + b"[]]"
+    "7 MB of empty lists, which are 150 MB in memory."
+    content = b"[" + b"[]," * (7 * 2**20 // 3) + b"[]]"
+    yield head(f"Content-Length: {len(content)}") + content
+
+
+@endless
+def wide_text(closed):
+    "As much as is allowed, with one character that makes Python keep each in four bytes."
+    content = b'{"result": "true", "data": "' + b"a" * (MEGABYTES * 2**20 - 100) + "\U0001f600".encode() + b'"}'
+    yield head(f"Content-Length: {len(content)}") + content
+
+
+@endless
+def many_strings(closed):
+    "As much as is allowed, in as many values as are allowed."
+    content = b'{"result": "true", "data": ["' + b'","'.join([b"%075d" % k for k in range(99_900)]) + b'"]}'
     yield head(f"Content-Length: {len(content)}") + content
 
 

@@ -12,6 +12,7 @@ import importlib
 import logging
 import math
 import re
+import sys
 import threading
 import time
 from collections import Counter, deque
@@ -318,18 +319,17 @@ class _Venue(NamedTuple):
     title: str # what it calls itself
     page: int # bars at a time
     megabytes: float = MEGABYTES # of the answers to one question
+    values: int = 100_000 # in one answer; 2,000 bars have 14,000
 
-_VENUES = {"lbank": _Venue("LBank", 2000), "binance": _Venue("Binance", 1000, 4 * MEGABYTES)} # it describes pairs at length
-_VALUE = 40 # bytes; an answer may have one value for so many bytes of the limit, since each takes more memory than text
+_VENUES = {"lbank": _Venue("LBank", 2000), "binance": _Venue("Binance", 1000, 64, 1_600_000)} # it describes pairs at length
 
 def _few_values(parse, venue):
-    "A reader of JSON that refuses more values than the memory is meant for."
-    most = int(venue.megabytes * 2**20) // _VALUE
-
+    "Return a reader of JSON that refuses text or values that take much more memory than the bytes that arrived."
     def read(text):
-        if sum(text.count(mark) for mark in ",[{") > most:
-            raise SourceError(f"{venue.title} sends more than {most:,} values at once. See whether the address is right, or "
-                              "work with the embedded data: load(), or --source replay.")
+        current_budget().spend(sys.getsizeof(text) - len(text)) # one wide character widens all of them
+        if sum(text.count(mark) for mark in ",[{") > venue.values:
+            raise SourceError(f"{venue.title} sends more than {venue.values:,} values at once. See whether the address is "
+                              "right, or work with the embedded data: load(), or --source replay.")
         return parse(text)
     return read
 
@@ -363,7 +363,8 @@ class Line:
         wait: float = 1.0, # seconds before the second; doubled each time
         total: float = math.inf, # seconds for one question: all of its requests, retries, pages and pauses
     ):
-        self.name, (self.title, self.page, self.megabytes), self.gate, self.total = name, _VENUES[name], Gate(), total
+        self.name, (self.title, self.page, self.megabytes, _) = name, _VENUES[name]
+        self.gate, self.total = Gate(), total
         self.counts = Counter({"asked": 0, "failed": 0}) # requests, and those of them that failed in passing
         self.tries, self.pause, self._given = tries, wait, (address, key, secret, timeout)
         self._idle, self._lock, self._first, self._calls = deque(), threading.Lock(), None, AbandonableCalls()
@@ -389,7 +390,7 @@ class Line:
                     if pause and error.after is not None: pause = error.after
                     if pause <= _PATIENCE: current_budget().require(pause, error.reason)
                     raise
-        return retry(once, self.title, self.tries, self.pause, _PATIENCE)
+        with self.question(): return retry(once, self.title, self.tries, self.pause, _PATIENCE)
 
     def markets(self) -> dict[str, dict]: # by ccxt's symbols
         "What is traded; known to all threads from then on."

@@ -20,7 +20,7 @@ from typing import Any
 from .sources import SourceError
 
 # %% ../../nbs/data/request_limits.ipynb #2009f647
-MEGABYTES = 16 # of the answers to one question
+MEGABYTES = 8 # of the answers to one question
 
 
 class RequestBudget:

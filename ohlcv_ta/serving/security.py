@@ -227,10 +227,10 @@ class Guard:
 
     def _peer(self, scope: dict[str, Any]) -> str | None: return (scope.get("client") or (None,))[0]
 
-    def _scoped(self, scope: dict[str, Any]) -> dict[str, Any]:
-        "The same without what a stranger says in the name of a proxy."
-        if within(_address(self._peer(scope) or ""), self.settings.trusted_proxies): return scope
-        return scope | {"headers": [one for one in scope["headers"] if one[0] not in _PROXY_HEADERS]}
+    def _drop_proxy_headers(self, scope: dict[str, Any]) -> None:
+        "Remove what a stranger says in the name of a proxy, from the scope itself, which the router will add to."
+        if within(_address(self._peer(scope) or ""), self.settings.trusted_proxies): return
+        scope["headers"] = [one for one in scope["headers"] if one[0] not in _PROXY_HEADERS]
 
     async def refused(self, scope: dict[str, Any]) -> Refusal | None:
         "Return why a request is not admitted, if it isn't."
@@ -271,7 +271,7 @@ class Guard:
             if message["type"] == "http.response.start": message["headers"] = with_headers(list(message.get("headers", [])))
             await send(message)
 
-        scope = self._scoped(scope)
+        self._drop_proxy_headers(scope)
         refused = await self.refused(scope)
         if refused is None: return await self.app(scope, receive, guarded)
         if scope["type"] == "websocket": return await send({"type": "websocket.close", "code": 1008})

@@ -279,7 +279,7 @@ def test_the_notebook_that_tests_the_service_runs_against_one(monkeypatch):
 def test_every_file_that_is_written_goes_to_tmp():
     "The root file system is read-only in compose and in Kubernetes."
     environment = " ".join(rest for name, rest in instructions() if name == "ENV")
-    for name in ("GRADIO_TEMP_DIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "OHLCV_TA_CACHE"):
+    for name in ("OHLCV_TA_UPLOADS", "MPLCONFIGDIR", "NUMBA_CACHE_DIR", "OHLCV_TA_CACHE"):
         assert f"{name}=/tmp/" in environment
 
 

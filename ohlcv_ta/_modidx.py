@@ -3279,6 +3279,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'ohlcv_ta/serving/uploads.py'),
                                           'ohlcv_ta.serving.uploads._delete': ( 'serving/uploads.html#_delete',
                                                                                 'ohlcv_ta/serving/uploads.py'),
+                                          'ohlcv_ta.serving.uploads._empty': ('serving/uploads.html#_empty', 'ohlcv_ta/serving/uploads.py'),
                                           'ohlcv_ta.serving.uploads._statuses': ( 'serving/uploads.html#_statuses',
                                                                                   'ohlcv_ta/serving/uploads.py'),
                                           'ohlcv_ta.serving.uploads.is_upload_path': ( 'serving/uploads.html#is_upload_path',

@@ -150,6 +150,8 @@ def serve(
     models: _Models = None,
     ui: Annotated[bool, typer.Option("--ui/--no-ui", help="With the app at /app, or the API alone.")] = True,
     source: _Source = None,
+    warm_up: Annotated[bool, typer.Option("--warm-up/--no-warm-up", help="Let everything answer once before the service says "
+                                          "that it is ready, or be ready sooner and slow at first.")] = True,
     status_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port for /live, /ready and /metrics alone, which "
                                                     "answers whatever the service is busy with; none by default.")] = None,
 ) -> None:
@@ -161,7 +163,7 @@ def serve(
     from ohlcv_ta.serving.api import create_app
     from ohlcv_ta.serving.server import run_service
 
-    service = create_app(models, settings, listen_first=True)
+    service = create_app(models, settings, listen_first=warm_up)
     if ui:
         from ohlcv_ta.serving.app import mount
         service = mount(service)

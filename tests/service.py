@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -141,10 +141,10 @@ def running(app):
 
 
 @contextmanager
-def started(models, *options, **environment):
+def started(models, *options, warm_up=False, **environment):
     "The service as a process of its own, as an image runs it; gives its address and the process."
     port, known = free_port(), os.environ | {"OHLCV_TA_MODELS": str(models)} | environment
-    command = [Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port), *options]
+    command = [Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port), *options, f"--{'' if warm_up else 'no-'}warm-up"]
     server = subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL)
     try:
         wait_for(f"http://127.0.0.1:{port}/health", server)
@@ -157,8 +157,8 @@ def started(models, *options, **environment):
 def wait_for(url, process):
     "The first answer of a process that is starting."
     while True:
-        try:
-            return httpx.get(url, timeout=60)
-        except httpx.TransportError:
-            assert process.poll() is None, "the process ended"
-            time.sleep(0.1)
+        with suppress(httpx.TransportError):
+            answer = httpx.get(url, timeout=60)
+            if answer.status_code != 503: return answer # it is warm
+        assert process.poll() is None, "the process ended"
+        time.sleep(0.1)

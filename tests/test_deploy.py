@@ -322,7 +322,7 @@ def test_every_file_that_is_written_goes_to_tmp():
     "The root file system is read-only in compose and in Kubernetes; uploads, cache and results each have a folder."
     environment = " ".join(rest for name, rest in instructions() if name == "ENV")
     folders = dict(re.findall(r"(\w+)=(/\S+)", environment))
-    assert folders["GRADIO_TEMP_DIR"].startswith("/tmp/")
+    assert folders["OHLCV_TA_UPLOADS"].startswith("/tmp/")
     assert all(folders[name].startswith("/srv/cache") for name in ("MPLCONFIGDIR", "NUMBA_CACHE_DIR", "OHLCV_TA_CACHE"))
     writable = {"/tmp", "/srv/cache", folders["OHLCV_TA_SCAN_FOLDER"]}
     app = COMPOSE["services"]["app"]

@@ -281,7 +281,7 @@ def _watched(app: FastAPI, settings: Settings) -> None:
     meter.registry.register(CacheNumbers(lambda: desk.cache.stats()))
     meter.scheduler.set_function(lambda: desk.schedule.takes_part())
     app.state.workers = {"pictures": WorkerThreads("pictures"), "predictions": WorkerThreads("predictions", waiting=64)}
-    app.state.readiness = Readiness([partial(_warm_models, app), desk.warm])
+    app.state.readiness = Readiness([partial(_warm_models, app), *([desk.warm] if app.state.listen_first else [])])
     app.add_middleware(BodyLimits)
     app.add_middleware(StartupGate, readiness=app.state.readiness)
     app.add_middleware(Guard, settings=settings)
@@ -290,7 +290,8 @@ def _watched(app: FastAPI, settings: Settings) -> None:
 def create_app(
     models: Mapping[str, Any] | str | Path | None = None, # loaded models by name, or their folder; see `load_models`
     settings: Settings | None = None, # those of the environment by default
-    listen_first: bool = False, # whether to accept connections, and answer `starting`, while models are warmed
+    listen_first: bool = False, # whether to accept connections, and answer `starting`, while models and analyses are warmed;
+                                # otherwise models alone are, before
 ) -> FastAPI: # for uvicorn: `uvicorn --factory ohlcv_ta.serving.api:create_app --port 9696 --no-proxy-headers`
     "The HTTP service."
     app = fastapi_offline.FastAPIOffline(

@@ -96,6 +96,10 @@ def _statuses(entry: Path) -> list[os.stat_result]: # of what vanishes meanwhile
 def _blocks(size: int) -> int:
     return max(1, -(-size // BLOCK)) * BLOCK
 
+def _empty(folder: Path) -> None: # a parser that failed may still hold its file open: deleting it alone would free no room
+    for file in folder.rglob("*"):
+        with suppress(OSError): os.truncate(file, 0)
+
 def _delete(entry: Path) -> None:
     if entry.is_dir() and not entry.is_symlink(): return shutil.rmtree(entry, ignore_errors=True)
     with suppress(OSError): entry.unlink()
@@ -159,7 +163,11 @@ class UploadArea:
         size = _blocks(size) + 2 * BLOCK
         self._reserve(size)
         try:
-            with TemporaryDirectory(dir=self.folder, prefix=_RECEIVING, ignore_cleanup_errors=True) as part: yield Path(part)
+            with TemporaryDirectory(dir=self.folder, prefix=_RECEIVING, ignore_cleanup_errors=True) as part:
+                try:
+                    yield Path(part)
+                finally:
+                    _empty(Path(part))
         finally:
             with self._lock: self._reserved -= size
 

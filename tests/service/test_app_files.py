@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -110,8 +109,7 @@ def places(project, address):
 
 def references(place):
     "What a request may say in place of an upload."
-    return [{"path": place, "meta": META}, {"path": place}, place, {"path": None, "url": place, "meta": META},
-            {"video": {"path": place, "url": None, "meta": META}}]
+    return [{"path": place, "meta": META}, {"path": place}, place, [{"file": {"url": place, "path": None, "meta": META}}]]
 
 
 def inputs_of(config, dependency):
@@ -157,17 +155,15 @@ def contents(folder):
 
 def test_no_function_reads_a_file_of_the_machine(served, project, canary, listener):
     address, asked = listener
-    with httpx.Client(base_url=served, timeout=120) as client, ThreadPoolExecutor(8) as pool:
+    with httpx.Client(base_url=served, timeout=120) as client:
         config = client.get("/app/config").json()
         before = contents(project / "uploads")
-        calls = [(client, *call) for place in places(project, address) for reference in references(place)
-                 for dependency in config["dependencies"] if dependency["backend_fn"]
+        calls = [call for place in places(project, address) for reference in references(place)
+                 for dependency in config["dependencies"] if dependency["inputs"]
                  for data in arguments(inputs_of(config, dependency), reference) for call in requests_of(dependency, data)]
         names = {dependency["api_name"] for dependency in config["dependencies"]}
         assert {"levels_file", "levels_picture", "levels_redraw", "breakout_file", "live"} <= names and len(calls) > 2000
-        heard = [call[1:3] for call, said in zip(calls, pool.map(lambda call: everything_said(*call), calls), strict=True)
-                 if canary in said]
-        assert heard == []
+        assert [call[:2] for call in calls if canary in everything_said(client, *call)] == []
         assert asked == []
         assert contents(project / "uploads") == before
 
@@ -333,8 +329,8 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path):
         headers = {"content-type": "multipart/form-data; boundary=x"}
         cut = client.post("/gradio_api/upload", content=form(1000)[:500], headers=headers)
         assert (cut.status_code, left(area)) == (400, [])
-        for body in (b"", b"--x\r\n\r\n", form(10).replace(b'; filename="bars.csv"', b""), form(10).replace(b"bars.csv", b".."),
-                     form(10).replace(b"bars.csv", b"???")):
+        for body in (b"", b"--x\r\n\r\n", form(10).replace(b'; filename="bars.csv"', b""),
+                     form(10).replace(b"bars.csv", b"..")):
             assert client.post("/gradio_api/upload", content=body, headers=headers).status_code == 400, body
         assert client.post("/gradio_api/upload", json={}).status_code == 400
         assert left(area) == []
@@ -364,7 +360,7 @@ def small_disk(tmp_path):
     if made.returncode and os.environ.get("CI") != "true": pytest.skip(f"no file system can be mounted here: {made.stderr}")
     assert made.returncode == 0, made.stderr
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_a_full_disk_is_said_and_nothing_stays(small_disk):

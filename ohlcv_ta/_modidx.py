@@ -2993,6 +2993,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                               'ohlcv_ta/serving/schedule.py'),
                                            'ohlcv_ta.serving.schedule._granted': ( 'serving/schedule.html#_granted',
                                                                                    'ohlcv_ta/serving/schedule.py'),
+                                           'ohlcv_ta.serving.schedule._released': ( 'serving/schedule.html#_released',
+                                                                                    'ohlcv_ta/serving/schedule.py'),
                                            'ohlcv_ta.serving.schedule._renewed': ( 'serving/schedule.html#_renewed',
                                                                                    'ohlcv_ta/serving/schedule.py'),
                                            'ohlcv_ta.serving.schedule._scheduler': ( 'serving/schedule.html#_scheduler',

@@ -9,6 +9,7 @@ __all__ = ['LEASE', 'RENEWAL', 'JOB', 'NAME', 'CONFIG', 'SETTLE', 'trigger_of', 
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -52,6 +53,13 @@ def _renewed(store, name, token, seconds, done):
         except StorageUnavailable as error:
             outage.failed("renew", error)
 
+def _released(store, name, token, seconds):
+    "Free a lease as soon as the store is back, or leave it to its end."
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(StorageUnavailable): return store.drop(name, token)
+        time.sleep(RENEWAL)
+
 def _granted(store, name, token, seconds):
     "Whether the lease is granted, and whether that is written down."
     try:
@@ -84,7 +92,10 @@ def lease(
     finally:
         done.set()
         renewal.join()
-        with suppress(StorageUnavailable): store.drop(name, token)
+        try:
+            store.drop(name, token)
+        except StorageUnavailable: # a Redis that comes back with its data would still have the lease
+            threading.Thread(target=_released, args=(store, name, token, seconds), daemon=True).start()
 
 # %% ../../nbs/serving/schedule.ipynb #020bd91f
 JOB, NAME = "volume_analysis_job", "Volume Analysis Batch Job" # as system B calls it
@@ -219,25 +230,25 @@ class Schedule:
             slot = int((now - start) / length)
         return slot, start + slot * length
 
-    def _claim(self, slot, time):
+    def _claim(self, slot, moment):
         "Claim a tick; see the class for why the claim is written before Redis is asked how old it is."
         name, seconds = f"tick:{self.known['schedule_type']}:{self.minutes}:{slot}", max(3600.0, 120 * self.minutes)
         claimed = self.store.add(name, uuid4().hex.encode(), seconds)
-        uptime, late = self.store.uptime(), (self.clock() - time).total_seconds()
+        uptime, late = self.store.uptime(), (self.clock() - moment).total_seconds()
         if uptime < late + self.settle:
             raise StorageUnavailable("Redis was restarted a moment ago and may have lost who claimed it.")
         return claimed
 
     def _tick(self):
-        slot, time = self._slot(self.clock())
+        slot, moment = self._slot(self.clock())
         try:
-            if self._claim(slot, time): self._run("scheduled")
+            if self._claim(slot, moment): self._run("scheduled")
         except StorageUnavailable as error:
-            _log.warning("The tick of %s is left out: %s", f"{time:%H:%M:%S}", error)
+            _log.warning("The tick of %s is left out: %s", f"{moment:%H:%M:%S}", error)
         except Busy:
-            _log.warning("The tick of %s is left out: a run is going on", f"{time:%H:%M:%S}")
+            _log.warning("The tick of %s is left out: a run is going on", f"{moment:%H:%M:%S}")
         except Exception as error: # it is in the log with its trace, and in the history of runs
-            _log.debug("The tick of %s failed: %r", f"{time:%H:%M:%S}", error)
+            _log.debug("The tick of %s failed: %r", f"{moment:%H:%M:%S}", error)
 
     @contextmanager
     def _alone(self):

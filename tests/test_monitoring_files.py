@@ -18,7 +18,7 @@ from daemons import needs, prometheus
 from service import running, small_models
 
 from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.settings import variables
+from ohlcv_ta.serving.settings import secret_variables, variables
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "deploy" / "monitoring"
@@ -124,7 +124,8 @@ def test_the_runbook_has_a_section_for_every_alert_and_for_nothing_else():
     headings = set(re.findall(r"^##+ (.+)", text, re.M))
     sent_to = set(re.findall(r"(?<!\*)\*([A-Z0-9][^*]+)\*(?!\*)", " ".join(runbook.split())))
     assert not sent_to - panels - headings, "what it sends a reader to is there"
-    assert not set(re.findall(r"\b(OHLCV_TA_[A-Z_]+|REDIS_URL|WHITELIST\w+)\b", text)) - set(variables())
+    known = {*variables(), *(f"{name}_FILE" for name in secret_variables())}
+    assert not set(re.findall(r"\b(OHLCV_TA_[A-Z_]+|REDIS_URL|WHITELIST\w+)\b", text)) - known
     routes = create_app({}).openapi()["paths"]
     assert set(re.findall(r"/api/v1/[\w/-]+", text)) <= set(routes)
 

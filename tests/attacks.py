@@ -1,9 +1,8 @@
 "What attacks on a running service share: a limit on its memory, its peak, and somebody who asks how it is all the while."
 
-import subprocess
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,8 +22,9 @@ class ControlGroup:
         (self.folder / most).write_text(str(limit))
         with suppress(OSError): (self.folder / "memory.swap.max").write_text("0")
 
-    def join(self, pid):
-        (self.folder / "cgroup.procs").write_text(str(pid))
+    def prefix(self):
+        "What a command is started with to be in the group from its first byte."
+        return ["sh", "-c", f'echo $$ > {self.folder}/cgroup.procs && exec "$@"', "sh"]
 
     def peak(self): # bytes of what processes hold, without files that the kernel keeps in spare memory
         names = dict(line.split() for line in (self.folder / "memory.stat").read_text().splitlines())
@@ -38,21 +38,12 @@ class ControlGroup:
         with suppress(OSError): self.folder.rmdir()
 
 
-@contextmanager
-def memory_limit(process, limit):
-    "A control group around a process where one can be made; None elsewhere."
+def memory_limit(limit):
+    "A control group where one can be made; None elsewhere."
     try:
-        group = ControlGroup(limit)
+        return ControlGroup(limit)
     except OSError:
-        yield None
-        return
-    for one in (process, *process.children(recursive=True)): group.join(one.pid)
-    try:
-        yield group
-    finally:
-        process.terminate()
-        with suppress(psutil.Error, subprocess.TimeoutExpired): process.wait(30)
-        group.close()
+        return None
 
 
 class Observer(threading.Thread):

@@ -141,13 +141,14 @@ def running(app):
 
 
 @contextmanager
-def started(models, *options, warm_up=False, **environment):
+def started(models, *options, warm_up=False, prefix=(), wait=True, **environment):
     "The service as a process of its own, as an image runs it; gives its address and the process."
     port, known = free_port(), os.environ | {"OHLCV_TA_MODELS": str(models)} | environment
-    command = [Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port), *options, f"--{'' if warm_up else 'no-'}warm-up"]
+    warm = "--warm-up" if warm_up else "--no-warm-up"
+    command = [*prefix, Path(sys.executable).with_name("ohlcv-ta"), "serve", "--port", str(port), warm, *options]
     server = subprocess.Popen(command, env=known, stdout=subprocess.DEVNULL)
     try:
-        wait_for(f"http://127.0.0.1:{port}/health", server)
+        if wait: wait_for(f"http://127.0.0.1:{port}/health", server)
         yield f"http://127.0.0.1:{port}", psutil.Process(server.pid)
     finally:
         server.terminate()

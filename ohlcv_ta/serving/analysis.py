@@ -137,7 +137,8 @@ _HINT = " Send \"source\": \"replay\" for the embedded series, which need no net
 _STATUS: list[tuple[type[Exception], int, Callable[[Any], str]]] = [
     (RequestValidationError, 400, _first_fault), (PairUnknown, 404, _sentence), (Asked, 400, _sentence), (Busy, 409, _sentence),
     (StorageFull, 507, _sentence), (StorageUnavailable, 503, _sentence),
-    (SourceError, 503, lambda error: _sentence(error) + _HINT), (Overloaded, 503, str), (HTTPException, 0, lambda error: str(error.detail))]
+    (SourceError, 503, lambda error: _sentence(error) + _HINT), (Overloaded, 503, str),
+    (HTTPException, 0, lambda error: str(error.detail))]
 
 def _refusal(request: Request, error: Exception) -> JSONResponse:
     status, words = next((status, words) for kind, status, words in _STATUS if isinstance(error, kind))

@@ -145,7 +145,8 @@ def _any_model(request: Request) -> dict[str, Any]:
         raise HTTPException(503, "Prediction service not available")
     return request.app.state.models
 
-def _predictions(requests: Iterable[PredictRequest], model: BreakoutModel, meter: Meter, response: Response) -> list[Prediction]:
+def _predictions(requests: Iterable[PredictRequest], model: BreakoutModel, meter: Meter,
+                 response: Response) -> list[Prediction]:
     table = pd.DataFrame([request.features.model_dump() for request in requests])
     if table.empty:
         return []
@@ -295,7 +296,8 @@ def create_app(
 ) -> FastAPI: # for uvicorn: `uvicorn --factory ohlcv_ta.serving.api:create_app --port 9696 --no-proxy-headers`
     "The HTTP service."
     app = fastapi_offline.FastAPIOffline(
-        title="ohlcv-ta", version=ohlcv_ta.__version__, docs_url="/docs", redoc_url=None, static_url="/docs-assets", lifespan=_start,
+        title="ohlcv-ta", version=ohlcv_ta.__version__, docs_url="/docs", redoc_url=None, static_url="/docs-assets",
+        lifespan=_start,
         description="Predictions from bars of open, high, low, close and volume. For research; not advice to trade.")
     app.state.models = dict(models) if isinstance(models, Mapping) else load_models(models)
     app.state.docs_path, app.state.listen_first = "/docs", listen_first

@@ -78,10 +78,11 @@ ONE = {
 def service(tmp_path_factory):
     folder = ROOT / "models"
     if not (folder / "masks").is_dir(): folder = save_small_models(tmp_path_factory.mktemp("models"))
-    with started(folder, warm_up=True, OHLCV_TA_CACHE=str(tmp_path_factory.mktemp("cache")), LOG_LEVEL="WARNING",
-                 OHLCV_TA_UPLOADS=str(tmp_path_factory.mktemp("uploads") / "area"), **MALLOC) as (url, process):
-        with memory_limit(process, LIMIT) as group:
-            yield url, process, group
+    group = memory_limit(LIMIT)
+    with started(folder, warm_up=True, prefix=group.prefix() if group else (), LOG_LEVEL="WARNING",
+                 OHLCV_TA_CACHE=str(tmp_path_factory.mktemp("cache")), **MALLOC) as (url, process):
+        yield url, process, group
+    if group: group.close()
 
 
 def checked(observer, what):

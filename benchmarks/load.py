@@ -2,6 +2,8 @@
 
 python benchmarks/load.py cached      what is kept, at a fixed rate and as fast as it goes, with Redis
 python benchmarks/load.py trouble     10,000 mixed requests while Redis, the exchange and the process itself come and go
+python benchmarks/load.py clients     one client, then fifty, with the mix of requests that people send
+python benchmarks/load.py attacks     what is sent to fill memory or to stop the event loop, under the manifests' memory limit
 """
 
 import argparse
@@ -17,16 +19,32 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import numpy as np
+
+from ohlcv_ta.data.files import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from attacks import (  # noqa: E402
+    ANALYSES,
+    ATTACKS,
+    LIMIT,
+    MALLOC,
+    Observer,
+    as_json,
+    memory_limit,
+    mixed_load,
+    photograph,
+    post,
+)
 from lbank import LBank, open_lbank  # noqa: E402
 from redis_server import running_redis  # noqa: E402
-from service import free_port, wait_for  # noqa: E402
+from service import free_port, started, wait_for  # noqa: E402
 
 PAIRS, TIMEFRAMES = ("btc_usdt", "eth_usdt", "doge_usdt", "eth_btc"), ("minute5", "minute15", "hour1", "hour4", "day1")
 
@@ -159,6 +177,7 @@ async def trouble_for(port, count, at_once, restart, redis):
             try:
                 began = time.perf_counter()
                 status, headers, content = await asyncio.wait_for(ask(port, method, path, body), 120)
+                if status == 503 and b"is starting" in content: raise Gone
                 took.append(time.perf_counter() - began)
                 break
             except Gone:
@@ -225,10 +244,60 @@ def trouble(count, at_once=24):
             "questions": sum(count for name, count in lbank.counts.items() if name.startswith("/"))}}
 
 
+def clients(seconds):
+    "The time of each kind of request, for one client and for fifty; analyses are known after the first of each."
+    with (tempfile.TemporaryDirectory() as folder,
+          started(ROOT / "models", warm_up=True, OHLCV_TA_CACHE=folder, LOG_LEVEL="ERROR", **MALLOC) as (url, process)):
+        first = [timed(httpx.post, f"{url}/api/v1/analyze", json=one, timeout=120) for one in ANALYSES]
+        found = {"first analyses": quantiles(first)}
+        for count, pause in ((1, 0.05), (50, 1.0)):
+            took, wrong = asyncio.run(mixed_load(url, count, seconds, pause))
+            found[f"{count} client{'s' if count > 1 else ''}"] = {
+                "answered_per_second": round(sum(map(len, took.values())) / seconds, 1), "wrong": len(wrong),
+                "kinds": {kind: {"answers": len(one)} | quantiles(one) for kind, one in sorted(took.items())}}
+        held = sum(one.memory_full_info().pss for one in (process, *process.children(recursive=True)))
+        return found | {"megabytes": round(held / 2**20)}
+
+
+def timed(function, *given, **named):
+    began = time.perf_counter()
+    function(*given, **named).raise_for_status()
+    return time.perf_counter() - began
+
+
+def crowd(url, _, body):
+    with ThreadPoolExecutor(200) as pool: return list(pool.map(lambda _: post(url, "/predict", body), range(200)))
+
+
+def attacks():
+    "The peak of memory and the longest wait for /health during each attack, of a service with everything in it."
+    group, rows, eight = memory_limit(LIMIT), [], as_json(photograph())
+    every = {**{name: (path, body, post) for name, (path, body, _) in ATTACKS.items()},
+             "200 pictures of 8 megapixels": ("/predict", lambda: eight, crowd)}
+    with (tempfile.TemporaryDirectory() as folder,
+          started(ROOT / "models", warm_up=True, prefix=group.prefix() if group else (), OHLCV_TA_CACHE=folder,
+                  LOG_LEVEL="ERROR", **MALLOC) as (url, process)):
+        for name, (path, body, send) in every.items():
+            with Observer(url, process, group) as observer:
+                time.sleep(0.5)
+                began, answers = time.perf_counter(), send(url, path, body)
+                seconds = time.perf_counter() - began
+            codes = Counter(str(one.status_code) for one in (answers if isinstance(answers, list) else [answers]))
+            rows.append({"attack": name, "statuses": dict(codes), "seconds": round(seconds, 2), "peak_megabytes":
+                         round(observer.peak / 2**20), "worst_health_ms": round(1000 * max(observer.times), 1)})
+    if group: group.close()
+    return {"limit_megabytes": LIMIT // 2**20, "rows": rows}
+
+
+MEASURED = {"cached": lambda given: cached(given.seconds), "trouble": lambda given: trouble(given.count),
+            "clients": lambda given: clients(given.seconds), "attacks": lambda given: attacks()}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("cached", "trouble"))
+    parser.add_argument("what", choices=tuple(MEASURED))
     parser.add_argument("--seconds", type=float, default=20, help="of each measurement")
     parser.add_argument("--count", type=int, default=10_000, help="of mixed requests")
     given = parser.parse_args()
-    print(json.dumps(cached(given.seconds) if given.what == "cached" else trouble(given.count), indent=1, ensure_ascii=False))
+    kept = read_json(ROOT / "benchmarks" / "load.json") | {given.what: MEASURED[given.what](given)}
+    write_json(ROOT / "benchmarks" / "load.json", kept)
+    print(json.dumps(kept[given.what], indent=1, ensure_ascii=False))

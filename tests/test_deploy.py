@@ -28,6 +28,7 @@ from typer.testing import CliRunner
 from ohlcv_ta.cli import app as command_line
 from ohlcv_ta.serving.api import PORT, create_app
 from ohlcv_ta.serving.security import OPEN
+from ohlcv_ta.serving.server import status_app
 from ohlcv_ta.serving.settings import read_settings, secret_variables, variables
 
 ROOT = Path(__file__).parents[1]
@@ -57,14 +58,14 @@ def test_the_dockerfile_copies_what_exists_and_what_its_ignore_file_lets_through
 
 def test_the_image_runs_a_real_command_as_nobody_in_particular():
     said = dict(instructions())
-    assert said["USER"] == "10001" and said["EXPOSE"] == str(PORT)
+    assert said["USER"] == "10001" and said["EXPOSE"] == f"{PORT} {PORT + 1}"
     command, subcommand, *options = json.loads(said["CMD"])
     known = CliRunner().invoke(command_line, [subcommand, "--help"])
     assert command == "ohlcv-ta" and known.exit_code == 0
     assert all(option in known.output for option in options if option.startswith("--"))
     check = json.loads(said["HEALTHCHECK"].split("CMD", 1)[1])
     compile(check[2], "HEALTHCHECK", "exec")
-    assert f"127.0.0.1:{PORT}/health" in check[2]
+    assert f"127.0.0.1:{PORT + 1}/ready" in check[2]
 
 
 def test_the_image_installs_what_serves_and_nothing_that_trains():
@@ -237,9 +238,12 @@ def test_the_deployment_is_what_system_a_describes():
     assert (asked["cpu"], most["cpu"]) == ("250m", "500m")
     assert (asked["memory"], most["memory"]) == ("768Mi", "1536Mi"), "as measured"
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
-    assert container["livenessProbe"]["httpGet"]["path"] == "/health"
-    routes = create_app({}).openapi()["paths"]
-    assert all(container[f"{probe}Probe"]["httpGet"]["path"] in routes for probe in ("startup", "liveness", "readiness"))
+    service_app = create_app({})
+    routes = {"http": set(service_app.openapi()["paths"]), "status": {route.path for route in status_app(service_app).routes}}
+    for probe in ("startup", "liveness", "readiness"):
+        asked = container[f"{probe}Probe"]["httpGet"]
+        assert asked["path"] in routes[asked["port"]]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/live", "port": "status"}
     assert service["spec"]["ports"][0]["port"] == PORT
     assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]
 

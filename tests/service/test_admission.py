@@ -22,8 +22,9 @@ START = "/api/v1/scheduler/start"
 @contextmanager
 def serving(tmp_path, ui=False, **given):
     app = create_app(small_models(), Settings(cache=tmp_path / "cache", uploads=tmp_path / "uploads", **given))
-    with started_server(mount(app) if ui else app, "127.0.0.1", 0, proxy_headers=False) as port:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client: yield client
+    with (started_server(mount(app) if ui else app, "127.0.0.1", 0, proxy_headers=False) as port,
+          httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client):
+        yield client
 
 
 @pytest.mark.parametrize("headers, status", [

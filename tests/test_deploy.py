@@ -28,7 +28,7 @@ from typer.testing import CliRunner
 from ohlcv_ta.cli import app as command_line
 from ohlcv_ta.serving.api import PORT, create_app
 from ohlcv_ta.serving.security import OPEN
-from ohlcv_ta.serving.server import status_app
+from ohlcv_ta.serving.server import started_server, status_app
 from ohlcv_ta.serving.settings import read_settings, secret_variables, variables
 
 ROOT = Path(__file__).parents[1]
@@ -305,9 +305,10 @@ def test_the_script_applies_every_manifest_of_the_names_it_waits_for():
 
 def test_the_health_check_passes_where_the_service_runs_and_fails_where_it_does_not():
     check = json.loads(dict(instructions())["HEALTHCHECK"].split("CMD", 1)[1])
-    with running(create_app(small_models())) as url:
-        assert subprocess.run([*check[:2], check[2].replace(f"http://127.0.0.1:{PORT}", url)]).returncode == 0
-    gone = subprocess.run([*check[:2], check[2].replace(f"http://127.0.0.1:{PORT}", url)], capture_output=True)
+    with started_server(status_app(create_app(small_models())), "127.0.0.1", 0) as port:
+        command = [*check[:2], check[2].replace(str(PORT + 1), str(port))]
+        assert subprocess.run(command).returncode == 0
+    gone = subprocess.run(command, capture_output=True)
     assert gone.returncode == 1
 
 

@@ -1,11 +1,16 @@
 "Whatever is sent, the service stays within the memory that its manifest grants, and answers others meanwhile."
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from attacks import ATTACKS, FEATURES, LIMIT, MALLOC, Observer, as_json, memory_limit, photograph, post
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
 from service import save_small_models, started
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +59,37 @@ def test_two_hundred_pictures_of_eight_megapixels(service):
         codes = list(clients.map(ask, range(200)))
     assert set(codes) <= {200, 503} and codes.count(200) >= 20, codes
     checked(observer, f"200 pictures, {codes.count(200)} answered")
+
+
+KINDS = {"PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), "JPEG": ("L", "RGB", "CMYK"), "WEBP": ("RGB", "RGBA"),
+         "BMP": ("RGB",), "GIF": ("P", "L"), "TIFF": ("RGB",)}
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (500, 500), dtype=np.uint8))
+
+
+@st.composite
+def pictures(draw):
+    "Any kind, mode and size, whole or cut, its content black or noise."
+    kind = draw(st.sampled_from(sorted(KINDS)))
+    mode = draw(st.sampled_from(KINDS[kind]))
+    width, height = draw(st.integers(1, 15_000)), draw(st.integers(1, 15_000))
+    assume(width * height < 20_000_000)
+    picture = Image.new("L", (width, height))
+    if draw(st.booleans()): picture.paste(NOISE.crop((0, 0, min(width, 500), min(height, 500))))
+    progressive = {"progressive": True} if kind == "JPEG" and draw(st.booleans()) else {}
+    picture.convert(mode).save(file := io.BytesIO(), kind, **progressive)
+    content = file.getvalue()
+    return content[:int(len(content) * draw(st.sampled_from((0.3, 0.7, 0.99, 1, 1, 1))))]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large,
+                                                                  HealthCheck.function_scoped_fixture])
+@given(content=pictures())
+def test_any_picture_is_answered_or_refused(service, content):
+    url, process, group = service
+    answer = httpx.post(f"{url}/api/v1/levels", files={"image": content}, timeout=120)
+    assert answer.status_code in (200, 413, 415, 422), answer.text[:300]
+    assert Observer(url, process, group).held() < LIMIT and not (group and group.killed())
 
 
 def test_it_is_as_small_as_before_and_answers(service):

@@ -145,11 +145,10 @@ def test_serve_answers_and_stops_when_told(models):
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             for _ in range(600):
                 try:
-                    health = client.get("/health").json()
-                    break
+                    if (health := client.get("/health").json())["status"] != "starting": break
                 except httpx.TransportError:
                     assert server.poll() is None, server.stderr.read()
-                    time.sleep(0.1)
+                time.sleep(0.1)
             assert health["status"] == "healthy"
             assert client.get("/", headers={"Accept": "text/html"}).headers["location"] == "/app"
             assert client.post("/predict", json=EXAMPLE).status_code == 200

@@ -9,7 +9,7 @@ __all__ = ['Point', 'LevelsInput', 'LEVELS_BODY', 'LevelsOptions', 'LevelsReques
 
 # %% ../../nbs/serving/chart_levels.ipynb #bd88cf81
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from pydantic_core import from_json
 
 from ..charts.images import MAX_BYTES, ImageTooLarge, from_base64, read_scaled, resize, to_base64
 from ..charts.masks import axis_from_points, read_levels, read_rays
-from ..models.mask_reader import MaskReader, Masks
+from ..models.mask_reader import MaskReader
 from .request_body import PICTURE_VALUES, RawBody, validate, validate_json
 from .schemas import MaskAnswer, refusal
 
@@ -73,7 +73,7 @@ class ChartLevels(BaseModel):
     rays: list[RayLine]
 
 def lines_of(
-    masks: Masks, # of a `MaskReader`
+    masks: Sequence[np.ndarray], # horizontal and ray, as a `MaskReader` gives them
     options: LevelsOptions, # threshold and axis
     size: tuple[int, int] | None = None, # width and height of the picture; those of its masks by default
 ) -> ChartLevels:

@@ -8,7 +8,7 @@ __all__ = ['NO_AXIS', 'HINT', 'AxisInput', 'PictureLines', 'read_lines', 'pictur
 
 # %% ../../nbs/serving/chart_pages.ipynb #65ee46aa
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
@@ -24,7 +24,6 @@ from ..charts.masks import axis_from_points
 from ..data import infer_timeframe
 from ..features.indicators import atr
 from ..features.levels import Nearest, find_levels, find_rays, nearest
-from ..models.mask_reader import Masks
 from .chart_levels import LevelsOptions, lines_of
 from .widgets import charts, download, listed, message, table
 
@@ -93,15 +92,16 @@ def _axis_or_note(asked: AxisInput, height: int) -> tuple[Any, list[str]]:
     return points, [HINT] if points is None else list(_doubts(points, height))
 
 def read_lines(
-    masks: Masks, # of a picture, as a `MaskReader` gives them
+    masks: Sequence[np.ndarray], # of a picture, horizontal and ray
     title: str, # of the picture
     threshold: float = 0.5, # least confidence
     asked: AxisInput = NO_AXIS, # the price axis
+    size: tuple[int, int] | None = None, # width and height of the picture; those of its masks by default
 ) -> PictureLines:
     "Lines of both masks, with prices where the axis is known."
-    height, width = masks[0].shape
+    width, height = size or masks[0].shape[::-1]
     points, notes = _axis_or_note(asked, height)
-    lines = lines_of(masks, LevelsOptions(threshold=threshold, axis=points, log=asked.log))
+    lines = lines_of(masks, LevelsOptions(threshold=threshold, axis=points, log=asked.log), (width, height))
     levels = _frame(lines.horizontal, {name: name for name in ("price", "row", "confidence")})
     span = points and float(abs(np.subtract(*axis_from_points(*points, log=asked.log)([0, height]))))
     return PictureLines(title, (width, height), levels, _frame(lines.rays, _RAYS), points, span, asked, notes)

@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from ..charts.candles import draw_mplfinance
-from ..charts.images import read_image, to_png
+from ..charts.images import read_scaled, to_png
 from ..charts.pixels import ChartGeometry
 from ..data import bar_length, catalog, hours, load
-from ..models.mask_reader import MaskReader, Masks
-from .chart_levels import masks_of
+from ..models.mask_reader import MaskReader
+from .chart_levels import PictureMasks, masks_of
 from .chart_pages import AxisInput, bar_page, overlay, picture, picture_page, read_bars, read_lines
 from .uploads import PICTURES, resolve_upload
 from .widgets import ZONES, as_uploaded, message, read_upload, trouble
@@ -60,19 +60,20 @@ class _Lately:
     "Masks of pictures' files; the networks run when a picture is new, or forgotten."
     def __init__(self, reader: MaskReader, room: int = 64 * 2**20): # bytes
         self.reader, self.room = reader, room
-        self._kept: OrderedDict[bytes, Masks] = OrderedDict()
+        self._kept: OrderedDict[bytes, PictureMasks] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, content: bytes) -> Masks: # uint8
+    def __call__(self, content: bytes) -> PictureMasks: # uint8
         key = sha256(content).digest()
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        masks = tuple(np.rint(255 * mask).astype(np.uint8) for mask in masks_of(content, self.reader))
+        *found, size = masks_of(content, self.reader)
+        masks = PictureMasks(*(np.rint(255 * mask).astype(np.uint8) for mask in found), size)
         with self._lock:
             self._kept[key] = masks
-            while len(self._kept) > 1 and sum(mask.nbytes for pair in self._kept.values() for mask in pair) > self.room:
+            while len(self._kept) > 1 and sum(one.horizontal.nbytes + one.ray.nbytes for one in self._kept.values()) > self.room:
                 self._kept.popitem(last=False)
         return masks
 
@@ -104,7 +105,8 @@ class _Pictures:
             return ["", _NO_PICTURE if self.lately else _NO_NETWORKS]
         try:
             content, title = _picture(path, name)
-            lines = read_lines(self.lately(content), title, threshold, AxisInput(*axis))
+            *masks, size = self.lately(content)
+            lines = read_lines(masks, title, threshold, AxisInput(*axis), size)
             return [overlay(lines), picture_page(lines)]
         except Exception as error: # a file may hold anything
             return ["", trouble(error, "picture", "Is it a screenshot of a chart?")]
@@ -114,7 +116,7 @@ class _Pictures:
         lines = self.redraw(name, path, threshold, *axis)
         if not lines[0]: return ["", *lines]
         content, title = _picture(path, name)
-        return [picture(read_image(content), title), *lines]
+        return [picture(read_scaled(content).pixels, title), *lines]
 
     def new(self, path: str | None, threshold: float) -> list[Any]: # name of the example, axis, picture, overlay, page
         "Draw an uploaded picture, whose axis is not known yet."
@@ -136,7 +138,7 @@ class _Pictures:
         "Move a point of the axis to where the picture is clicked, at a share of its height."
         if self.lately is None or not (path or name):
             return [row1, row2, *self.redraw(name, path, threshold)]
-        row = round(event.share * self.lately(_picture(path, name)[0])[0].shape[0], 1)
+        row = round(event.share * self.lately(_picture(path, name)[0]).size[1], 1)
         row1, row2 = _moved((row1, row2), row)
         return [row1, row2, *self.redraw(name, path, threshold, row1, price1, row2, price2, log, last)]
 

@@ -2719,6 +2719,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                'ohlcv_ta/serving/levels_tab.py'),
                                              'ohlcv_ta.serving.levels_tab._series_inputs': ( 'serving/levels_tab.html#_series_inputs',
                                                                                              'ohlcv_ta/serving/levels_tab.py'),
+                                             'ohlcv_ta.serving.levels_tab._size': ( 'serving/levels_tab.html#_size',
+                                                                                    'ohlcv_ta/serving/levels_tab.py'),
                                              'ohlcv_ta.serving.levels_tab._swap': ( 'serving/levels_tab.html#_swap',
                                                                                     'ohlcv_ta/serving/levels_tab.py'),
                                              'ohlcv_ta.serving.levels_tab._until': ( 'serving/levels_tab.html#_until',

@@ -56,6 +56,8 @@ def example(
     return to_png(image), _axis_of(geometry, float(bars.Close.iloc[-1]))
 
 # %% ../../nbs/serving/levels_tab.ipynb #a8eb7f77
+def _size(masks: PictureMasks) -> int: return masks.horizontal.nbytes + masks.ray.nbytes # bytes
+
 class _Lately:
     "Masks of pictures' files; the networks run when a picture is new, or forgotten."
     def __init__(self, reader: MaskReader, room: int = 64 * 2**20): # bytes
@@ -73,7 +75,7 @@ class _Lately:
         masks = PictureMasks(*(np.rint(255 * mask).astype(np.uint8) for mask in found), size)
         with self._lock:
             self._kept[key] = masks
-            while len(self._kept) > 1 and sum(one.horizontal.nbytes + one.ray.nbytes for one in self._kept.values()) > self.room:
+            while len(self._kept) > 1 and sum(map(_size, self._kept.values())) > self.room:
                 self._kept.popitem(last=False)
         return masks
 

@@ -4,19 +4,22 @@ import asyncio
 import base64
 import io
 import json
+import os
 import random
 import struct
+import subprocess
 import threading
 import time
 import zlib
 from collections import defaultdict
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import numpy as np
 import psutil
+import pytest
 from PIL import Image
 
 V1, V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
@@ -54,6 +57,19 @@ def memory_limit(limit):
         return ControlGroup(limit)
     except OSError:
         return None
+
+
+@contextmanager
+def small_disk(folder, size):
+    "A file system of its own in memory, such as 64m."
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True, text=True)
+    if made.returncode and os.environ.get("CI") != "true": pytest.skip(f"no file system can be mounted here: {made.stderr}")
+    assert made.returncode == 0, made.stderr
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 class Observer(threading.Thread):

@@ -15,6 +15,7 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
+from attacks import small_disk
 from fastapi import FastAPI
 from service import free_port, running, save_small_models, wait_for
 from starlette.applications import Starlette
@@ -351,21 +352,8 @@ def test_what_is_too_large_is_not_taken(tmp_path):
         assert client.post("/gradio_api/queue/join", content=double).status_code == 403
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    "A file system of one megabyte."
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
-    if made.returncode and os.environ.get("CI") != "true": pytest.skip(f"no file system can be mounted here: {made.stderr}")
-    assert made.returncode == 0, made.stderr
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def test_a_full_disk_is_said_and_nothing_stays(small_disk):
-    area = UploadArea(small_disk / "uploads").open()
-    with guarded(area) as client:
+def test_a_full_disk_is_said_and_nothing_stays(tmp_path):
+    with small_disk(tmp_path / "disk", "1m") as disk, guarded(area := UploadArea(disk / "uploads").open()) as client:
         full = send(client, 3 * 2**20)
         assert (full.status_code, left(area)) == (507, []) and "disk for uploads is full" in full.text
         assert send(client, 100_000).status_code == 200

@@ -1,11 +1,11 @@
 "A temporary folder of 64 MB, filled by uploads: what needs no disk is answered, and an hour later there is room again."
 
 import os
-import subprocess
 import time
 
 import httpx
 import pytest
+from attacks import small_disk
 from service import running, small_models
 
 from ohlcv_ta.serving.api import create_app
@@ -16,13 +16,7 @@ from ohlcv_ta.serving.settings import Settings
 
 @pytest.fixture
 def disk(tmp_path):
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", folder], capture_output=True, text=True)
-    if made.returncode and os.environ.get("CI") != "true": pytest.skip(f"no file system can be mounted here: {made.stderr}")
-    assert made.returncode == 0, made.stderr
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    with small_disk(tmp_path / "disk", "64m") as folder: yield folder
 
 
 def upload(client, number, size=15_000_000):

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from attacks import small_disk
 from lbank import LBank, failure, open_lbank
 from redis_server import needs_redis, running_redis
 from service import running, small_models
@@ -38,13 +39,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path):
-    disk = Disk(tmp_path / "disk")
-    disk.folder.mkdir()
-    done = disk.mount("-t", "tmpfs", "-o", "size=8m", "none")
-    if done.returncode and os.environ.get("CI") != "true": pytest.skip(f"no file system can be mounted: {done.stderr.strip()}")
-    assert done.returncode == 0, done.stderr
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk.folder)], check=True)
+    with small_disk(tmp_path / "disk", "8m") as folder: yield Disk(folder)
 
 
 @contextmanager

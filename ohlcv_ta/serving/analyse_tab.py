@@ -64,7 +64,7 @@ _EXAMPLES = ("eth_usdt", "btc_usdt", "spy", "nvda")
 
 
 @lru_cache(maxsize=8)
-def _source(name: str) -> MarketSource: return open_source(name, tries=2)
+def _source(name: str) -> MarketSource: return open_source(name, tries=2, total=15)
 
 
 def _page(source: str, pair: str, timeframe: str, limit: int) -> str:

@@ -3344,4 +3344,5 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'ohlcv_ta/serving/workers.py'),
                                           'ohlcv_ta.serving.workers.WorkerThreads.submit': ( 'serving/workers.html#workerthreads.submit',
                                                                                              'ohlcv_ta/serving/workers.py'),
-                                          'ohlcv_ta.serving.workers._call': ('serving/workers.html#_call', 'ohlcv_ta/serving/workers.py')}}}
+                                          'ohlcv_ta.serving.workers._call': ('serving/workers.html#_call', 'ohlcv_ta/serving/workers.py'),
+                                          'ohlcv_ta.serving.workers._end': ('serving/workers.html#_end', 'ohlcv_ta/serving/workers.py')}}}

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from multiprocessing.util import Finalize
 from typing import Any, TypeVar
 
 # %% ../../nbs/serving/workers.ipynb #22879b34
@@ -77,6 +78,10 @@ def _call(function: str, *given: Any) -> Any:
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)(*given)
 
+def _end(pool: Any) -> None:
+    pool.stop()
+    pool.join()
+
 class WorkerProcesses:
     "Run functions of a module in a few processes; one that takes too long is killed."
     def __init__(
@@ -96,6 +101,7 @@ class WorkerProcesses:
                 context = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload([self.preload])
                 self._pool = ProcessPool(self.workers, context=context)
+                Finalize(self, _end, (self._pool,), exitpriority=10) # or a process that ends would wait for its workers
             return self._pool
 
     def run(
@@ -117,6 +123,4 @@ class WorkerProcesses:
     def close(self) -> None:
         "End the processes, whatever they do; the next function starts others."
         with self._lock: pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
-            pool.join()
+        if pool is not None: _end(pool)

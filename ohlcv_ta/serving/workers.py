@@ -70,8 +70,8 @@ class WorkerThreads:
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.deadline)
         except TimeoutError: # one that has begun runs to its end and keeps its place until then
-            if not future.done(): raise Overloaded() from None
-            raise
+            if future.done() and not future.cancelled(): raise # the function's own
+            raise Overloaded() from None
 
 # %% ../../nbs/serving/workers.ipynb #75b5387e
 def _call(function: str, *given: Any) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastai.learner import Learner
 
 # %% auto #0
-__all__ = ['Batches', 'Redrawn', 'repeatable', 'memory_at_hand', 'best_device', 'computes_bf16', 'fit', 'class_weights',
+__all__ = ['PRECISIONS', 'Batches', 'Redrawn', 'repeatable', 'memory_at_hand', 'best_device', 'fit', 'class_weights',
            'teach_classes']
 
 # %% ../../nbs/models/training.ipynb #29c55fc5
@@ -138,14 +138,9 @@ def best_device() -> str: # "cuda" or "cpu"
     "A GPU if there is one."
     return "cuda" if torch.cuda.is_available() else "cpu"
 
-
-def computes_bf16(
-    device: str, # "cuda" or "cpu"
-) -> bool:
-    "Whether a device has instructions for bfloat16."
-    return torch.cuda.is_bf16_supported() if device == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
 # %% ../../nbs/models/training.ipynb #8d0df37d
+PRECISIONS = ("float32", "bf16")
+
 def fit(
     build: Callable[[], nn.Module], # makes the network; called once the seed is set
     loss: Callable, # of (answer, target): what is to become small
@@ -164,6 +159,7 @@ def fit(
     decay: float = 0.01, # weight decay
     clip: float = 1.0, # longest gradient
     seed: int = 0,
+    precision: str = "float32", # of forward passes, one of `PRECISIONS`; bf16 gives other numbers
     threads: int = 2, # of the processor
     look: Callable[[nn.Module], dict[str, float]] | None = None, # asked after each check; its numbers join the history
     logs: str | Path | None = None, # folder for TensorBoard
@@ -178,16 +174,18 @@ def fit(
 
     if schedule not in callbacks.SCHEDULES:
         raise ValueError(f"schedule={schedule!r} is unknown; use one of {', '.join(callbacks.SCHEDULES)}")
+    if precision not in PRECISIONS: raise ValueError(f"precision={precision!r} is unknown; use one of {', '.join(PRECISIONS)}")
     device, best, looked = best_device(), callbacks.KeepBest(monitor, patience), callbacks.Look(look or (lambda network: {}))
     with repeatable(seed, threads), memory_at_hand():
         network = build().to(device, memory_format=torch.channels_last)
         lowest = rate / 100 if final is None else final
         cbs = [GradientClip(clip), best, looked]
-        if computes_bf16(device): cbs.append(callbacks.HalfPrecision())
+        if precision == "bf16": cbs.append(callbacks.MixedPrecision())
         if logs: cbs.append(callbacks.TensorBoard(logs))
         if schedule == "plateau": cbs.append(callbacks.Plateau(best, pause, lowest))
         if resume:
-            course = epochs, checks, rate, schedule, final, warmup, monitor, patience, pause, decay, clip, seed, len(train)
+            course = (epochs, checks, rate, schedule, final, warmup, monitor, patience, pause, decay, clip, seed, precision,
+                      len(train))
             cbs.append(callbacks.Checkpoint(resume, callbacks.training_key(network, valid, course), best, looked))
         done = cbs[-1].done if resume else 0
         dls = DataLoaders(_Loader(_Parts(train, checks, done), device), _Loader(valid, device), device=device)
@@ -195,7 +193,7 @@ def fit(
         learner.begin = done
         _run(learner, schedule, epochs * checks, rate, lowest, warmup / epochs, bar)
     network.eval()
-    return learner, _history(learner, device, looked.rows, checks)
+    return learner, _history(learner, device, precision, looked.rows, checks)
 
 
 def _run(learner, schedule, rounds, rate, final, warmup, bar):
@@ -210,10 +208,10 @@ def _run(learner, schedule, rounds, rate, final, warmup, bar):
     learner.fit(rounds, cbs=ParamScheduler({"lr": callbacks.learning_rates(schedule, rate, final, warmup)}))
 
 
-def _history(learner, device, looked, checks):
+def _history(learner, device, precision, looked, checks):
     names = [name for name in learner.recorder.metric_names if name not in ("epoch", "time")]
     table = pd.DataFrame(np.array(learner.recorder.values, float)[:, :len(names)], columns=names).join(pd.DataFrame(looked))
-    table.attrs.update(device=device, precision="bf16" if computes_bf16(device) else "float32")
+    table.attrs.update(device=device, precision=precision)
     table.index = (table.index + 1) / checks
     return table.rename_axis("epoch")
 

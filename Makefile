@@ -59,7 +59,7 @@ test: data lint ## everything CI runs: style, notebooks, tests, a small run of t
 # A notebook that starts processes of joblib's waits five minutes for them to end; threads that spin slow the other notebook.
 	@LOKY_MAX_CPU_COUNT=1 OMP_WAIT_POLICY=passive nbdev_test --n_workers 2 --skip_folder_re '^(pipeline|[_.].*)$$'
 	@$(SAY) "Running the tests, with a small run of the whole pipeline"
-	@pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_house.py
+	@pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/test_house.py
 
 export: $(READY) ## carry the notebooks into the package
 	@nbdev_clean && nbdev_export

@@ -188,8 +188,8 @@ async def trouble_for(port, count, at_once, restart, redis):
         statuses[status] += 1
         last[0] = next(done)
         if path.endswith("analyze"): after[headers.get("x-cache", str(status))] += 1
-        if status not in may: wrong.append((path, body, status, content[:300]))
-        if status == 503 and known: wrong.append((path, body, "503 although there was an answer", content[:300]))
+        if status not in may: wrong.append((path, body, status, content[:300].decode()))
+        if status == 503 and known: wrong.append((path, body, "503 although there was an answer", content[:300].decode()))
         if status == 200 and body: answered.add(key)
 
     async def worker():

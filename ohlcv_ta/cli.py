@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'holds_bars', 'after_bars', 'as_described', 'predict', 'serve',
            'schedule', 'list_series', 'show', 'screen', 'scan', 'evaluate_annotated', 'factor', 'forecaster_of', 'live',
-           'backtest_command', 'analyse_command', 'export_dataset', 'run', 'reproduce', 'params', 'book', 'space',
-           'main']
+           'backtest_command', 'analyse_command', 'export_dataset', 'run', 'reproduce', 'workspace', 'params', 'book',
+           'space', 'main']
 
 # %% ../nbs/cli.ipynb #302472f7
 import json
@@ -676,11 +676,27 @@ def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.
         raise typer.Exit(1)
 
 @app.command()
-def params(overlay: Annotated[str, typer.Argument(help="smoke or full")]) -> None:
-    "Switch params.yaml to another size."
-    from ohlcv_ta.pipeline import apply_overlay
+def workspace(
+    config: Annotated[str, typer.Argument(help="smoke, full, or another file in configs/.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to put it; tmp/CONFIG when not given.")] = None,
+) -> None:
+    "Copy the project at another size."
+    import subprocess
 
-    typer.echo(f"{apply_overlay(overlay)} now has the sizes of {overlay}")
+    from ohlcv_ta.pipeline import copy_project, project_root
+
+    there = copy_project(config, folder or project_root() / "tmp" / config)
+    pull = [sys.executable, "-m", "dvc", "pull", "--quiet", "--allow-missing"]
+    if subprocess.run(pull, cwd=there).returncode:
+        raise RuntimeError("dvc pull failed; its message is above")
+    typer.echo(f"{there} has the parameters of configs/{config}.yaml. In it, run stages of that size:\n"
+               f"  cd {there}\n  dvc repro --allow-missing")
+
+@app.command(hidden=True)
+def params(config: Annotated[str, typer.Argument(help="smoke or full")]) -> None:
+    "The former name of `workspace`."
+    workspace(config, None)
+    typer.echo("params.yaml is no longer rewritten: `ohlcv-ta workspace` has copied the project instead", err=True)
 
 @app.command()
 def book(single: Annotated[bool, typer.Option(help="One page that holds everything, in place of a site.")] = False) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from ohlcv_ta.pipeline import apply_overlay
+from ohlcv_ta.pipeline import copy_project
 
 ROOT = Path(__file__).parents[1]
 # Small runs go side by side, so each keeps to one core.
@@ -37,22 +37,15 @@ def copied(there, *kept, only=""):
     Stages that begin with `kept` keep their results, and those that do not begin with `only` are left out.
     `dvc repro --allow-missing` works in it, since charts to learn from are made and not stored.
     """
-    listing = ["git", "ls-files", "-co", "--exclude-standard"]
-    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
-    for name in filter(None, listed):
-        if (ROOT / name).is_file():
-            (there / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, there / name)
+    copy_project("smoke", there, ROOT)
     for compiled in (ROOT / "ohlcv_ta").rglob("__pycache__"): # loops that Numba has compiled are not compiled again
         shutil.copytree(compiled, there / compiled.relative_to(ROOT), dirs_exist_ok=True)
-    subprocess.run(["git", "init", "--quiet"], cwd=there, check=True)
     for name in ("dvc.yaml", "dvc.lock"):
         pipeline = yaml.safe_load((there / name).read_text())
         stages = {stage: told for stage, told in pipeline["stages"].items() if stage.startswith(only)}
         if name == "dvc.yaml": stages = {stage: told | {"frozen": stage.startswith(kept)} for stage, told in stages.items()}
         (there / name).write_text(yaml.safe_dump(pipeline | {"stages": stages}, sort_keys=False))
     dvc(there, "pull", "--allow-missing")
-    apply_overlay("smoke", there)
     return there
 
 

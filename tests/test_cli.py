@@ -39,7 +39,7 @@ def refused(done, says):
 def test_help_names_every_command_and_imports_nothing_heavy():
     done = call("--help")
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("predict", "serve", "data", "run", "reproduce", "params", "book", "space",
+    assert all(name in done.stdout for name in ("predict", "serve", "data", "run", "reproduce", "workspace", "book", "space",
                                                  "evaluate-annotated", "screen", "factor", "live", "backtest",
                                                  "schedule", "analyse", "scan"))
     code = "import sys, ohlcv_ta.cli; print({'pandas', 'fastapi', 'gradio', 'sklearn', 'torch'} & set(sys.modules))"
@@ -133,7 +133,10 @@ def test_analyse_tells_a_chart_in_two_languages(tmp_path):
 def test_pipeline_commands_say_where_they_belong(tmp_path):
     refused(call("run", "no_such_stage", cwd=ROOT), "no_such_stage")
     refused(call("run", "claims", "-p", "model", cwd=ROOT), "NAME=VALUE")
-    refused(call("params", "smoke", cwd=tmp_path), "params.yaml")
+    for command in ("workspace", "params"):
+        refused(call(command, "smoke", cwd=tmp_path), "params.yaml")
+    refused(call("workspace", "tiny", cwd=ROOT), "there is full, smoke")
+    refused(call("workspace", "smoke", "--folder", ROOT, cwd=ROOT), "in other use")
 
 
 def test_serve_answers_and_stops_when_told(models):

@@ -17,7 +17,7 @@ import yaml
 from smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, kernels, prints
 
 from ohlcv_ta.data.files import read_json
-from ohlcv_ta.pipeline import StageError, compare, numbers, parameters, run_stage
+from ohlcv_ta.pipeline import StageError, compare, configured, numbers, parameters, run_stage
 
 
 @pytest.fixture(scope="module")
@@ -133,16 +133,9 @@ def test_a_stage_that_does_not_exist_is_named(monkeypatch):
         run_stage("divination")
 
 
-def test_overlays_only_change_what_is_there():
-    def keys(value, path=()):
-        if not isinstance(value, dict):
-            return {path}
-        return {path, *(k for name, inner in value.items() for k in keys(inner, (*path, name)))}
-
-    params = parameters("", ROOT)
-    known = keys({k: v for k, v in params.items() if k != "overlays"})
-    strange = {name: keys(overlay) - known for name, overlay in params["overlays"].items()}
-    assert not any(strange.values()), strange
+@pytest.mark.parametrize("config", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
+def test_a_configuration_only_changes_what_is_there(config):
+    assert configured(config, ROOT) != parameters("", ROOT)
 
 
 def test_a_metric_that_moved_is_told():

@@ -1,5 +1,7 @@
 "The ledger: complete or not at all; and the controls that stand before it."
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,12 +18,14 @@ from ohlcv_ta.evaluation import (
     judge,
     ledger,
     read_claims,
+    refuse_unanswered,
     replays,
     shuffle_blocks,
     shuffle_labels,
     write_claims,
 )
 
+ROOT = Path(__file__).parents[1]
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 numbers = st.floats(-1e6, 1e6)
 
@@ -77,6 +81,10 @@ def test_the_value_itself_always_holds_and_what_is_out_of_reach_never(value, dow
 def test_a_row_that_can_not_be_answered_is_an_error_that_names_it(row, problem):
     with pytest.raises(ClaimError, match=problem):
         answer([row], "chapter", {"model": {"auc": 0.5, "unknown": None}})
+
+
+def test_every_published_claim_has_a_verdict_and_every_verdict_a_claim():
+    refuse_unanswered(read_claims(ROOT / "results" / "claims"), ROOT / "claims")
 
 
 def test_a_number_of_ours_may_be_exact_or_have_an_interval():

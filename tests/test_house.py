@@ -25,8 +25,8 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("part", ["nbs", "book", "dvc.yaml", "params.yaml", "data.dvc", "ohlcv_ta", "_quarto.yml",
-                                  "settings.ini", "README.md", "LICENSE", "Makefile", "requirements.lock"])
+@pytest.mark.parametrize("part", ["nbs", "book", "dvc.yaml", "params.yaml", "configs", "claims", "data.dvc", "ohlcv_ta",
+                                  "_quarto.yml", "settings.ini", "README.md", "LICENSE", "Makefile", "requirements.lock"])
 def test_the_top_level_is_complete(part):
     assert (ROOT / part).exists()
 
@@ -154,10 +154,42 @@ def test_stages_depend_on_the_parameters_they_read():
         assert not missing, f"{name} reads {missing}"
 
 
+def leaves(value, path=""):
+    "Dotted names of all values in nested parameters."
+    if not isinstance(value, dict) or not value:
+        return {path}
+    return {leaf for name, inner in value.items() for leaf in leaves(inner, f"{path}.{name}" if path else name)}
+
+
+def expanded(stage):
+    "Parameters of a stage, those of a matrix for each of its values."
+    for declared in stage.get("params", []):
+        if found := re.search(r"\$\{item\.(\w+)\}", declared):
+            yield from (declared.replace(found[0], value) for value in stage["matrix"][found[1]])
+        else:
+            yield declared
+
+
+def test_every_parameter_is_used_by_a_stage():
+    declared = {name for stage in stages.values() for name in expanded(stage)}
+    unused = {leaf for leaf in leaves(params) if not any(leaf == d or leaf.startswith(f"{d}.") for d in declared)}
+    assert not unused
+
+
+def test_stages_depend_on_the_claims_they_read():
+    for name, stage in stages.items():
+        path = ROOT / "nbs" / "pipeline" / f"{name}.ipynb"
+        if path.exists():
+            source = "\n".join(c.source for c in nbformat.read(path, 4).cells)
+            read = {f"claims/{system}.yaml" for system in re.findall(r'read_(?:published|options)\("(\w+)"', source)}
+            assert read == {d for d in stage["deps"] if re.fullmatch(r"claims/\w+\.yaml", d)}, name
+
+
 def test_the_files_name_no_machine():
     "No absolute path of whoever wrote it, in what a reader gets."
     pattern = re.compile(r"/(?:home|Users|root|work|tmp)/[\w.]+")
-    text = list(ROOT.glob("book/*.md")) + NOTEBOOKS + MODULES + [ROOT / "README.md", ROOT / "params.yaml", ROOT / "dvc.yaml"]
+    text = [*ROOT.glob("book/*.md"), *NOTEBOOKS, *MODULES, *ROOT.glob("claims/*"), *ROOT.glob("configs/*"), ROOT / "README.md",
+            ROOT / "params.yaml", ROOT / "dvc.yaml"]
     assert not [name_of(p) for p in text if pattern.search(p.read_text(encoding="utf-8"))]
 
 

@@ -128,11 +128,11 @@ def copy_project(
     if there == root or (there.exists() and any(there.iterdir()) and not _made_here(there)):
         raise FileExistsError(f"{there} is in other use; name a new folder")
     params, kept = configured(name, root), _outputs(there)
-    for target, source in ((there / file, root / file) for file in _project_files(root)):
-        if not (target.exists() and kept.intersection((target, *target.parents))): _copied(source, target)
-    if not (there / ".git").exists(): subprocess.run(["git", "init", "--quiet"], cwd=there, check=True)
     values = yaml.safe_dump(params, sort_keys=False, allow_unicode=True)
     write_whole(there / "params.yaml", f"{_MADE}: the project's params.yaml with the values of configs/{name}.yaml.\n{values}")
+    for target, source in ((there / file, root / file) for file in _project_files(root) if file != "params.yaml"):
+        if not (target.exists() and kept.intersection((target, *target.parents))): _copied(source, target)
+    if not (there / ".git").exists(): subprocess.run(["git", "init", "--quiet"], cwd=there, check=True)
     return there
 
 # %% ../nbs/pipeline.ipynb #8f7cb020

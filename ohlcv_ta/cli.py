@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'data', 'read_requests', 'predictions', 'holds_bars', 'after_bars', 'as_described', 'predict', 'serve',
            'schedule', 'list_series', 'show', 'screen', 'scan', 'evaluate_annotated', 'factor', 'forecaster_of', 'live',
-           'backtest_command', 'analyse_command', 'export_dataset', 'run', 'reproduce', 'workspace', 'params', 'book',
-           'space', 'main']
+           'backtest_command', 'analyse_command', 'export_dataset', 'run', 'reproduce', 'deps', 'workspace', 'params',
+           'book', 'space', 'main']
 
 # %% ../nbs/cli.ipynb #302472f7
 import json
@@ -673,6 +673,21 @@ def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.
     from ohlcv_ta.pipeline import reproduce
 
     if not reproduce(jobs):
+        raise typer.Exit(1)
+
+_Write = Annotated[bool, typer.Option("--write/--check", help="Change dvc.yaml, or fail where it is not right.")]
+
+@app.command()
+def deps(write: _Write = False) -> None:
+    "Compute from their imports which modules the stages in dvc.yaml depend on."
+    from ohlcv_ta.dependencies import difference_text, differences, write_dependencies
+    from ohlcv_ta.pipeline import project_root
+
+    found = (write_dependencies if write else differences)(project_root())
+    if found: typer.echo(difference_text(found))
+    typer.echo(f"{len(found) or 'No'} stages {'were changed' if write else 'differ'}.")
+    if found and not write:
+        typer.echo("dvc.yaml is not in line with the code; run: ohlcv-ta deps --write", err=True)
         raise typer.Exit(1)
 
 @app.command()

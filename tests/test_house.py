@@ -16,7 +16,7 @@ NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpo
 STAGES = sorted((ROOT / "nbs" / "pipeline").glob("*.ipynb"))
 MODULES = sorted((ROOT / "ohlcv_ta").rglob("*.py"))
 FLOORS = {"data": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5, "serving": 6, "pipeline": 6,
-          "cli": 7}
+          "dependencies": 6, "cli": 7}
 params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 

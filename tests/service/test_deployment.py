@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -205,3 +206,14 @@ def test_what_a_registry_does_not_have_is_named_and_nothing_is_written(clone, ta
     assert "Traceback" not in done.stderr and before == {path: path.read_text() for path in before}
     loose = pin("--check")
     assert loose.returncode == 1 and "make pin" in loose.stderr and f"grafana/loki:{tag}" in loose.stderr
+
+
+@needs("cyclonedx-py")
+def test_the_list_of_packages_is_the_lock(tmp_path):
+    command = re.search(r"^\t@(cyclonedx-py .*)$", (ROOT / "Makefile").read_text(), re.M)[1]
+    command = command.replace("sbom.cdx.json", str(tmp_path / "sbom"))
+    offline = os.environ | {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    subprocess.run(shlex.split(command), cwd=ROOT, env=offline, check=True, capture_output=True)
+    made = json.loads((tmp_path / "sbom").read_text())
+    lock = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(), re.M))
+    assert made["bomFormat"] == "CycloneDX" and {one["name"]: one["version"] for one in made["components"]} == lock

@@ -12,7 +12,6 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from support.daemons import needs
 from support.deploy_files import COMPOSE, DEPLOY, ROOT, instructions
 from typer.testing import CliRunner
 
@@ -399,17 +398,6 @@ def test_no_secret_lies_in_the_repository():
     assert subprocess.run(["git", "check-ignore", "--quiet", ".env"], cwd=ROOT).returncode == 0
     example = production()["Secret", "ohlcv-ta"]["stringData"]
     assert all("change-me" in value for value in example.values())
-
-
-@needs("cyclonedx-py")
-def test_the_list_of_packages_is_the_lock(tmp_path):
-    command = re.search(r"^\t@(cyclonedx-py .*)$", (ROOT / "Makefile").read_text(), re.M)[1]
-    command = command.replace("sbom.cdx.json", str(tmp_path / "sbom"))
-    offline = os.environ | {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-    subprocess.run(shlex.split(command), cwd=ROOT, env=offline, check=True, capture_output=True)
-    made = json.loads((tmp_path / "sbom").read_text())
-    lock = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements.lock").read_text(), re.M))
-    assert made["bomFormat"] == "CycloneDX" and {one["name"]: one["version"] for one in made["components"]} == lock
 
 
 def test_workflows_ask_for_no_more_rights_than_they_need_and_audit_weekly():

@@ -1,8 +1,6 @@
 "The README says what the metrics say, and what it tells a reader to paste works."
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -108,14 +106,6 @@ def test_the_rule_of_one_line_is_not_beaten_and_no_trading_pays():
     assert read_json(metrics / "evaluate.json")["over_candidates"]["balanced_accuracy"]["high"] < 0
     accounts = read_json(metrics / "trade.json")["accounts"]
     assert not [name for name, of in accounts.items() if name != "holding" and of["return"]["value"] > 0]
-
-
-def test_the_import_examples_work_as_pasted(tmp_path):
-    code = "\n".join(re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "levels.png").stat().st_size > 20_000
-    assert re.match(r"value area [\d,]+ to [\d,]+, most trade at [\d,]+", done.stdout)
 
 
 def test_the_targets_and_files_it_names_exist():

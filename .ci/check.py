@@ -34,7 +34,8 @@ def changed_notebooks():
 
 def steps():
     "Commands by what they check, the longest first."
-    yield "unit tests", ["pytest", "-q", "tests/unit", "-n", str(CORES), "--dist", "loadfile", "--no-loadscope-reorder"]
+    yield "unit tests", ["pytest", "-q", "tests/unit", "--hypothesis-profile", "quick", "-n", str(CORES), "--dist", "loadfile",
+                         "--no-loadscope-reorder"]
     yield "types", [sys.executable, ".ci/type_errors.py"]
     for name in changed_notebooks(): yield name, ["nbdev_test", "--n_workers", "1", "--path", name]
     yield "style", ["ruff", "check", "."]

@@ -11,6 +11,7 @@ from hypothesis import settings
 pytest_plugins = ["support.browser"] # a browser where a test asks for one
 
 settings.register_profile("steady", deadline=None, derandomize=True)
+settings.register_profile("quick", settings.get_profile("steady"), max_examples=25) # for make check
 settings.load_profile("steady")
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive") # threads that spin while they wait slow what runs beside them

@@ -30,7 +30,7 @@ from ohlcv_ta.data.files import read_json, write_json
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from attacks import (  # noqa: E402
+from support.attacks import (  # noqa: E402
     ANALYSES,
     ATTACKS,
     LIMIT,
@@ -42,9 +42,9 @@ from attacks import (  # noqa: E402
     photograph,
     post,
 )
-from lbank import LBank, open_lbank  # noqa: E402
-from redis_server import running_redis  # noqa: E402
-from service import free_port, started, wait_for  # noqa: E402
+from support.lbank import LBank, open_lbank  # noqa: E402
+from support.redis_server import running_redis  # noqa: E402
+from support.server import free_port, started, wait_for  # noqa: E402
 
 PAIRS, TIMEFRAMES = ("btc_usdt", "eth_usdt", "doge_usdt", "eth_btc"), ("minute5", "minute15", "hour1", "hour4", "day1")
 

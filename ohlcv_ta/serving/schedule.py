@@ -139,10 +139,12 @@ class Schedule:
         plan: str = "plan", # key of the plan
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         settle: float = SETTLE, # seconds
+        lease: float = LEASE, # seconds for which a run stays locked when its process was killed
     ):
         trigger_of("cron", cron=cron) # an error in it shows at once
         self.job, self.store, self.minutes, self.cron, self.plan, self.clock = job, store, minutes, cron, plan, clock
-        self.settle, self.scheduler, self.lock, self.running = settle, _scheduler(), threading.RLock(), threading.Lock()
+        self.settle, self.lease, self.scheduler = settle, lease, _scheduler()
+        self.lock, self.running = threading.RLock(), threading.Lock()
         self.known: dict[str, Any] = {"started": False, "schedule_type": None}
         self.initial: dict[str, Any] | None = None # the plan to write where the store has none
         self.runs, self.unsaved = [], [] # the history as it was last read, and runs that could not be added to it
@@ -257,7 +259,7 @@ class Schedule:
             yield False
             return
         try:
-            with lease(self.store, "run") as granted: yield granted
+            with lease(self.store, "run", self.lease) as granted: yield granted
         finally:
             self.running.release()
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from service import free_port, save_small_models, small_models, started
+from support.server import free_port, started
+from support.small_models import save_small_models, small_models
 
 from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.app import mount

@@ -15,12 +15,13 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
-from attacks import small_disk
 from fastapi import FastAPI
-from service import free_port, running, save_small_models, wait_for
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from support.attacks import small_disk
+from support.server import free_port, running, wait_for
+from support.small_models import save_small_models
 
 from ohlcv_ta.data import load
 from ohlcv_ta.data.sources import data_folder
@@ -32,7 +33,7 @@ from ohlcv_ta.serving.uploads import BLOCK, MAX_FILE, MAX_SECONDS, UploadArea, o
 ROOT = Path(__file__).parents[2]
 API = "/app/gradio_api"
 META = {"_type": "gradio.FileData"}
-SERVE = "import sys; from ohlcv_ta.cli import app; app(['serve', '--port', sys.argv[1]])"
+SERVE = "import sys; from ohlcv_ta.cli import app; app(['serve', '--no-warm-up', '--port', sys.argv[1]])"
 LAUNCH = "import sys; from ohlcv_ta.serving.app import launch; launch(server_port=int(sys.argv[1]), quiet=True)"
 
 

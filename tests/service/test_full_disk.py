@@ -5,8 +5,9 @@ import time
 
 import httpx
 import pytest
-from attacks import small_disk
-from service import running, small_models
+from support.attacks import small_disk
+from support.server import running
+from support.small_models import small_models
 
 from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.app import mount

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from lbank import LBank, open_lbank
-from redis_server import needs_redis, running_redis
-from service import free_port, running, save_small_models, started
+from support.lbank import LBank, open_lbank
+from support.redis_server import needs_redis, running_redis
+from support.server import free_port, running, started
+from support.small_models import save_small_models
 
 from ohlcv_ta.serving.api import create_app
 from ohlcv_ta.serving.settings import Settings, check_exposure, read_settings, secret_variables, variables

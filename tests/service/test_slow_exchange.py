@@ -11,8 +11,8 @@ from urllib.parse import urlparse
 
 import httpx
 import pytest
-from lbank import ENDLESS, LBank, open_lbank, packed
-from service import running, started
+from support.lbank import ENDLESS, LBank, open_lbank, packed
+from support.server import running, started
 
 from ohlcv_ta.data.exchanges import TIMEFRAMES, Yahoo, open_source
 from ohlcv_ta.data.sources import SourceError

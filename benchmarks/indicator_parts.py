@@ -10,13 +10,13 @@ import pandas_ta_classic  # noqa: F401, which adds .ta to frames
 from backtesting import Backtest, Strategy
 
 from ohlcv_ta.data import load
-from ohlcv_ta.data.store import BarStore, Series
+from ohlcv_ta.data.bar_store import BarStore, Series
 from ohlcv_ta.evaluation.backtest import backtest
-from ohlcv_ta.evaluation.trading import Rules
-from ohlcv_ta.features.indicator_bank import LiveIndicators, indicator_table
-from ohlcv_ta.market.paper import PaperTrader, RsiRule
-from ohlcv_ta.market.stream import Replay, Stream
-from ohlcv_ta.models.indicator_reader import indicator_readers
+from ohlcv_ta.evaluation.orders import Rules
+from ohlcv_ta.features.technical_indicators import LiveIndicators, indicator_table
+from ohlcv_ta.market.paper_trading import PaperTrader, RsiRule
+from ohlcv_ta.market.streaming import Replay, Stream
+from ohlcv_ta.models.indicators.inference import indicator_readers
 
 
 def indicators(in_turn, bars=86_400):

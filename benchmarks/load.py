@@ -25,7 +25,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from ohlcv_ta.data.files import read_json, write_json
+from ohlcv_ta.data.io import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))

@@ -30,13 +30,13 @@ import trend_parts
 from market_profile import MarketProfile
 
 from ohlcv_ta.charts import STYLES, Style, draw, draw_many, draw_mplfinance
-from ohlcv_ta.charts.images import to_png
+from ohlcv_ta.charts.image_io import to_png
 from ohlcv_ta.data import hours, load, sessions
-from ohlcv_ta.data.files import read_json, write_json
+from ohlcv_ta.data.io import read_json, write_json
 from ohlcv_ta.features import choose_tick, described_profile, market_profile, session_profiles
 from ohlcv_ta.models.artifacts import to_onnx
-from ohlcv_ta.models.mask_reader import KINDS
-from ohlcv_ta.models.unet import DESCRIBED, MaskModel, UNet
+from ohlcv_ta.models.masks.inference import KINDS
+from ohlcv_ta.models.masks.network import DESCRIBED, MaskModel, UNet
 
 HERE = Path(__file__).parent
 ROUNDS = 3

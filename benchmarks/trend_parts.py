@@ -10,12 +10,12 @@ from distributed import LocalCluster
 from joblib import parallel_config
 from torch import nn
 
-from ohlcv_ta.charts.bar_images import LOOKS, bar_images
+from ohlcv_ta.charts.price_images import LOOKS, bar_images
 from ohlcv_ta.data import load
 from ohlcv_ta.market.factor import open_array, write_factor
-from ohlcv_ta.market.screen import find_sources
+from ohlcv_ta.market.screening import find_sources
 from ohlcv_ta.models.training import Batches, fit
-from ohlcv_ta.models.trend_cnn import NETWORKS, TrendCNN
+from ohlcv_ta.models.trend.network import NETWORKS, TrendCNN
 
 
 def plain_image(window, look):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from ohlcv_ta.data.files import write_whole
+from ohlcv_ta.data.io import write_whole
 
 FILES = ("deploy/Dockerfile", "deploy/compose.yaml", "deploy/kubernetes/**/*.yaml", ".github/workflows/*.yml")
 OURS = "ohlcv-ta" # built from the Dockerfile, in no registry

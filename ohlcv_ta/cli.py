@@ -25,11 +25,11 @@ def read_requests(
     if path.suffix.lower() == ".csv":
         import pandas as pd
 
-        from ohlcv_ta.models.breakout import FEATURES
+        from ohlcv_ta.features.breakout import FEATURES
 
         table = pd.read_csv(path)
         return table[[name for name in FEATURES if name in table]].to_dict("records")
-    from ohlcv_ta.data.files import read_json
+    from ohlcv_ta.data.io import read_json
 
     content = read_json(path)
     return content if isinstance(content, list) else [content]
@@ -41,8 +41,8 @@ def predictions(
     "Checked and answered by the model that answers the service."
     import pandas as pd
 
-    from ohlcv_ta.serving.schemas import Prediction, check_requests
-    from ohlcv_ta.serving.weights import load_served
+    from ohlcv_ta.models.registry import load_served
+    from ohlcv_ta.serving.http.schemas import Prediction, check_requests
 
     table = pd.DataFrame([one.model_dump() for one in check_requests(rows)])
     if table.empty:
@@ -68,9 +68,9 @@ def after_bars(
     models: Path | None = None, # folder of the served models
 ) -> dict[str, Any]: # the session, its value area, the line that the next has to reach, and the chance that it does
     "What the last complete session of a market says of the next."
-    from ohlcv_ta.data.sources import read
-    from ohlcv_ta.serving.reading import in_words, read_history, read_session
-    from ohlcv_ta.serving.weights import load_served
+    from ohlcv_ta.data.formats import read
+    from ohlcv_ta.models.breakout.inference import in_words, read_history, read_session
+    from ohlcv_ta.models.registry import load_served
 
     seen = read_session(read_history(read(path, tz=hours["tz"]), hours), load_served("breakout/relative", models))
     profile = seen.profile
@@ -160,12 +160,12 @@ def serve(
     settings = _settings_for(host, source=source)
     _check_port(host, port)
     if status_port: _check_port(host, status_port)
-    from ohlcv_ta.serving.api import create_app
+    from ohlcv_ta.serving.http.app import create_app
     from ohlcv_ta.serving.server import run_service
 
     service = create_app(models, settings, listen_first=warm_up)
     if ui:
-        from ohlcv_ta.serving.app import mount
+        from ohlcv_ta.serving.ui.app import mount
         service = mount(service)
     typer.echo(_places(host, port, ui))
     run_service(service, host, port, status_port)
@@ -211,7 +211,7 @@ def schedule(
 ) -> None:
     "Scan volume at regular times, until stopped. Settings come from the environment: see .env.example."
     _needs_extra("serve", "apscheduler", "pydantic_settings")
-    from ohlcv_ta.serving.desk import keep_schedule
+    from ohlcv_ta.serving.context import keep_schedule
 
     kind = "cron" if cron else schedule_type
     if kind not in ("interval", "cron"): raise ValueError(f"--schedule-type is interval or cron, not {kind!r}")
@@ -279,7 +279,7 @@ def _tell_skipped(problems: Iterable[tuple[str, str]]) -> None:
 
 def _screen(sources: list, jobs: int | None, dask: str | None, **asked: Any) -> Any:
     "Screened with a progress bar, what is skipped told; an error where nothing is left."
-    from ohlcv_ta.market.screen import screen
+    pass
 
     with _workers(sources, jobs, dask), typer.progressbar(length=len(sources), label="Screening", file=sys.stderr) as bar:
         screened = screen(sources, progress=bar.update, **asked)
@@ -290,7 +290,7 @@ def _screen(sources: list, jobs: int | None, dask: str | None, **asked: Any) -> 
 
 def _told(table: Any) -> str:
     "The charts that are nearest to a level, or how many lines were seen in pictures."
-    from ohlcv_ta.market.screen import closest
+    from ohlcv_ta.market.screening import closest
 
     if "close" not in table: return f"{len(table)} lines in {table.chart.nunique()} pictures"
     near = closest(table, 10)[["chart", "time", "close", "price", "kind", "distance", "strength", "touches", "long", "short"]]
@@ -320,7 +320,7 @@ def screen(
     models: _Models = None,
 ) -> None:
     "Find the levels of many charts: one table, and which charts are next to a level."
-    from ohlcv_ta.market.screen import all_series, check_output, find_sources, save_table
+    from ohlcv_ta.market.screening import all_series, check_output, find_sources, save_table
 
     if output != "-": check_output(output)
     sources = (all_series(timeframe) if all else []) + find_sources(*(charts or []), timeframe=timeframe)
@@ -334,7 +334,7 @@ def screen(
         typer.echo(f"{_told(table)}\n\nAll {len(table)} lines: {save_table(output, table)}")
 
 def _models_folder() -> Path:
-    from ohlcv_ta.serving.weights import models_folder
+    from ohlcv_ta.models.registry import models_folder
 
     return models_folder()
 
@@ -354,7 +354,7 @@ def _alert_channels() -> tuple[str | None, str | None, str | None]: # webhook, t
 
 def _scanned(market: Any, pairs: list[str], settings: Any) -> Any:
     "Scanned with a progress bar, what failed told; an error where nothing is left."
-    from ohlcv_ta.market.scan import scan
+    pass
 
     with typer.progressbar(length=len(set(pairs)), label="Scanning", file=sys.stderr) as bar:
         batch = scan(market, pairs, settings, bar.update)
@@ -396,9 +396,9 @@ def scan(
     keep: Annotated[int | None, typer.Option(min=1, help="Batches that stay in the folder; all by default.")] = None,
 ) -> None:
     "Scan many pairs once for volume that stands out; write charts and reports, send alerts."
-    from ohlcv_ta.data.exchanges import open_source
+    from ohlcv_ta.data.exchanges.registry import open_source
     from ohlcv_ta.market.alerts import AlertSettings, Told, notify
-    from ohlcv_ta.market.scan import ScanSettings, alerts, prune, write_batch
+    from ohlcv_ta.market.scanning import ScanSettings, alerts, prune, write_batch
 
     settings = ScanSettings(timeframe=timeframe, periods=periods, window=window, k=k, rate=rate, rule=rule,
                             confidence=confidence)
@@ -427,15 +427,15 @@ def evaluate_annotated(
                                                  "and after it learned from charts of other groups.")] = None,
 ) -> None:
     "Measure levels and rays on annotated charts."
-    from ohlcv_ta.data.files import write_json
+    from ohlcv_ta.data.io import write_json
     from ohlcv_ta.evaluation.metrics import interval_text
-    from ohlcv_ta.models.annotated import evaluate_annotated
+    pass
 
     metrics = evaluate_annotated(folder, folds, draws, seed)
     for name, scores in metrics["levels"].items():
         typer.echo(f"{name:10} F1 {interval_text(scores['f1'])}")
     if network:
-        from ohlcv_ta.models.annotated_masks import evaluate_pictures
+        from ohlcv_ta.models.masks.annotated import evaluate_pictures
 
         metrics["pictures"] = evaluate_pictures(folder, network, folds, draws=draws, seed=seed)
         for name, scores in metrics["pictures"].items():
@@ -460,7 +460,7 @@ def factor(
     from joblib import cpu_count
 
     from ohlcv_ta.market.factor import open_array, write_factor
-    from ohlcv_ta.market.screen import find_sources
+    from ohlcv_ta.market.screening import find_sources
 
     folder = Path(network) if Path(network).is_dir() else Path(models or _models_folder()) / "trend" / network
     sources = find_sources(*series)
@@ -477,8 +477,8 @@ def forecaster_of(
     models: Path | None = None, # folder of the served models
 ): # a `Forecaster` of market.paper
     "Who forecasts."
-    from ohlcv_ta.market.paper import RsiRule
-    from ohlcv_ta.serving.weights import load_served
+    from ohlcv_ta.market.paper_trading import RsiRule
+    from ohlcv_ta.models.registry import load_served
 
     if name == "rsi": return RsiRule()
     found = load_served("indicators", models)
@@ -518,11 +518,10 @@ def live(
 ) -> None:
     "Follow bars as they come, forecast, and trade on paper. No order is ever sent."
     _needs_extra("live", "sqlalchemy")
-    from ohlcv_ta.data.store import BarStore
-    from ohlcv_ta.evaluation.trading import Rules
-    from ohlcv_ta.market.gauges import serve_gauges
-    from ohlcv_ta.market.paper import PaperTrader, in_words
-    from ohlcv_ta.market.stream import Stream, open_feed
+    from ohlcv_ta.data.bar_store import BarStore
+    from ohlcv_ta.evaluation.orders import Rules
+    from ohlcv_ta.market.paper_trading import PaperTrader, in_words
+    from ohlcv_ta.market.streaming import Stream, open_feed, serve_gauges
 
     if (symbol is None) == (replay is None): raise ValueError("say either SYMBOL or --replay SERIES, such as SPY")
     if socket and exchange != "binance": raise ValueError(f"--socket is for binance; {exchange} is asked again and again")
@@ -581,10 +580,10 @@ def backtest_command(
     import pandas as pd
 
     from ohlcv_ta.data import load, read
-    from ohlcv_ta.data.files import write_whole
+    from ohlcv_ta.data.io import write_whole
     from ohlcv_ta.evaluation.backtest import backtest, chance_of, hold, random_entries, summary
-    from ohlcv_ta.evaluation.trading import Rules
-    from ohlcv_ta.market.paper import signal_of
+    from ohlcv_ta.evaluation.orders import Rules
+    from ohlcv_ta.market.paper_trading import signal_of
 
     who = forecaster_of(forecaster, models)
     bars = read(series) if Path(series).exists() else load(series, timeframe or "1m")
@@ -618,9 +617,9 @@ def analyse_command(
     chart: Annotated[Path | None, typer.Option(dir_okay=False, help="PNG file for the chart.")] = None,
 ) -> None:
     "Tell what a chart shows, in English and in Persian."
-    from ohlcv_ta.data.exchanges import open_source
-    from ohlcv_ta.data.files import write_whole
-    from ohlcv_ta.market.report import analyse
+    from ohlcv_ta.data.exchanges.registry import open_source
+    from ohlcv_ta.data.io import write_whole
+    from ohlcv_ta.market.report.analysis import analyse
 
     analysis = analyse(open_source(source).bars(pair, timeframe, limit), scorer=scorer, chart=chart is not None)
     typer.echo(f"{analysis.english}\n\n{analysis.persian}")
@@ -639,7 +638,7 @@ def export_dataset(
     jobs: Annotated[int, typer.Option(min=-1, help="Processes; -1 for all cores.")] = -1,
 ) -> None:
     "Write charts and masks in the folders of system A."
-    from ohlcv_ta.models.dataset import annotated_split, embedded_split, write_dataset
+    from ohlcv_ta.models.masks.export import annotated_split, embedded_split, write_dataset
 
     split = annotated_split(annotated, share, seed) if annotated else embedded_split(charts, symbol, share=share, seed=seed)
     count = sum(map(len, split))
@@ -670,7 +669,7 @@ def run(stage: Annotated[str, typer.Argument(help="A notebook in nbs/pipeline.")
 @app.command()
 def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.", min=1)] = 2) -> None:
     "Compute all again and compare every metric."
-    from ohlcv_ta.pipeline import reproduce
+    pass
 
     if not reproduce(jobs):
         raise typer.Exit(1)

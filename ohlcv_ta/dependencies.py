@@ -19,7 +19,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from .data.files import write_whole
+from .data.io import write_whole
 
 # %% ../nbs/dependencies.ipynb #bdc8932b
 PLUMBING = {

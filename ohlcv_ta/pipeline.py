@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from .data.files import read_json, write_whole
+from .data.io import read_json, write_whole
 
 # %% ../nbs/pipeline.ipynb #7a8df84e
 def project_root(

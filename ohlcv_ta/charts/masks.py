@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import find_peaks
 
-from .pixels import ChartGeometry
+from .geometry import ChartGeometry
 
 # %% ../../nbs/charts/masks.ipynb #236f041e
 _compiled = numba.njit(cache=True, error_model="numpy", nogil=True)

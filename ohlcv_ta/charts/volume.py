@@ -16,9 +16,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .candles import THEMES, _own_settings, _pane, price_text, time_ticks
-from ..data.files import plain
-from ..data.frame import PRICES
+from .candlestick import THEMES, _own_settings, _pane, price_text, time_ticks
+from ..data.io import plain
+from ..data.raw_tables import PRICES
 
 # %% ../../nbs/charts/volume.ipynb #2d410f17
 def suspicious_periods(

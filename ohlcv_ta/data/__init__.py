@@ -1,30 +1,12 @@
-"Frames of bars: what they are, where they come from, and made-up ones for controls."
+"OHLCV frames: contract, embedded series, files, exchanges and synthetic markets."
 
-from .frame import (
-    COLUMNS,
-    FrameError,
-    bar_length,
-    check,
-    clean,
-    infer_timeframe,
-    resample,
-    sessions,
-)
-from .sources import (
-    Annotated,
-    SourceError,
-    annotated_folder,
-    catalog,
-    from_ccxt,
-    from_yahoo,
-    hours,
-    load,
-    ray_bars,
-    ray_times,
-    read,
-    read_annotated,
-    write_annotated,
-)
+from .catalog import catalog, hours, load
+from .exchanges.ccxt import from_ccxt
+from .exchanges.retry import SourceError
+from .exchanges.yahoo import from_yahoo
+from .formats import Annotated, annotated_folder, ray_bars, ray_times, read, read_annotated, write_annotated
+from .frame import bar_length, check, clean, infer_timeframe, resample, sessions
+from .raw_tables import COLUMNS, FrameError, recognise
 from .synthetic import planted_breakouts, planted_levels, random_walk
 
 __all__ = [
@@ -49,6 +31,7 @@ __all__ = [
     "ray_times",
     "read",
     "read_annotated",
+    "recognise",
     "resample",
     "sessions",
     "write_annotated",

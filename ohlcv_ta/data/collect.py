@@ -27,8 +27,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .files import write_whole
-from .frame import COLUMNS, PRICES, bar_length, check, clean, recognise
+from .frame import bar_length, check, clean
+from .io import write_whole
+from .raw_tables import COLUMNS, PRICES, recognise
 
 # %% ../../nbs/data/collect.ipynb #6f3b1d40
 class Package(NamedTuple):

@@ -11,7 +11,8 @@ import numba
 import numpy as np
 import pandas as pd
 
-from .frame import COLUMNS, PRICES, bar_length, check
+from .frame import bar_length, check
+from .raw_tables import COLUMNS, PRICES
 
 # %% ../../nbs/data/synthetic.ipynb #0d5e63f9
 _STEPS = 16 # price steps in a bar

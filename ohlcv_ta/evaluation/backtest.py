@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..data.files import write_whole
-from .trading import BUY, SELL, Account, Fill, Rules, trade_bars
+from ..data.io import write_whole
+from .orders import BUY, SELL, Account, Fill, Rules, trade_bars
 
 # %% ../../nbs/evaluation/backtest.ipynb #fdf8b745
 @dataclass(frozen=True)

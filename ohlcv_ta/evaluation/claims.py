@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ..data.files import read_json, write_json
+from ..data.io import read_json, write_json
 from .metrics import from_confusion
 
 # %% ../../nbs/evaluation/claims.ipynb #af8d3c68

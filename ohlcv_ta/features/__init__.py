@@ -1,23 +1,7 @@
-"Functions of a frame; each knows the last bar it may see."
+"Features of OHLCV frames: indicators, market profiles, support and resistance."
 
-from ohlcv_ta.features.indicators import atr, rsi, true_range, wilder_mean
-from ohlcv_ta.features.levels import (
-    SCORERS,
-    Nearest,
-    as_of,
-    clustered_levels,
-    density_levels,
-    extend,
-    find_levels,
-    find_rays,
-    level_history,
-    level_rows,
-    nearest,
-    random_levels,
-    rule_levels,
-    swings,
-)
-from ohlcv_ta.features.profile import (
+from .indicators import atr, rsi, true_range, wilder_mean
+from .market_profile import (
     RULES,
     Profile,
     choose_tick,
@@ -28,8 +12,48 @@ from ohlcv_ta.features.profile import (
     session_profiles,
     value_area_steps,
 )
+from .support_resistance.levels import (
+    SCORERS,
+    Nearest,
+    as_of,
+    clustered_levels,
+    density_levels,
+    find_levels,
+    level_history,
+    level_rows,
+    nearest,
+    random_levels,
+    rule_levels,
+    swings,
+)
+from .support_resistance.rays import extend, find_rays
 
-__all__ = ["RULES", "SCORERS", "Nearest", "Profile", "as_of", "atr", "choose_tick", "clustered_levels", "density_levels",
-           "described_profile", "extend", "find_levels", "find_rays", "initial_balance", "level_history", "level_rows", "market_profile", "nearest",
-           "nodes", "random_levels", "rsi", "rule_levels", "session_profiles", "swings", "true_range", "value_area_steps",
-           "wilder_mean"]
+__all__ = [
+    "RULES",
+    "SCORERS",
+    "Nearest",
+    "Profile",
+    "as_of",
+    "atr",
+    "choose_tick",
+    "clustered_levels",
+    "density_levels",
+    "described_profile",
+    "extend",
+    "find_levels",
+    "find_rays",
+    "initial_balance",
+    "level_history",
+    "level_rows",
+    "market_profile",
+    "nearest",
+    "nodes",
+    "random_levels",
+    "rsi",
+    "rule_levels",
+    "session_profiles",
+    "swings",
+    "true_range",
+    "value_area_steps",
+    "wilder_mean",
+]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from .indicators import atr
-from .levels import SCORERS, Scored, as_of
+from .support_resistance.levels import SCORERS, Scored, as_of
 
 # %% ../../nbs/features/labels.ipynb #bdc1c779
 OUTCOMES = ("untouched", "undecided", "bounce", "break")

@@ -14,8 +14,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..data.files import plain
-from ..data.sources import SourceError, Transient, retry, retry_after
+from ..data.exchanges.retry import SourceError, Transient, retry, retry_after
+from ..data.io import plain
 
 # %% ../../nbs/market/alerts.ipynb #ffb5cfc1
 class Alert(NamedTuple):

@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from ..data.files import read_json, whole_folder, write_json, write_whole
+from ..data.catalog import load
+from ..data.formats import read
 from ..data.frame import bar_length, infer_timeframe
-from ..data.sources import load, read
-from .screen import Source
-from ..models.trend_reader import TrendReader
+from ..data.io import read_json, whole_folder, write_json, write_whole
+from .screening import Source
+from ..models.trend.inference import TrendReader
 
 # %% auto #0
 __all__ = ['FactorArray', 'write_array', 'open_array', 'write_factor']

@@ -19,7 +19,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from ..data.files import read_json, whole_folder, write_json, write_whole
+from ..data.io import read_json, whole_folder, write_json, write_whole
 
 # %% ../../nbs/models/artifacts.ipynb #7c1ce069
 def stored_weights(

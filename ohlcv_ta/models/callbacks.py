@@ -21,7 +21,7 @@ from safetensors import safe_open
 from safetensors.torch import save as to_safetensors
 from torch import nn
 
-from ..data.files import write_whole
+from ..data.io import write_whole
 
 # %% ../../nbs/models/callbacks.ipynb #46aed7ff
 class MixedPrecision(Callback):

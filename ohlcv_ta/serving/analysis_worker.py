@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from ..data.exchanges import Bars
+from ..data.exchanges.base import Bars
 from ..data.synthetic import random_walk
-from ..market.report import analyse
+from ..market.report.analysis import analyse
 
 # %% ../../nbs/serving/analysis_worker.ipynb #a6d24cb9
 def rules_report(

@@ -22,15 +22,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from ohlcv_ta.serving.uploads import (
-    MAX_FILE,
-    MAX_SECONDS,
-    StorageFull,
-    UploadArea,
-    UploadError,
-    is_upload_path,
-    resolve_upload,
-)
+from .uploads import MAX_FILE, MAX_SECONDS, StorageFull, UploadArea, UploadError, is_upload_path, resolve_upload
 
 # %% ../../nbs/serving/app_access.ipynb #fd73693f
 _API = "/gradio_api"

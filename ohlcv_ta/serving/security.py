@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from .cache import Breaker, redis_failures
+from .cache_backends import Breaker, redis_failures
 from .settings import Network, Settings
 
 # %% ../../nbs/serving/security.ipynb #910c30ae

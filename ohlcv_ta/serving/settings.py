@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from ..data.sources import cache_folder
+from ..data.exchanges.retry import cache_folder
 
 # %% ../../nbs/serving/settings.ipynb #aca5920d
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

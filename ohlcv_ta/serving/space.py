@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ..data.files import read_json, write_json, write_whole
-from ..data.sources import data_folder
+from ..data.catalog import data_folder
+from ..data.io import read_json, write_json, write_whole
+from ..models.registry import SERVED, load_served, models_folder
 from ..pipeline import project_root
-from .weights import SERVED, load_served, models_folder
 
 # %% ../../nbs/serving/space.ipynb #331e96bf
 SAMPLE = ("BTC-USD", "ETH-USD", "SPY") # symbols that a Space shows

@@ -11,12 +11,12 @@ from support.browser import choose, click, errors, needs_browser, nothing_wrong,
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.charts.candles import draw_mplfinance
-from ohlcv_ta.charts.images import to_png
+from ohlcv_ta.charts.candlestick import draw_mplfinance
+from ohlcv_ta.charts.image_io import to_png
 from ohlcv_ta.data import load
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
-from ohlcv_ta.serving.tab_notes import NOTES, as_curl, as_python
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.ui.app import mount
+from ohlcv_ta.serving.ui.components import NOTES, as_curl, as_python
 
 pytestmark = needs_browser
 
@@ -190,7 +190,7 @@ def test_without_a_model_the_page_says_what_to_do(browser):
 def test_answers_of_the_app_are_the_models(page):
     "The number on the page is what the model says about the same session."
     from ohlcv_ta.data import hours
-    from ohlcv_ta.serving.reading import read_history, read_session
+    from ohlcv_ta.models.breakout.inference import read_history, read_session
 
     history = read_history(load("BTC-USD", "1h"), hours("BTC-USD"))
     reading = read_session(history, small_models()["breakout/relative"])

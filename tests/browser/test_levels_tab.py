@@ -11,8 +11,8 @@ from support.server import running
 from support.small_models import small_masks
 
 from ohlcv_ta.data import load
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.ui.app import mount
 
 pytestmark = needs_browser
 PICTURE, BARS = ".ta-of-picture", ".ta-of-bars"

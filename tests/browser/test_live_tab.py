@@ -11,14 +11,14 @@ from support.server import running
 from support.small_models import small_models
 
 from ohlcv_ta.data import load
-from ohlcv_ta.data.store import BarStore, Series
-from ohlcv_ta.evaluation.trading import Rules
-from ohlcv_ta.market.paper import RsiRule
-from ohlcv_ta.market.stream import Replay
-from ohlcv_ta.models.indicator_reader import indicator_readers
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
-from ohlcv_ta.serving.live_tab import follow
+from ohlcv_ta.data.bar_store import BarStore, Series
+from ohlcv_ta.evaluation.orders import Rules
+from ohlcv_ta.market.paper_trading import RsiRule
+from ohlcv_ta.market.streaming import Replay
+from ohlcv_ta.models.indicators.inference import indicator_readers
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.ui.app import mount
+from ohlcv_ta.serving.ui.live import follow
 
 NETWORKS = Path(__file__).parents[2] / "models" / "indicators"
 

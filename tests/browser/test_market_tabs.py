@@ -7,8 +7,8 @@ from support.browser import choose, click, needs_browser, nothing_wrong, until, 
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.ui.app import mount
 
 pytestmark = needs_browser
 LATIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹٬٫", "0123456789,.")

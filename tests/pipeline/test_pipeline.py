@@ -16,7 +16,7 @@ import pytest
 import yaml
 from support.smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, kernels, prints
 
-from ohlcv_ta.data.files import read_json
+from ohlcv_ta.data.io import read_json
 from ohlcv_ta.pipeline import StageError, compare, configured, numbers, parameters, run_stage
 
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from support.smoke import copied, dvc
 
-from ohlcv_ta.data.files import read_json
+from ohlcv_ta.data.io import read_json
 
 LAST = ["indicator_evaluate", "indicator_controls", "trading", "running_live"]
 

@@ -3,7 +3,7 @@
 import pytest
 from support.smoke import copied, dvc, faults, prints
 
-from ohlcv_ta.data.files import read_json
+from ohlcv_ta.data.io import read_json
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.smoke import DVC, ENVIRONMENT, copied, dvc, faults, kernels, prints
 
-from ohlcv_ta.data.files import read_json
+from ohlcv_ta.data.io import read_json
 from ohlcv_ta.market.factor import open_array
 
 LAST = ["trend_evaluate", "trend_controls", "trend_factor"]

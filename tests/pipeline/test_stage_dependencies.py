@@ -10,13 +10,7 @@ import pytest
 import yaml
 from support.smoke import ENVIRONMENT, ROOT, copied, dvc, prints
 
-from ohlcv_ta.dependencies import (
-    Module,
-    Package,
-    closure,
-    code_paths,
-    stage_dependencies,
-)
+from ohlcv_ta.dependencies import Module, Package, closure, code_paths, stage_dependencies
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ import pytest
 from support.server import free_port, started
 from support.small_models import save_small_models, small_models
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
-from ohlcv_ta.serving.schemas import EXAMPLE
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.http.schemas import EXAMPLE
 from ohlcv_ta.serving.server import HEADER_SECONDS, TimedProtocol, started_server
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.ui.app import mount
 
 START = "/api/v1/scheduler/start"
 

@@ -10,11 +10,11 @@ from support.server import running
 from support.small_models import small_models
 
 from ohlcv_ta.data.synthetic import planted_levels
-from ohlcv_ta.models.breakout import FEATURES
-from ohlcv_ta.models.level_scorer import fit_scorer
-from ohlcv_ta.serving.api import MAX_BATCH, create_app
-from ohlcv_ta.serving.request_body import body_limit
-from ohlcv_ta.serving.schemas import EXAMPLE
+from ohlcv_ta.features.breakout import FEATURES
+from ohlcv_ta.models.levels.estimator import fit_scorer
+from ohlcv_ta.serving.http.app import MAX_BATCH, create_app
+from ohlcv_ta.serving.http.request_body import body_limit
+from ohlcv_ta.serving.http.schemas import EXAMPLE
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

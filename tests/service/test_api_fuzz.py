@@ -8,7 +8,7 @@ from hypothesis import settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from support.small_models import small_models
 
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings
 
 folder = tempfile.TemporaryDirectory()

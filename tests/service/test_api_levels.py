@@ -14,9 +14,9 @@ from PIL import Image
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.charts.images import MAX_BYTES
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.request_body import body_limit
+from ohlcv_ta.charts.image_io import MAX_BYTES
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.http.request_body import body_limit
 
 AXIS = [[0, 200.0], [256, 72.0]] # half a unit of price a row
 

@@ -24,17 +24,17 @@ from support.server import free_port, running, wait_for
 from support.small_models import save_small_models
 
 from ohlcv_ta.data import load
-from ohlcv_ta.data.sources import data_folder
-from ohlcv_ta.serving.app import create_ui
+from ohlcv_ta.data.catalog import data_folder
 from ohlcv_ta.serving.app_access import MAX_JSON, AppAccess
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.ui.app import create_ui
 from ohlcv_ta.serving.uploads import BLOCK, MAX_FILE, MAX_SECONDS, UploadArea, open_uploads
 
 ROOT = Path(__file__).parents[2]
 API = "/app/gradio_api"
 META = {"_type": "gradio.FileData"}
 SERVE = "import sys; from ohlcv_ta.cli import app; app(['serve', '--no-warm-up', '--port', sys.argv[1]])"
-LAUNCH = "import sys; from ohlcv_ta.serving.app import launch; launch(server_port=int(sys.argv[1]), quiet=True)"
+LAUNCH = "import sys; from ohlcv_ta.serving.ui.app import launch; launch(server_port=int(sys.argv[1]), quiet=True)"
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import pytest
 from support.redis_server import needs_redis, running_redis
 from support.server import running
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.cache import Cache, DiskShelf, MemoryShelf, RedisShelf, Shared, open_cache
+from ohlcv_ta.serving.cache import Cache, open_cache
+from ohlcv_ta.serving.cache_backends import DiskShelf, MemoryShelf, RedisShelf, Shared
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings
 
 ASKS = """

@@ -15,7 +15,7 @@ import pytest
 from support.server import free_port
 from support.small_models import save_small_models
 
-from ohlcv_ta.serving.schemas import EXAMPLE
+from ohlcv_ta.serving.http.schemas import EXAMPLE
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()"]
@@ -48,7 +48,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
 
 
 def test_the_service_needs_no_torch():
-    code = "import sys, ohlcv_ta.serving.api, ohlcv_ta.serving.app; print('torch' in sys.modules)"
+    code = "import sys, ohlcv_ta.serving.http.app, ohlcv_ta.serving.ui.app; print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
 
 

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from ohlcv_ta.charts import read_levels
-from ohlcv_ta.charts.images import read_image
+from ohlcv_ta.charts.image_io import read_image
 from ohlcv_ta.data import Annotated, load, planted_levels, ray_times, write_annotated
-from ohlcv_ta.models.dataset import annotated_split, embedded_split, write_dataset
+from ohlcv_ta.models.masks.export import annotated_split, embedded_split, write_dataset
 
 COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()", "export-dataset"]
 TRAIN = ["full", "input", "mask_horizontal", "mask_ray", "target_horizontal", "target_ray"]

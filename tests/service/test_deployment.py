@@ -23,7 +23,7 @@ from support.deploy_files import COMPOSE, DEPLOY, ROOT, instructions
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.serving.api import PORT, create_app
+from ohlcv_ta.serving.http.app import PORT, create_app
 from ohlcv_ta.serving.server import started_server, status_app
 
 

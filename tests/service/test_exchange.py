@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from support.binance import Exchange, history, open_exchange
 
-from ohlcv_ta.data.store import BarStore, Series, records
+from ohlcv_ta.data.bar_store import BarStore, Series, records
 
 HOURS, PAST = 30, 3000
 SERIES = Series("binance", "BTC/USDT", "1m")

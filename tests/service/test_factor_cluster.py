@@ -6,7 +6,7 @@ from support.small_models import save_small_trend
 
 from ohlcv_ta.data import load
 from ohlcv_ta.market.factor import write_factor
-from ohlcv_ta.market.screen import find_sources
+from ohlcv_ta.market.screening import find_sources
 
 
 @pytest.fixture(scope="module")

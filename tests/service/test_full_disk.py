@@ -9,10 +9,10 @@ from support.attacks import small_disk
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
-from ohlcv_ta.serving.schemas import EXAMPLE
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.http.schemas import EXAMPLE
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.ui.app import mount
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.lbank import THIRD, LBank, open_lbank
 
-from ohlcv_ta.data import exchanges
-from ohlcv_ta.data.exchanges import TIMEFRAMES, Asked, PairUnknown, bar_ends, coins, open_source
-from ohlcv_ta.data.sources import SourceError
+from ohlcv_ta.data.exchanges.base import TIMEFRAMES, Asked, PairUnknown, bar_ends, coins
+from ohlcv_ta.data.exchanges.base import base as exchanges
+from ohlcv_ta.data.exchanges.registry import open_source
+from ohlcv_ta.data.exchanges.retry import SourceError
 
 pytest.importorskip("ccxt")
 SETTLED = pd.Timedelta(seconds=5) # a bar that was over for so long must be known

@@ -10,8 +10,12 @@ from support.binance import Exchange, history, open_exchange
 from support.yahoo import Service, yahoo_answers
 
 from ohlcv_ta.data import load
-from ohlcv_ta.data.exchanges import TIMEFRAMES, Asked, PairUnknown, Replay, Yahoo, bar_ends, open_source
-from ohlcv_ta.data.sources import SourceError, catalog
+from ohlcv_ta.data.catalog import catalog
+from ohlcv_ta.data.exchanges.base import TIMEFRAMES, Asked, PairUnknown, bar_ends
+from ohlcv_ta.data.exchanges.registry import open_source
+from ohlcv_ta.data.exchanges.replay import Replay
+from ohlcv_ta.data.exchanges.retry import SourceError
+from ohlcv_ta.data.exchanges.yahoo import Yahoo
 
 
 def test_binance_misbehaves_and_tells_the_same():

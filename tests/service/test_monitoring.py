@@ -16,7 +16,7 @@ from support.monitoring import HERE, RULES, alerts, boards, plain, questions, ta
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.http.app import create_app
 
 pytestmark = needs("prometheus", "promtool")
 

@@ -13,16 +13,17 @@ import pytest
 from support.redis_server import needs_redis, running_redis
 from support.waiting import wait_for
 
-from ohlcv_ta.serving.cache import open_state
-from ohlcv_ta.serving.schedule import LEASE, Busy, Schedule
+from ohlcv_ta.serving.locks import LEASE
+from ohlcv_ta.serving.scheduler import Busy, Schedule
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.state import open_state
 
 REPLICA = """
 import sys, time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from ohlcv_ta.serving.cache import open_state
-from ohlcv_ta.serving.schedule import Schedule
+from ohlcv_ta.serving.scheduler import Schedule
 from ohlcv_ta.serving.settings import Settings
 
 def write(text):

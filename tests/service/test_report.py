@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from support.reports import DAYS, PAIRS, TRUE, all_right, bars_of, read_numbers, scaled, walks
 
 from ohlcv_ta.data import catalog, load, random_walk
-from ohlcv_ta.market.lies import LIES, lie
-from ohlcv_ta.market.report import Analysis, analyse
-from ohlcv_ta.market.words import LANGUAGES, refusal, trace
+from ohlcv_ta.market.report.analysis import Analysis, analyse
+from ohlcv_ta.market.report.corruptions import LIES, lie
+from ohlcv_ta.market.report.formatting import LANGUAGES
+from ohlcv_ta.market.report.verification import refusal, trace
 
 
 def pieces():

@@ -11,9 +11,9 @@ from support.reports import DAYS, TRUE, all_right, bars_of, walks
 from support.server import free_port
 
 from ohlcv_ta.features import find_levels
-from ohlcv_ta.market.facts import facts_of
-from ohlcv_ta.market.report import analyse
-from ohlcv_ta.market.writers import ModelWriter, RuleWriter
+from ohlcv_ta.market.report.analysis import analyse
+from ohlcv_ta.market.report.facts import facts_of
+from ohlcv_ta.market.report.text import ModelWriter, RuleWriter
 
 PLAIN = {"english": "The last close is [[close]]. RSI(14) is [[rsi_14]], and the nearest support is [[support_1]].",
          "persian": "آخرین قیمت پایانی [[close]] است. RSI(۱۴) برابر [[rsi_14]] است."}

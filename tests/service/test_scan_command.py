@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ohlcv_ta.data.files import read_json
+from ohlcv_ta.data.io import read_json
 
 
 def call(*arguments, **settings):

@@ -12,17 +12,17 @@ import httpx
 from support.redis_server import needs_redis, running_redis
 from support.server import running
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.cache import open_state
-from ohlcv_ta.serving.schedule import Schedule
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.scheduler import Schedule
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.state import open_state
 
 SCANS = """
 import sys, time
 from pathlib import Path
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.cache import open_state
-from ohlcv_ta.serving.schedule import Schedule
+from ohlcv_ta.serving.scheduler import Schedule
 from ohlcv_ta.serving.settings import Settings
 
 def scan():

@@ -11,10 +11,11 @@ from PIL import Image
 from support.small_models import save_small_masks
 
 from ohlcv_ta.data import load, write_annotated
-from ohlcv_ta.data.sources import Annotated, ray_times
+from ohlcv_ta.data.formats import Annotated, ray_times
 from ohlcv_ta.features import find_levels, find_rays
-from ohlcv_ta.market import all_series, chart_lines, closest, find_sources, screen
-from ohlcv_ta.market.screen import LINES, SEEN
+from ohlcv_ta.market import all_series, chart_lines, closest, find_sources
+from ohlcv_ta.market import screening as screen
+from ohlcv_ta.market.screening import LINES, SEEN
 
 COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()", "screen"]
 

@@ -13,7 +13,7 @@ from support.redis_server import needs_redis, running_redis
 from support.server import free_port, running, started
 from support.small_models import save_small_models
 
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings, check_exposure, read_settings, secret_variables, variables
 
 ROOT = Path(__file__).parents[2]

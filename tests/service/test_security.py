@@ -17,7 +17,7 @@ from support.redis_server import needs_redis, running_redis
 from support.server import running, started, wait_for
 from support.small_models import save_small_models
 
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.security import Limiter, client_address, within
 from ohlcv_ta.serving.settings import Settings, networks
 

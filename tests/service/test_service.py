@@ -14,8 +14,8 @@ from support.lbank import LBank, open_lbank
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.data.exchanges import TIMEFRAMES
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.data.exchanges.base import TIMEFRAMES
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.monitoring import log_to
 from ohlcv_ta.serving.settings import Settings, env_example, read_settings, variables
 

@@ -17,8 +17,8 @@ from PIL import Image
 from support.server import started
 from support.small_models import save_small_masks, small_model
 
-from ohlcv_ta.charts.images import MAX_SCANS
-from ohlcv_ta.models.breakout import save_model
+from ohlcv_ta.charts.image_io import MAX_SCANS
+from ohlcv_ta.models.breakout.artifact import save_model
 
 ROOT = Path(__file__).parents[2]
 SESSION = json.loads((ROOT / "examples" / "sample_prediction_request.json").read_text())

@@ -14,9 +14,11 @@ import pytest
 from support.lbank import ENDLESS, LBank, open_lbank, packed
 from support.server import running, started
 
-from ohlcv_ta.data.exchanges import TIMEFRAMES, Yahoo, open_source
-from ohlcv_ta.data.sources import SourceError
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.data.exchanges.base import TIMEFRAMES
+from ohlcv_ta.data.exchanges.registry import open_source
+from ohlcv_ta.data.exchanges.retry import SourceError
+from ohlcv_ta.data.exchanges.yahoo import Yahoo
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings
 
 pytest.importorskip("ccxt")

@@ -14,9 +14,9 @@ from support.server import running
 from support.small_models import small_models
 from support.waiting import wait_for
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.cache import DiskShelf
-from ohlcv_ta.serving.schemas import EXAMPLE
+from ohlcv_ta.serving.cache_backends import DiskShelf
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.http.schemas import EXAMPLE
 from ohlcv_ta.serving.settings import Settings
 
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.adversary import SPY, Adversary, Listener
 
-from ohlcv_ta.data import store as stores
-from ohlcv_ta.data.sources import load
-from ohlcv_ta.data.store import BarStore, record, records
-from ohlcv_ta.market.stream import Stream
+from ohlcv_ta.data import bar_store as stores
+from ohlcv_ta.data.bar_store import BarStore, record, records
+from ohlcv_ta.data.catalog import load
+from ohlcv_ta.market.streaming import Stream
 
 
 def heard(frame, path, dice):

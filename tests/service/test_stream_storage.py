@@ -17,19 +17,19 @@ import pytest
 from support.adversary import SPY, Adversary, Listener
 from support.server import free_port
 
-from ohlcv_ta.data.sources import load
-from ohlcv_ta.data.store import BarStore, records
-from ohlcv_ta.evaluation.trading import Rules
-from ohlcv_ta.market.paper import PaperTrader, RsiRule
-from ohlcv_ta.market.stream import Replay, Stream
+from ohlcv_ta.data.bar_store import BarStore, records
+from ohlcv_ta.data.catalog import load
+from ohlcv_ta.evaluation.orders import Rules
+from ohlcv_ta.market.paper_trading import PaperTrader, RsiRule
+from ohlcv_ta.market.streaming import Replay, Stream
 
 TRADER = """
 import sys, numpy as np
-from ohlcv_ta.data.sources import load
-from ohlcv_ta.data.store import BarStore, Series
-from ohlcv_ta.evaluation.trading import Rules
-from ohlcv_ta.market.paper import PaperTrader, RsiRule
-from ohlcv_ta.market.stream import Replay, Stream
+from ohlcv_ta.data.catalog import load
+from ohlcv_ta.data.bar_store import BarStore, Series
+from ohlcv_ta.evaluation.orders import Rules
+from ohlcv_ta.market.paper_trading import PaperTrader, RsiRule
+from ohlcv_ta.market.streaming import Replay, Stream
 series, frame = Series("nyse", "SPY", "1m"), load("SPY", "1m").loc["2019-01-03"]
 store = BarStore(sys.argv[1])
 replay = Replay(series, frame, speed=np.inf, begin=len(store.read(series)))

@@ -7,8 +7,8 @@ from support.server import running
 from support.small_models import small_models
 
 from ohlcv_ta.data.synthetic import random_walk
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.ui.app import mount
 
 
 @pytest.fixture(scope="module")

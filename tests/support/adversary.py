@@ -1,8 +1,8 @@
 "A stream of bars told by an adversary, and a listener that notes what it hears."
 
-from ohlcv_ta.data.sources import SourceError, Transient
-from ohlcv_ta.data.store import Series
-from ohlcv_ta.market.stream import Replay, Update
+from ohlcv_ta.data.bar_store import Series
+from ohlcv_ta.data.exchanges.retry import SourceError, Transient
+from ohlcv_ta.market.streaming import Replay, Update
 
 SPY = Series("nyse", "SPY", "1m")
 

@@ -21,9 +21,9 @@ from weakref import WeakSet
 import numpy as np
 import pandas as pd
 
-from ohlcv_ta.data.exchanges import TIMEFRAMES
+from ohlcv_ta.data.exchanges.base import TIMEFRAMES
+from ohlcv_ta.data.exchanges.request_limits import MEGABYTES
 from ohlcv_ta.data.frame import bar_length
-from ohlcv_ta.data.request_limits import MEGABYTES
 from support.binance import dealt, history
 
 PAIRS = {"btc_usdt": 9e8, "eth_usdt": 5e8, "eth_btc": 8e8, "doge_usdt": 1e8, "btc_usd": 7e8, "young_usdt": 5e6,

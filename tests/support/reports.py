@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from ohlcv_ta.data import load, random_walk
-from ohlcv_ta.data.exchanges import Bars
-from ohlcv_ta.data.frame import PRICES
-from ohlcv_ta.market.report import analyse
-from ohlcv_ta.market.words import LANGUAGES, NAMES, check_texts
+from ohlcv_ta.data.exchanges.base import Bars
+from ohlcv_ta.data.raw_tables import PRICES
+from ohlcv_ta.market.report.analysis import analyse
+from ohlcv_ta.market.report.formatting import LANGUAGES, NAMES
+from ohlcv_ta.market.report.verification import check_texts
 
 
 def bars_of(frame, pair="eth_usdt", timeframe="day1", series="ETH-USD, bitfinex"):

@@ -9,10 +9,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ohlcv_ta.data import load
-from ohlcv_ta.data.files import write_json
-from ohlcv_ta.models.breakout import FEATURE_SETS, breakout_table, fit, save_model
-from ohlcv_ta.models.mask_reader import MaskReader
-from ohlcv_ta.models.trend_reader import trend_readers
+from ohlcv_ta.data.io import write_json
+from ohlcv_ta.features.breakout import FEATURE_SETS
+from ohlcv_ta.models.breakout.artifact import save_model
+from ohlcv_ta.models.breakout.dataset import breakout_table
+from ohlcv_ta.models.breakout.experiment import fit
+from ohlcv_ta.models.masks.inference import MaskReader
+from ohlcv_ta.models.trend.inference import trend_readers
 
 INTERVAL = {"value": 0.61, "low": 0.52, "high": 0.70}
 CURVE = [{"forecast": 0.1 + 0.2 * i, "observed": 0.12 + 0.19 * i, "low": 0.05 + 0.19 * i, "high": 0.2 + 0.19 * i,

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import _pylab_helpers
 
-from ohlcv_ta.charts.candles import draw_candles, draw_mplfinance
+from ohlcv_ta.charts.candlestick import draw_candles, draw_mplfinance
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohlcv_ta.data.files import plain, read_json, write_json, write_whole
+from ohlcv_ta.data.io import plain, read_json, write_json, write_whole
 from ohlcv_ta.evaluation import (
     Claim,
     ClaimError,

@@ -94,7 +94,7 @@ def test_a_module_imports_from_its_own_floor_or_below(path):
 
 
 def test_mplfinance_is_called_in_one_place():
-    assert [name_of(p) for p in MODULES if "mplfinance" in set(imported(p))] == ["ohlcv_ta/charts/candles.py"]
+    assert [name_of(p) for p in MODULES if "mplfinance" in set(imported(p))] == ["ohlcv_ta/charts/candlestick.py"]
 
 
 def test_no_pickle_is_ever_loaded():

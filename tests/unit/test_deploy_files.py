@@ -16,7 +16,7 @@ from support.deploy_files import COMPOSE, DEPLOY, ROOT, instructions
 from typer.testing import CliRunner
 
 from ohlcv_ta.cli import app as command_line
-from ohlcv_ta.serving.api import PORT, create_app
+from ohlcv_ta.serving.http.app import PORT, create_app
 from ohlcv_ta.serving.security import OPEN
 from ohlcv_ta.serving.server import status_app
 from ohlcv_ta.serving.settings import read_settings, secret_variables, variables

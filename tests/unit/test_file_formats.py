@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from ohlcv_ta.data import random_walk, read, read_annotated
-from ohlcv_ta.data.frame import FrameError
+from ohlcv_ta.data.raw_tables import FrameError
 
 GOOD = """time,Open,High,Low,Close,Volume
 2024-05-01 10:00:00+00:00,10,12,9,11,100

@@ -6,17 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohlcv_ta.data.frame import (
-    COLUMNS,
-    FrameError,
-    bar_length,
-    check,
-    clean,
-    infer_timeframe,
-    recognise,
-    resample,
-    sessions,
-)
+from ohlcv_ta.data.frame import bar_length, check, clean, infer_timeframe, resample, sessions
+from ohlcv_ta.data.raw_tables import COLUMNS, FrameError, recognise
 
 ZONES = ["UTC", "America/New_York", "Europe/London", "Asia/Shanghai", "Australia/Lord_Howe", "America/Santiago",
          "Africa/Cairo", "Asia/Kathmandu", "Pacific/Apia"]

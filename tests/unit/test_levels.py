@@ -10,28 +10,25 @@ from hypothesis import strategies as st
 from scipy.stats import theilslopes
 
 from ohlcv_ta.data import random_walk
-from ohlcv_ta.data.frame import FrameError
+from ohlcv_ta.data.raw_tables import FrameError
 from ohlcv_ta.evaluation import LookAheadError, replays
-from ohlcv_ta.features import levels as module
 from ohlcv_ta.features.indicators import atr
-from ohlcv_ta.features.levels import (
+from ohlcv_ta.features.support_resistance import levels as module
+from ohlcv_ta.features.support_resistance.levels import (
     LEVEL_COLUMNS,
-    RAY_COLUMNS,
     SCORERS,
-    RayRule,
     Rule,
     as_of,
     clustered_levels,
     clustering,
-    extend,
     find_levels,
-    find_rays,
     level_history,
     level_rows,
     nearest,
     rule_levels,
     swings,
 )
+from ohlcv_ta.features.support_resistance.rays import RAY_COLUMNS, RayRule, extend, find_rays
 
 PRICES = ["Open", "High", "Low", "Close"]
 seeds, scorers = st.integers(0, 10_000), pytest.mark.parametrize("scorer", sorted(SCORERS))

@@ -10,7 +10,7 @@ import yaml
 from support.daemons import needs
 from support.monitoring import BOARDS, HERE, ROOT, RULES, alerts, boards, plain, targets, without_cluster
 
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import secret_variables, variables
 
 pytestmark = needs("prometheus", "promtool")

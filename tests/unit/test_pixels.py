@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ohlcv_ta.charts.pixels import STYLES, Style, draw, draw_many
+from ohlcv_ta.charts.rasterizer import draw, draw_many
+from ohlcv_ta.charts.style import STYLES, Style
 
 
 def walk(n, seed=0):

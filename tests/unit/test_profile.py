@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohlcv_ta.features.profile import (
+from ohlcv_ta.features.market_profile import (
     RULES,
     described_profile,
     initial_balance,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ohlcv_ta.data.files import read_json
+from ohlcv_ta.data.io import read_json
 from ohlcv_ta.evaluation.metrics import interval_text
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 
 from ohlcv_ta.data import SourceError, load, random_walk
-from ohlcv_ta.data.files import read_json
-from ohlcv_ta.features.volume import (
+from ohlcv_ta.data.io import read_json
+from ohlcv_ta.features.volume_anomaly import (
     SEVERITIES,
     _dice,
     alarm_chance,
@@ -33,7 +33,7 @@ from ohlcv_ta.features.volume import (
     usual_volume,
     volume_marks,
 )
-from ohlcv_ta.market.scan import ScanSettings, alerts, file_stem, prune, report_page, scan, write_batch
+from ohlcv_ta.market.scanning import ScanSettings, alerts, file_stem, prune, report_page, scan, write_batch
 
 Bars = namedtuple("Bars", "frame pair timeframe source series as_of unfinished")
 sizes = st.floats(1e-3, 1e9)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ohlcv_ta.data.sources import load
+from ohlcv_ta.data.catalog import load
 from ohlcv_ta.evaluation.backtest import backtest, random_entries
-from ohlcv_ta.evaluation.trading import BUY, SELL, Account, Rules, trade_bar
+from ohlcv_ta.evaluation.orders import BUY, SELL, Account, Rules, trade_bar
 
 
 @st.composite

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from support.small_models import save_small_trend
 from typer.testing import CliRunner
 
-from ohlcv_ta.charts.bar_images import LOOKS, BarLook, bar_images, read_bars
+from ohlcv_ta.charts.price_images import LOOKS, BarLook, bar_images, read_bars
 from ohlcv_ta.cli import app
 from ohlcv_ta.data import load
 from ohlcv_ta.data.synthetic import random_walk
 from ohlcv_ta.features.labels import SIDES, trend_labels
 from ohlcv_ta.market.factor import open_array, write_array, write_factor
-from ohlcv_ta.market.screen import find_sources
-from ohlcv_ta.models.trend_reader import TrendReader
-from ohlcv_ta.models.trend_sets import Task, open_shards, write_shards
+from ohlcv_ta.market.screening import find_sources
+from ohlcv_ta.models.trend.dataset import Task, open_shards, write_shards
+from ohlcv_ta.models.trend.inference import TrendReader
 
 PRICES = ["Open", "High", "Low", "Close"]
 

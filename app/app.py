@@ -16,6 +16,6 @@ if __name__ == "__main__":
         read_settings(open_demo=True) # anyone may visit a Space, so it starts with no secret at all
     except ValueError as error:
         sys.exit(f"app.py: {error}")
-    from ohlcv_ta.serving.ui.app import launch
+    from ohlcv_ta.serving.ui.app import launch_ui
 
-    launch()
+    launch_ui()

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from .geometry import ChartGeometry
 from .masks import axis_from_points, draw_masks, read_levels, read_rays
-from .rasterizer import draw, draw_many
+from .rasterizer import draw_chart, draw_charts
 from .style import STYLES, Style
 
 if TYPE_CHECKING:
     from .candlestick import THEMES, draw_candles, draw_mplfinance, draw_profile, to_svg
-    from .export import lines_csv, lines_json, lines_pine
+    from .export import lines_to_csv, lines_to_json, lines_to_pine
 
 __all__ = [
     "STYLES",
@@ -18,21 +18,21 @@ __all__ = [
     "ChartGeometry",
     "Style",
     "axis_from_points",
-    "draw",
     "draw_candles",
-    "draw_many",
+    "draw_chart",
+    "draw_charts",
     "draw_masks",
     "draw_mplfinance",
     "draw_profile",
-    "lines_csv",
-    "lines_json",
-    "lines_pine",
+    "lines_to_csv",
+    "lines_to_json",
+    "lines_to_pine",
     "read_levels",
     "read_rays",
     "to_svg",
 ]
 
-_EXPORT = ("lines_csv", "lines_json", "lines_pine")
+_EXPORT = ("lines_to_csv", "lines_to_json", "lines_to_pine")
 
 
 def __getattr__(name: str) -> Any:

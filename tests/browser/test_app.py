@@ -13,17 +13,17 @@ from support.small_models import small_models
 
 from ohlcv_ta.charts.candlestick import draw_mplfinance
 from ohlcv_ta.charts.image_io import to_png
-from ohlcv_ta.data import load
+from ohlcv_ta.data import load_series
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.ui.app import mount
-from ohlcv_ta.serving.ui.components import NOTES, as_curl, as_python
+from ohlcv_ta.serving.ui.app import mount_ui
+from ohlcv_ta.serving.ui.components import TAB_NOTES, format_curl, format_python
 
 pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def url():
-    with running(mount(create_app(small_models()))) as url:
+    with running(mount_ui(create_app(small_models()))) as url:
         yield url
 
 
@@ -43,7 +43,7 @@ def upload(browser, path):
 
 
 def hourly(rows=24 * 40):
-    return load("BTC-USD", "1h").loc["2019-05-01":].head(rows)
+    return load_series("BTC-USD", "1h").loc["2019-05-01":].head(rows)
 
 
 def test_an_embedded_market_is_read_at_once(page):
@@ -119,7 +119,7 @@ def bad_files():
         "truncated.parquet": (parquet[: len(parquet) // 2], "parquet"),
         "broken.json": ('[{"time": "2019-01-01"', "JSON"),
         "a-picture.png": (b"\x89PNG\r\n\x1a\n" + bytes(200), "must end with .csv"),
-        "daily.csv": (load("NVDA").to_csv(), "bars of 1d"),
+        "daily.csv": (load_series("NVDA").to_csv(), "bars of 1d"),
         "ten-days.csv": (hourly(240).to_csv(), "at least 5 more"),
     }
 
@@ -154,7 +154,7 @@ def test_mending_is_offered_and_listed(page, tmp_path):
 
 def test_hours_of_another_market(page, tmp_path):
     path = tmp_path / "spy.csv"
-    bars = load("SPY", "30m").loc["2018-06":"2018-08"]
+    bars = load_series("SPY", "30m").loc["2018-06":"2018-08"]
     bars.index = bars.index.tz_convert("America/New_York").tz_localize(None)
     bars.to_csv(path)
     upload(page, path)
@@ -180,7 +180,7 @@ def test_docs_render_without_a_network(browser, url):
 
 
 def test_without_a_model_the_page_says_what_to_do(browser):
-    with running(mount(create_app({}))) as url:
+    with running(mount_ui(create_app({}))) as url:
         visit(browser, f"{url}/app/")
         assert "dvc pull" in wait_for(browser, ".ta-message")
         browser.get("about:blank")
@@ -189,17 +189,17 @@ def test_without_a_model_the_page_says_what_to_do(browser):
 
 def test_answers_of_the_app_are_the_models(page):
     "The number on the page is what the model says about the same session."
-    from ohlcv_ta.data import hours
-    from ohlcv_ta.models.breakout.inference import read_history, read_session
+    from ohlcv_ta.data import session_hours
+    from ohlcv_ta.models.breakout.inference import build_history, explain_session
 
-    history = read_history(load("BTC-USD", "1h"), hours("BTC-USD"))
-    reading = read_session(history, small_models()["breakout/relative"])
+    history = build_history(load_series("BTC-USD", "1h"), session_hours("BTC-USD"))
+    reading = explain_session(history, small_models()["breakout/relative"])
     assert text(page, ".ta-big") == f"{reading.probability:.0%}"
     assert np.isfinite(reading.why).all() and json.dumps(reading.probability)
 
 
 def test_each_tab_names_a_chapter_as_it_is_called():
-    for note in NOTES.values():
+    for note in TAB_NOTES.values():
         cells = json.loads(Path("nbs/pipeline", f"{note.chapter}.ipynb").read_text())["cells"]
         assert cells[0]["source"][0].strip() == f"# {note.title}"
 
@@ -210,10 +210,10 @@ def test_a_tab_tells_where_to_read_on_and_how_a_program_asks(page):
     wait_for(page, "body", "curl http://localhost:9696/predict")
 
 
-@pytest.mark.parametrize("name", [name for name, note in NOTES.items() if note.path])
+@pytest.mark.parametrize("name", [name for name, note in TAB_NOTES.items() if note.path])
 def test_what_a_program_sends_works_as_pasted(name, url, tmp_path):
-    (tmp_path / "chart.png").write_bytes(to_png(draw_mplfinance(load("SPY", "1d").tail(120))[0]))
-    curl, python = as_curl(NOTES[name], url), as_python(NOTES[name], url)
+    (tmp_path / "chart.png").write_bytes(to_png(draw_mplfinance(load_series("SPY", "1d").tail(120))[0]))
+    curl, python = format_curl(TAB_NOTES[name], url), format_python(TAB_NOTES[name], url)
     for command in (["bash", "-c", f"{curl} --fail --silent --show-error"], [sys.executable, "-c", python]):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0 and done.stdout.startswith("{"), done.stdout + done.stderr

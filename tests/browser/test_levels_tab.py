@@ -10,9 +10,9 @@ from support.browser import choose, click, needs_browser, nothing_wrong, text, t
 from support.server import running
 from support.small_models import small_masks
 
-from ohlcv_ta.data import load
+from ohlcv_ta.data import load_series
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.ui.app import mount
+from ohlcv_ta.serving.ui.app import mount_ui
 
 pytestmark = needs_browser
 PICTURE, BARS = ".ta-of-picture", ".ta-of-bars"
@@ -20,7 +20,7 @@ PICTURE, BARS = ".ta-of-picture", ".ta-of-bars"
 
 @pytest.fixture(scope="module")
 def url():
-    with running(mount(create_app({"masks": small_masks()}))) as url:
+    with running(mount_ui(create_app({"masks": small_masks()}))) as url:
         yield url
 
 
@@ -177,7 +177,7 @@ def test_an_embedded_series(tab):
 def test_a_file_of_bars(tab, tmp_path):
     click(tab, "Your bars")
     wait_for(tab, BARS, "Your own market")
-    bars = load("BTC-USD", "1h").head(400)
+    bars = load_series("BTC-USD", "1h").head(400)
     bars.to_csv(tmp_path / "mine.csv")
     bars.drop(columns="High").to_csv(tmp_path / "bad.csv")
     boxes = tab.find_elements("css selector", "input[type=file]")
@@ -200,7 +200,7 @@ def test_it_fits_the_window(tab, width):
 
 
 def test_without_networks_bars_still_have_levels(browser):
-    with running(mount(create_app({}))) as url:
+    with running(mount_ui(create_app({}))) as url:
         visit(browser, f"{url}/app/")
         wait_for(browser, "button[role=tab]", "Breakout")
         click(browser, "Chart to levels")

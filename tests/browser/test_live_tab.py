@@ -10,22 +10,22 @@ from support.browser import click, needs_browser, nothing_wrong, press, type_int
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.data import load
-from ohlcv_ta.data.bar_store import BarStore, Series
-from ohlcv_ta.evaluation.orders import Rules
-from ohlcv_ta.market.paper_trading import RsiRule
-from ohlcv_ta.market.streaming import Replay
-from ohlcv_ta.models.indicators.inference import indicator_readers
+from ohlcv_ta.data import load_series
+from ohlcv_ta.data.bar_store import BarStore, SeriesKey
+from ohlcv_ta.evaluation.orders import TradingRules
+from ohlcv_ta.market.paper_trading import RsiForecaster
+from ohlcv_ta.market.streaming import ReplayFeed
+from ohlcv_ta.models.indicators.inference import load_indicator_predictors
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.ui.app import mount
-from ohlcv_ta.serving.ui.live import follow
+from ohlcv_ta.serving.ui.app import mount_ui
+from ohlcv_ta.serving.ui.live import follow_feed
 
 NETWORKS = Path(__file__).parents[2] / "models" / "indicators"
 
 
 @pytest.fixture(scope="module")
 def url():
-    with running(mount(create_app(small_models() | {"indicators": indicator_readers(NETWORKS)}))) as url:
+    with running(mount_ui(create_app(small_models() | {"indicators": load_indicator_predictors(NETWORKS)}))) as url:
         yield url
 
 
@@ -82,9 +82,9 @@ def test_the_service_tells_which_networks_it_has(url):
 
 
 def test_who_stops_looking_stops_the_thread(tmp_path):
-    frame, before = load("SPY", "1m").loc["2019-01-03":], threading.active_count()
-    feed = Replay(Series("replay", "SPY", "1m"), frame, speed=60 * 50, begin=400)
-    following = follow(BarStore(f"{tmp_path}/istream.db"), feed, RsiRule(), Rules(), threshold=0.5, every=0.05)
+    frame, before = load_series("SPY", "1m").loc["2019-01-03":], threading.active_count()
+    feed = ReplayFeed(SeriesKey("replay", "SPY", "1m"), frame, speed=60 * 50, history=400)
+    following = follow_feed(BarStore(f"{tmp_path}/istream.db"), feed, RsiForecaster(), TradingRules(), threshold=0.5, interval=0.05)
     next(following)
     following.close()
     for _ in range(100):
@@ -94,9 +94,9 @@ def test_who_stops_looking_stops_the_thread(tmp_path):
 
 
 def test_an_error_of_the_feed_reaches_who_looks(tmp_path):
-    class Broken(Replay):
+    class Broken(ReplayFeed):
         def updates(self): raise KeyError("nothing of the kind")
 
-    feed = Broken(Series("replay", "SPY", "1m"), load("SPY", "1m").iloc[:500], begin=400)
+    feed = Broken(SeriesKey("replay", "SPY", "1m"), load_series("SPY", "1m").iloc[:500], begin=400)
     with pytest.raises(KeyError, match="nothing of the kind"):
-        list(follow(BarStore(f"{tmp_path}/istream.db"), feed, RsiRule(), Rules(), every=0.05))
+        list(follow_feed(BarStore(f"{tmp_path}/istream.db"), feed, RsiForecaster(), TradingRules(), interval=0.05))

@@ -8,7 +8,7 @@ from support.server import running
 from support.small_models import small_models
 
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.ui.app import mount
+from ohlcv_ta.serving.ui.app import mount_ui
 
 pytestmark = needs_browser
 LATIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹٬٫", "0123456789,.")
@@ -16,7 +16,7 @@ LATIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹٬٫", "0123456789,.")
 
 @pytest.fixture(scope="module")
 def url():
-    with running(mount(create_app(small_models()))) as url:
+    with running(mount_ui(create_app(small_models()))) as url:
         yield url
 
 

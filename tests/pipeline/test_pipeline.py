@@ -17,7 +17,7 @@ import yaml
 from support.smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, kernels, prints
 
 from ohlcv_ta.data.io import read_json
-from ohlcv_ta.pipeline import StageError, compare, configured, numbers, parameters, run_stage
+from ohlcv_ta.pipeline import StageError, compare_metrics, configured, flatten_metrics, load_params, run_stage
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_book_as_one_page_holds_every_picture(copy):
 def test_a_small_run_has_small_results(copy):
     metrics = read_json(copy / "results" / "breakout" / "metrics" / "chosen.json")
     assert set(metrics) == {"BTC-USD@bitfinex", "SPY@nyse", "pooled"}
-    assert all(0 <= value <= 1 for name, value in numbers(metrics).items() if name.endswith("roc_auc"))
+    assert all(0 <= value <= 1 for name, value in flatten_metrics(metrics).items() if name.endswith("roc_auc"))
 
 
 def test_a_second_run_has_nothing_to_do(copy):
@@ -135,9 +135,9 @@ def test_a_stage_that_does_not_exist_is_named(monkeypatch):
 
 @pytest.mark.parametrize("config", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
 def test_a_configuration_only_changes_what_is_there(config):
-    assert configured(config, ROOT) != parameters("", ROOT)
+    assert configured(config, ROOT) != load_params("", ROOT)
 
 
 def test_a_metric_that_moved_is_told():
-    table = compare({"a.roc_auc": 0.7, "b.rows": 3.0}, {"a.roc_auc": 0.75, "b.rows": 3.0}, {"default": 0.02, "rows": 0})
+    table = compare_metrics({"a.roc_auc": 0.7, "b.rows": 3.0}, {"a.roc_auc": 0.75, "b.rows": 3.0}, {"default": 0.02, "rows": 0})
     assert table.within.tolist() == [False, True]

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from ohlcv_ta.market.alerts import Alert, AlertSettings, Told, notify
+from ohlcv_ta.market.alerts import Alert, AlertSettings, DeliveryLog, notify
 
 ALERT = Alert("eth_usdt", "minute5", "local", pd.Timestamp("2025-01-14 10:30", tz="UTC"), 500.0, 10.0, 17.0, 1e-4, 0.93, "high")
 SECRETS = ("123:token", "hook-secret")
@@ -47,7 +47,7 @@ def receiver():
 def to(server, **more):
     base = f"http://127.0.0.1:{server.server_port}"
     return AlertSettings(webhook=f"{base}/hook-secret", telegram_token="123:token", telegram_chat="7", telegram_address=base,
-                         told=Told(), timeout=0.3, wait=0.01)._replace(**more)
+                         told=DeliveryLog(), timeout=0.3, wait=0.01)._replace(**more)
 
 
 @pytest.mark.parametrize("answers", [[500, 503], [429, 429], ["drop", 502], ["hang"]])
@@ -84,7 +84,7 @@ def test_no_secret_reaches_a_log(receiver, caplog):
 
 
 def test_nothing_that_happens_is_raised(tmp_path):
-    told = Told(tmp_path / "told")
+    told = DeliveryLog(tmp_path / "told")
     (tmp_path / "told").rmdir()
     done = notify([ALERT], AlertSettings(told=told))
     assert [one.sent for one in done] == [False] and done[0].problem
@@ -100,6 +100,6 @@ def test_two_processes_tell_an_alert_once(tmp_path):
 
 
 def test_what_was_told_is_forgotten_after_days(tmp_path):
-    notify([ALERT], AlertSettings(told=Told(tmp_path)))
+    notify([ALERT], AlertSettings(told=DeliveryLog(tmp_path)))
     for path in tmp_path.iterdir(): os.utime(path, (0, 0))
-    assert notify([ALERT], AlertSettings(told=Told(tmp_path)))[0].sent
+    assert notify([ALERT], AlertSettings(told=DeliveryLog(tmp_path)))[0].sent

@@ -9,12 +9,12 @@ import pytest
 from support.server import running
 from support.small_models import small_models
 
-from ohlcv_ta.data.synthetic import planted_levels
-from ohlcv_ta.features.breakout import FEATURES
+from ohlcv_ta.data.synthetic import synthetic_levels
+from ohlcv_ta.features.breakout import LEVEL_FEATURES
 from ohlcv_ta.models.levels.estimator import fit_scorer
 from ohlcv_ta.serving.http.app import MAX_BATCH, create_app
-from ohlcv_ta.serving.http.request_body import body_limit
-from ohlcv_ta.serving.http.schemas import EXAMPLE
+from ohlcv_ta.serving.http.request_body import max_body_size
+from ohlcv_ta.serving.http.schemas import EXAMPLE_FEATURES
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -52,7 +52,7 @@ def test_health_names_the_models(client):
 
 
 def test_a_scorer_of_bars_beside_the_others():
-    learned = fit_scorer([planted_levels(120, seed)[:2] for seed in range(3)])
+    learned = fit_scorer([synthetic_levels(120, seed)[:2] for seed in range(3)])
     with running(create_app({"level_scorer": learned})) as url:
         body = httpx.get(f"{url}/health", timeout=30).json()
     assert body["models"]["level_scorer"]["charts"] == 3
@@ -86,12 +86,12 @@ def test_batch_answers_in_order(client):
 def test_missing_field_is_named_as_described(client):
     for body in ({}, {"features": {}}):
         found = faults(client.post("/predict", json=body))
-        assert [f["loc"] for f in found] == [["body", "features", name] for name in FEATURES[:10]] # no more are told
+        assert [f["loc"] for f in found] == [["body", "features", name] for name in LEVEL_FEATURES[:10]] # no more are told
         assert set(found[0]) == {"loc", "msg", "type"}
 
 
 def test_without_a_model(without_models):
-    for path, body in (("/predict", EXAMPLE), ("/batch-predict", [EXAMPLE]), ("/predict", {})):
+    for path, body in (("/predict", EXAMPLE_FEATURES), ("/batch-predict", [EXAMPLE_FEATURES]), ("/predict", {})):
         answer = without_models.post(path, json=body)
         assert (answer.status_code, answer.json()) == (503, {"detail": "Prediction service not available"})
     assert without_models.get("/ready").status_code == 503
@@ -147,7 +147,7 @@ WRONG = {
 
 @pytest.mark.parametrize("field, value", WRONG.values(), ids=WRONG)
 def test_wrong_values_are_refused_by_name(client, field, value):
-    for body in (EXAMPLE | {field: value}, {"features": EXAMPLE | {field: value}}):
+    for body in (EXAMPLE_FEATURES | {field: value}, {"features": EXAMPLE_FEATURES | {field: value}}):
         found = faults(client.post("/predict", json=body))
         assert ["body", "features", field] in [f["loc"] for f in found]
         assert all(f["msg"] and len(f["msg"]) < 300 for f in found)
@@ -155,7 +155,7 @@ def test_wrong_values_are_refused_by_name(client, field, value):
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_not_json(client, number):
-    content = json.dumps(EXAMPLE).replace("350.0", number)
+    content = json.dumps(EXAMPLE_FEATURES).replace("350.0", number)
     assert faults(post_raw(client, "/predict", content))[0]["loc"] == ["body", "features", "atr_14"]
 
 
@@ -167,35 +167,35 @@ def test_bodies_that_are_not_requests(client, content):
 
 
 def test_another_content_type(client):
-    assert post_raw(client, "/predict", json.dumps(EXAMPLE), "text/plain").status_code == 415
-    assert client.post("/predict", data=EXAMPLE).status_code == 415
+    assert post_raw(client, "/predict", json.dumps(EXAMPLE_FEATURES), "text/plain").status_code == 415
+    assert client.post("/predict", data=EXAMPLE_FEATURES).status_code == 415
     assert client.get("/predict").status_code == 405
 
 
 def test_a_field_beside_the_wrapper(client):
-    found = faults(client.post("/predict", json={"features": EXAMPLE, "note": "x"}))
+    found = faults(client.post("/predict", json={"features": EXAMPLE_FEATURES, "note": "x"}))
     assert found[0]["loc"] == ["body", "note"]
 
 
 def test_batch_names_the_row(client):
     assert client.post("/batch-predict", json=[]).json() == []
-    found = faults(client.post("/batch-predict", json=[EXAMPLE, EXAMPLE | {"rsi_14": 101}]))
+    found = faults(client.post("/batch-predict", json=[EXAMPLE_FEATURES, EXAMPLE_FEATURES | {"rsi_14": 101}]))
     assert found[0]["loc"] == ["body", 1, "features", "rsi_14"]
 
 
 def test_batch_has_a_maximum(client):
-    full = client.post("/batch-predict", json=[EXAMPLE] * MAX_BATCH)
+    full = client.post("/batch-predict", json=[EXAMPLE_FEATURES] * MAX_BATCH)
     assert full.status_code == 200 and len(full.json()) == MAX_BATCH
-    assert faults(client.post("/batch-predict", json=[EXAMPLE] * (MAX_BATCH + 1)))[0]["type"] == "too_long"
+    assert faults(client.post("/batch-predict", json=[EXAMPLE_FEATURES] * (MAX_BATCH + 1)))[0]["type"] == "too_long"
 
 
 def test_the_first_bad_row_answers_with_its_number(client):
-    found = faults(client.post("/batch-predict", json=[EXAMPLE, *[{}] * 1000]))
+    found = faults(client.post("/batch-predict", json=[EXAMPLE_FEATURES, *[{}] * 1000]))
     assert len(found) == 10 and {fault["loc"][1] for fault in found} == {1}
 
 
 def test_a_body_beyond_the_limit(client):
-    assert post_raw(client, "/predict", b" " * (body_limit("/predict") + 1)).status_code == 413
+    assert post_raw(client, "/predict", b" " * (max_body_size("/predict") + 1)).status_code == 413
     assert post_raw(client, "/predict", (b" " * 2**20 for _ in range(40))).status_code == 413 # its length not announced
     assert client.get("/health").status_code == 200
 
@@ -204,17 +204,17 @@ def test_a_body_beyond_the_limit(client):
 
 
 def test_header_names_what_was_never_seen(client):
-    said = client.post("/predict", json=EXAMPLE).headers["X-Outside-Training-Range"].split(",")
-    assert "session_poc" in said and set(said) <= set(FEATURES)
+    said = client.post("/predict", json=EXAMPLE_FEATURES).headers["X-Outside-Training-Range"].split(",")
+    assert "session_poc" in said and set(said) <= set(LEVEL_FEATURES)
     model = small_models()["breakout/levels"]
-    inside = dict(zip(FEATURES, (model.lowest + model.highest) / 2, strict=True))
+    inside = dict(zip(LEVEL_FEATURES, (model.lowest + model.highest) / 2, strict=True))
     inside |= {"balance_flag": 1, "va_range_width": inside["session_vah"] - inside["session_val"]}
     answer = client.post("/predict", json=inside)
     assert answer.status_code == 200 and "session_poc" not in answer.headers.get("X-Outside-Training-Range", "")
 
 
 def test_many_clients_at_once_get_their_own_answers(client):
-    rows = [EXAMPLE | {"rsi_14": float(rsi)} for rsi in range(20, 84)]
+    rows = [EXAMPLE_FEATURES | {"rsi_14": float(rsi)} for rsi in range(20, 84)]
     expected = client.post("/batch-predict", json=rows).json()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda row: client.post("/predict", json=row).json(), rows))

@@ -16,7 +16,7 @@ from support.small_models import small_models
 
 from ohlcv_ta.charts.image_io import MAX_BYTES
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.http.request_body import body_limit
+from ohlcv_ta.serving.http.request_body import max_body_size
 
 AXIS = [[0, 200.0], [256, 72.0]] # half a unit of price a row
 
@@ -241,7 +241,7 @@ def test_a_body_beyond_the_limit_is_not_kept(client):
     for kind in ("application/json", "multipart/form-data; boundary=x"):
         parts = (bytes(2**20) for _ in range(50))
         assert client.post("/api/v1/levels", content=parts, headers={"Content-Type": kind}).status_code in (400, 413)
-    assert client.post("/predict", content=bytes(body_limit("/api/v1/levels") + 1)).status_code == 413
+    assert client.post("/predict", content=bytes(max_body_size("/api/v1/levels") + 1)).status_code == 413
     assert psutil.Process().memory_info().rss - before < 150e6
 
 

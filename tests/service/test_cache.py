@@ -16,7 +16,7 @@ from support.redis_server import needs_redis, running_redis
 from support.server import running
 
 from ohlcv_ta.serving.cache import Cache, open_cache
-from ohlcv_ta.serving.cache_backends import DiskShelf, MemoryShelf, RedisShelf, Shared
+from ohlcv_ta.serving.cache_backends import DiskBackend, FallbackBackend, MemoryBackend, RedisBackend
 from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings
 
@@ -55,9 +55,9 @@ def test_a_stampede_of_processes_computes_once_with_the_disk(tmp_path):
     assert asked_by_processes(tmp_path) == (["an answer"] * 4, 1)
 
 
-@pytest.mark.parametrize("open_shelf", [MemoryShelf, None], ids=["memory", "disk"])
+@pytest.mark.parametrize("open_shelf", [MemoryBackend, None], ids=["memory", "disk"])
 def test_a_stampede_of_threads_computes_once(tmp_path, open_shelf):
-    cache, computed = Cache(open_shelf() if open_shelf else DiskShelf(tmp_path)), []
+    cache, computed = Cache(open_shelf() if open_shelf else DiskBackend(tmp_path)), []
 
     def compute():
         computed.append(1)
@@ -70,7 +70,7 @@ def test_a_stampede_of_threads_computes_once(tmp_path, open_shelf):
 
 
 def test_a_failure_is_told_to_all_who_wait_and_kept_from_nobody_after(tmp_path):
-    cache, computed, go = Cache(MemoryShelf()), [], threading.Event()
+    cache, computed, go = Cache(MemoryBackend()), [], threading.Event()
 
     def fail():
         computed.append(1)
@@ -96,8 +96,8 @@ def test_a_failure_is_told_to_all_who_wait_and_kept_from_nobody_after(tmp_path):
 def test_shelves_agree(tmp_path):
     "What one is told, all do the same way."
     with running_redis() as redis:
-        for shelf in (MemoryShelf(), DiskShelf(tmp_path / "disk"), RedisShelf(redis.url),
-                      Shared(RedisShelf(redis.url, "shared:"), DiskShelf(tmp_path / "spare"))):
+        for shelf in (MemoryBackend(), DiskBackend(tmp_path / "disk"), RedisBackend(redis.url),
+                      FallbackBackend(RedisBackend(redis.url, "shared:"), DiskBackend(tmp_path / "spare"))):
             assert shelf.get("a") is None
             shelf.put("a", b"\x00\xff" * 30_000, 60)
             assert shelf.get("a") == b"\x00\xff" * 30_000 and shelf.count() >= 1
@@ -113,7 +113,7 @@ def test_shelves_agree(tmp_path):
 def test_a_redis_that_dies_is_left_and_found_again(tmp_path):
     with running_redis() as redis:
         cache = open_cache(Settings(cache=tmp_path, redis_url=redis.url, cache_memory=0))
-        cache.shelf.breaker.rest = 0.2
+        cache.backend.breaker.rest = 0.2
         assert cache.get_or_compute("a", 600, lambda: b"first") == b"first"
         assert cache.stats()["backend"] == "redis" and redis.client.keys("*")
         redis.kill()
@@ -163,7 +163,7 @@ def test_no_request_fails_while_redis_is_killed_and_started(tmp_path):
 
 def test_only_bytes_lie_on_the_disk(tmp_path):
     "No pickle: neither in what the cache writes nor read from what somebody else wrote."
-    cache = Cache(DiskShelf(tmp_path))
+    cache = Cache(DiskBackend(tmp_path))
     cache.get_or_compute("a", 60, lambda: json.dumps({"a": 1}).encode() * 10_000)
     cache.get_or_compute("b", 60, lambda: b"small")
     with sqlite3.connect(tmp_path / "cache.db") as database:
@@ -171,4 +171,4 @@ def test_only_bytes_lie_on_the_disk(tmp_path):
         raws = {raw for raw, in database.execute("select raw from Cache")}
     assert modes <= {1, 2} and raws == {1} # plain values and plain files; a pickle would be 4, a pickled name 0
     diskcache.Cache(str(tmp_path)).set("c", print)
-    assert DiskShelf(tmp_path).get("c") is None
+    assert DiskBackend(tmp_path).get("c") is None

@@ -15,7 +15,7 @@ import pytest
 from support.server import free_port
 from support.small_models import save_small_models
 
-from ohlcv_ta.serving.http.schemas import EXAMPLE
+from ohlcv_ta.serving.http.schemas import EXAMPLE_FEATURES
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()"]
@@ -88,10 +88,10 @@ def test_predict_reads_bars(models, tmp_path):
 
 
 def test_predict_reads_many_rows_wrapped_and_with_more_columns(models, tmp_path):
-    rows = [EXAMPLE, {"features": EXAMPLE | {"rsi_14": 20.0}}]
+    rows = [EXAMPLE_FEATURES, {"features": EXAMPLE_FEATURES | {"rsi_14": 20.0}}]
     (tmp_path / "rows.json").write_text(json.dumps(rows))
-    flat = [EXAMPLE, EXAMPLE | {"rsi_14": 20.0}]
-    lines = [",".join(["date", *EXAMPLE])] + [",".join(["2024-01-01", *map(str, row.values())]) for row in flat]
+    flat = [EXAMPLE_FEATURES, EXAMPLE_FEATURES | {"rsi_14": 20.0}]
+    lines = [",".join(["date", *EXAMPLE_FEATURES])] + [",".join(["2024-01-01", *map(str, row.values())]) for row in flat]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
     answers = [json.loads(call("predict", "-i", tmp_path / f"rows.{kind}", "--models", models).stdout)
                for kind in ("json", "csv")]
@@ -100,8 +100,8 @@ def test_predict_reads_many_rows_wrapped_and_with_more_columns(models, tmp_path)
 
 @pytest.mark.parametrize("name, content, says", [
     ("text.csv", "session_poc\nhello\n", "row 1, session_poc: input should be a valid number"),
-    ("missing.json", json.dumps({k: v for k, v in EXAMPLE.items() if k != "rsi_14"}), "row 1, rsi_14: field required"),
-    ("swapped.json", json.dumps([EXAMPLE, EXAMPLE | {"session_val": 99999.0}]), "row 2, session_val"),
+    ("missing.json", json.dumps({k: v for k, v in EXAMPLE_FEATURES.items() if k != "rsi_14"}), "row 1, rsi_14: field required"),
+    ("swapped.json", json.dumps([EXAMPLE_FEATURES, EXAMPLE_FEATURES | {"session_val": 99999.0}]), "row 2, session_val"),
     ("broken.json", "{", "is not a JSON file"),
     ("empty.csv", "", "No columns"),
 ])
@@ -155,7 +155,7 @@ def test_serve_answers_and_stops_when_told(models):
                 time.sleep(0.1)
             assert health["status"] == "healthy"
             assert client.get("/", headers={"Accept": "text/html"}).headers["location"] == "/app"
-            assert client.post("/predict", json=EXAMPLE).status_code == 200
+            assert client.post("/predict", json=EXAMPLE_FEATURES).status_code == 200
             second = refused(call("serve", "--port", port), f"ohlcv-ta serve --port {port + 1}")
             assert second.returncode == 1
     finally:
@@ -173,12 +173,12 @@ def test_the_port_of_someone_else():
 
 
 def test_annotated_charts_are_measured_into_a_file(tmp_path):
-    from ohlcv_ta.data import Annotated, load, planted_levels, ray_times, write_annotated
+    from ohlcv_ta.data import AnnotatedChart, load_series, rays_to_times, synthetic_levels, write_annotated_chart
 
-    like = load("BTC-USD", "1h")
+    like = load_series("BTC-USD", "1h")
     for seed in range(6):
-        bars, levels, rays = planted_levels(300, seed, like)
-        write_annotated(tmp_path / "charts" / f"{seed}.json", Annotated(bars, levels, ray_times(bars, rays)))
+        bars, levels, rays = synthetic_levels(300, seed, like)
+        write_annotated_chart(tmp_path / "charts" / f"{seed}.json", AnnotatedChart(bars, levels, rays_to_times(bars, rays)))
     done = call("evaluate-annotated", tmp_path / "charts", "-o", tmp_path / "out.json", "--folds", 2, "--draws", 50)
     assert done.returncode == 0 and done.stdout.count(" F1 ") == 5, done.stderr
     metrics = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))

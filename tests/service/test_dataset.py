@@ -7,8 +7,8 @@ import pytest
 
 from ohlcv_ta.charts import read_levels
 from ohlcv_ta.charts.image_io import read_image
-from ohlcv_ta.data import Annotated, load, planted_levels, ray_times, write_annotated
-from ohlcv_ta.models.masks.export import annotated_split, embedded_split, write_dataset
+from ohlcv_ta.data import AnnotatedChart, load_series, rays_to_times, synthetic_levels, write_annotated_chart
+from ohlcv_ta.models.masks.export import split_annotated_charts, split_embedded_charts, write_dataset
 
 COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()", "export-dataset"]
 TRAIN = ["full", "input", "mask_horizontal", "mask_ray", "target_horizontal", "target_ray"]
@@ -20,10 +20,10 @@ def call(*arguments):
 
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory):
-    folder, like = tmp_path_factory.mktemp("annotated"), load("BTC-USD", "1h")
+    folder, like = tmp_path_factory.mktemp("annotated"), load_series("BTC-USD", "1h")
     for seed in range(6):
-        bars, levels, rays = planted_levels(300, seed, like)
-        write_annotated(folder / f"chart-{seed}.json", Annotated(bars, levels, ray_times(bars, rays)))
+        bars, levels, rays = synthetic_levels(300, seed, like)
+        write_annotated_chart(folder / f"chart-{seed}.json", AnnotatedChart(bars, levels, rays_to_times(bars, rays)))
     return folder
 
 
@@ -38,8 +38,8 @@ def test_the_command_writes_every_folder(annotated, tmp_path):
 
 
 def test_masks_have_the_lines_and_only_them(annotated, tmp_path):
-    train, _ = annotated_split(annotated, share=0)
-    folder = write_dataset(tmp_path / "dataset", train, look="random")
+    train, _ = split_annotated_charts(annotated, share=0)
+    folder = write_dataset(tmp_path / "dataset", train, style_name="random")
     for chart in train:
         mask = read_image((folder / "train" / "mask_horizontal" / f"{chart.series}.png").read_bytes())
         assert mask.shape == (575, 1150, 3) and len(read_levels(mask[..., 0])) == len(chart.levels)
@@ -52,14 +52,14 @@ def test_masks_have_the_lines_and_only_them(annotated, tmp_path):
 
 
 def test_two_processes_write_the_same_bytes(annotated, tmp_path):
-    train, test = annotated_split(annotated, share=0.34)
+    train, test = split_annotated_charts(annotated, share=0.34)
     one, two = (write_dataset(tmp_path / str(jobs), train, test, "random", jobs=jobs) for jobs in (1, 2))
     files = [path.relative_to(one) for path in one.rglob("*.png")]
     assert len(files) == 6 * 4 + 2 and all((one / f).read_bytes() == (two / f).read_bytes() for f in files)
 
 
 def test_an_embedded_split_shares_no_bar():
-    train, test = embedded_split(20, ["BTC-USD"])
+    train, test = split_embedded_charts(20, ["BTC-USD"])
     assert (len(train), len(test)) == (16, 4)
     learned, tested = ({tuple(bar) for chart in part if chart.source == "rule" for bar in chart.bars} for part in (train, test))
     assert learned and tested and not learned & tested

@@ -24,7 +24,7 @@ from support.server import running
 from support.small_models import small_models
 
 from ohlcv_ta.serving.http.app import PORT, create_app
-from ohlcv_ta.serving.server import started_server, status_app
+from ohlcv_ta.serving.server import create_status_app, serve_in_thread
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_the_sidecar_goes_on_where_redis_was_away_and_ends_when_it_is_told(kept)
 
 def test_the_health_check_passes_where_the_service_runs_and_fails_where_it_does_not():
     check = json.loads(dict(instructions())["HEALTHCHECK"].split("CMD", 1)[1])
-    with started_server(status_app(create_app(small_models())), "127.0.0.1", 0) as port:
+    with serve_in_thread(create_status_app(create_app(small_models())), "127.0.0.1", 0) as port:
         command = [*check[:2], check[2].replace(str(PORT + 1), str(port))]
         assert subprocess.run(command).returncode == 0
     gone = subprocess.run(command, capture_output=True)

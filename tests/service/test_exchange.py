@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from support.binance import Exchange, history, open_exchange
 
-from ohlcv_ta.data.bar_store import BarStore, Series, records
+from ohlcv_ta.data.bar_store import BarStore, SeriesKey, read_records
 
 HOURS, PAST = 30, 3000
-SERIES = Series("binance", "BTC/USDT", "1m")
+SERIES = SeriesKey("binance", "BTC/USDT", "1m")
 
 
 def follow(address, socket, store):
@@ -26,7 +26,7 @@ def ended(store, last):
     "Whether the last bar was decided about."
     if not Path(store).exists(): return False
     try:
-        said = records(BarStore(store), "decision", SERIES, start=last)
+        said = read_records(BarStore(store), "decision", SERIES, start=last)
     except Exception: # the tables are not made yet
         return False
     return len(said) > 0
@@ -65,7 +65,7 @@ def test_no_bar_is_lost_doubled_or_changed(thirty_hours):
 
 def test_every_bar_was_decided_about_once(thirty_hours):
     _, frame, store, said, _, code = thirty_hours
-    decided = records(BarStore(store), "decision", SERIES)
+    decided = read_records(BarStore(store), "decision", SERIES)
     assert not decided.index.has_duplicates
     assert decided.index.equals(frame.index[-len(decided):]) and len(decided) >= 60 * HOURS - 5
     assert code == 0 and "bought" in said and "worth" in said.splitlines()[-1]

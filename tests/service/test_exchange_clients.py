@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from support.yahoo import Service, yahoo_answers
 
-from ohlcv_ta.data import SourceError, from_ccxt, from_yahoo
+from ohlcv_ta.data import SourceError, fetch_ccxt, fetch_yahoo
 
 HOUR = 3_600_000
 
@@ -53,45 +53,45 @@ def kraken(service):
 
 def test_an_exchange_is_read_page_by_page(kraken, service):
     service.answer = lambda path, query: kraken_answers(path, query, page=40)
-    frame = from_ccxt(kraken, "BTC/USD", "1h", limit=100)
+    frame = fetch_ccxt(kraken, "BTC/USD", "1h", limit=100)
     assert len(frame) == 100 and len(service.asked) >= 3
     assert (np.diff(frame.index) == pd.Timedelta(hours=1)).all()
     assert frame.index[-1] + pd.Timedelta(hours=1) <= pd.Timestamp.now("UTC")
 
 
 def test_the_unfinished_candle_is_dropped_or_marked(kraken):
-    marked = from_ccxt(kraken, "BTC/USD", "1h", limit=5, unfinished="mark")
+    marked = fetch_ccxt(kraken, "BTC/USD", "1h", limit=5, unfinished="mark")
     assert marked.Finished.tolist() == [1, 1, 1, 1, 0]
-    frame = from_ccxt(kraken, "BTC/USD", "1h", limit=5)
+    frame = fetch_ccxt(kraken, "BTC/USD", "1h", limit=5)
     assert len(frame) == 5 and frame.index[-1] == marked.index[-2]
 
 
 def test_an_exchange_that_asks_for_a_pause_gets_it(kraken, service):
     service.faults = [TOO_MANY]
-    assert len(from_ccxt(kraken, "BTC/USD", limit=5, wait=0.01)) == 5
+    assert len(fetch_ccxt(kraken, "BTC/USD", limit=5, wait=0.01)) == 5
     assert service.asked[1][0] - service.asked[0][0] >= 1
 
 
 @pytest.mark.parametrize("fault", [BROKEN, "sleep"])
 def test_an_exchange_that_fails_is_asked_again(kraken, service, fault):
     service.faults = [fault, fault]
-    assert len(from_ccxt(kraken, "BTC/USD", limit=5, wait=0.01)) == 5
+    assert len(fetch_ccxt(kraken, "BTC/USD", limit=5, wait=0.01)) == 5
     service.faults = [fault] * 9
     with pytest.raises(SourceError, match=r"kraken does not answer .* 2 times. See whether"):
-        from_ccxt(kraken, "BTC/USD", limit=5, tries=2, wait=0.01)
+        fetch_ccxt(kraken, "BTC/USD", limit=5, tries=2, wait=0.01)
 
 
 def test_an_exchange_with_nothing_to_say(kraken, service):
     service.answer = lambda path, query: kraken_answers(path, query, page=0)
     with pytest.raises(SourceError, match="gives no 1h bars"):
-        from_ccxt(kraken, "BTC/USD")
+        fetch_ccxt(kraken, "BTC/USD")
     with pytest.raises(SourceError, match="Near it: BTC/USD"):
-        from_ccxt(kraken, "BTC/USDX")
+        fetch_ccxt(kraken, "BTC/USDX")
     with pytest.raises(SourceError, match="has no 7m bars"):
-        from_ccxt(kraken, "BTC/USD", "7m")
+        fetch_ccxt(kraken, "BTC/USD", "7m")
     service.faults = [(429, {"Retry-After": 3600}, {})]
     with pytest.raises(SourceError, match="asks to wait 3600 seconds"):
-        from_ccxt(kraken, "BTC/USD")
+        fetch_ccxt(kraken, "BTC/USD")
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def yahoo(service, tmp_path):
     def ask(**options):
         yfinance.data.YfData.cache_get.cache_clear() # yfinance keeps answers in memory
         settings = {"start": "2024-05-01", "end": "2024-05-02", "cache": tmp_path / "cache", "wait": 0.01, "tries": 3}
-        return from_yahoo("TEST", "1h", session=session, **{**settings, **options})
+        return fetch_yahoo("TEST", "1h", session=session, **{**settings, **options})
     return ask
 
 

@@ -4,7 +4,7 @@ import pytest
 from joblib import parallel_config
 from support.small_models import save_small_trend
 
-from ohlcv_ta.data import load
+from ohlcv_ta.data import load_series
 from ohlcv_ta.market.factor import write_factor
 from ohlcv_ta.market.screening import find_sources
 
@@ -17,7 +17,7 @@ def network(tmp_path_factory):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bars")
-    for name in ("BTC-USD", "ETH-USD"): load(name, "30m", "bitfinex").tail(400).to_csv(folder / f"{name}.csv")
+    for name in ("BTC-USD", "ETH-USD"): load_series(name, "30m", "bitfinex").tail(400).to_csv(folder / f"{name}.csv")
     return folder
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.lbank import THIRD, LBank, open_lbank
 
-from ohlcv_ta.data.exchanges.base import TIMEFRAMES, Asked, PairUnknown, bar_ends, coins
+from ohlcv_ta.data.exchanges.base import TIMEFRAMES, InvalidRequest, UnknownPairError, bar_ends, default_pairs
 from ohlcv_ta.data.exchanges.base import base as exchanges
-from ohlcv_ta.data.exchanges.registry import open_source
+from ohlcv_ta.data.exchanges.registry import open_market_source
 from ohlcv_ta.data.exchanges.retry import SourceError
 
 pytest.importorskip("ccxt")
@@ -22,7 +22,7 @@ SETTLED = pd.Timedelta(seconds=5) # a bar that was over for so long must be know
 
 
 def source_of(address, **settings):
-    return open_source("lbank", address, **{"timeout": 5.0, "tries": 2, "wait": 0.01, **settings})
+    return open_market_source("lbank", address, **{"timeout": 5.0, "tries": 2, "wait": 0.01, **settings})
 
 
 def ask(lbank, source, pair, timeframe, limit, late=0):
@@ -61,13 +61,13 @@ def test_every_timeframe_from_the_least_to_the_most(calm, timeframe, limit):
 @pytest.mark.parametrize("limit", [0, -1, 2001, 10**9, True, 1.5, "5", None])
 def test_no_other_number_can_be_asked_for(calm, limit):
     asked = calm[0].counts["/v2/kline.do"]
-    with pytest.raises(Asked, match="Ask for 1 to 2000"): calm[1].bars("eth_usdt", "day1", limit)
+    with pytest.raises(InvalidRequest, match="Ask for 1 to 2000"): calm[1].bars("eth_usdt", "day1", limit)
     assert calm[0].counts["/v2/kline.do"] == asked
 
 
 @pytest.mark.parametrize("timeframe", ["1d", "hour2", "", "day1; drop table", None, 5])
 def test_no_other_timeframe_can_be_asked_for(calm, timeframe):
-    with pytest.raises(Asked, match="month1"): calm[1].bars("eth_usdt", timeframe)
+    with pytest.raises(InvalidRequest, match="month1"): calm[1].bars("eth_usdt", timeframe)
 
 
 @pytest.mark.parametrize("name", ["eth_usdt", "ETH_USDT", "eth/usdt", "ETH-usdt"])
@@ -79,9 +79,9 @@ def test_an_unknown_pair_is_told_with_its_neighbours_and_never_sent(calm):
     lbank, source = calm
     source.bars("eth_usdt", limit=1)
     heard = len(lbank.heard)
-    with pytest.raises(PairUnknown, match=r"LBank has no pair 'etc_usdt'. Near it: .*eth_usdt"): source.bars("etc_usdt")
+    with pytest.raises(UnknownPairError, match=r"LBank has no pair 'etc_usdt'. Near it: .*eth_usdt"): source.bars("etc_usdt")
     for name in ("", "../../etc/passwd", "eth_usdt&type=day1", "x" * 100_000, "اتریوم", None, 5, "eth_usdt\n"):
-        with pytest.raises(PairUnknown): source.bars(name)
+        with pytest.raises(UnknownPairError): source.bars(name)
     assert len(lbank.heard) == heard
 
 
@@ -90,7 +90,7 @@ def test_a_page_may_be_smaller_than_asked(page, limit):
     lbank = LBank(page=page)
     with open_lbank(lbank) as address:
         source = source_of(address)
-        source.gate.wait = lambda distance: None # so many requests need not keep their distance here
+        source.rate_limiter.wait = lambda distance: None # so many requests need not keep their distance here
         ask(lbank, source, "eth_usdt", "hour4", limit)
     assert lbank.counts["/v2/kline.do"] > limit / page
 
@@ -202,8 +202,8 @@ def test_a_pair_that_is_delisted_or_listed_later(monkeypatch):
         source.bars("eth_usdt", limit=1)
         lbank.pairs["new_usdt"] = 1.0
         del lbank.pairs["doge_usdt"]
-        with pytest.raises(PairUnknown, match="no longer has the pair DOGE/USDT"): source.bars("doge_usdt")
-        with pytest.raises(PairUnknown): source.bars("new_usdt")
+        with pytest.raises(UnknownPairError, match="no longer has the pair DOGE/USDT"): source.bars("doge_usdt")
+        with pytest.raises(UnknownPairError): source.bars("new_usdt")
         monkeypatch.setattr(exchanges, "_LISTED", 0.0)
         ask(lbank, source, "new_usdt", "day1", 5)
 
@@ -222,7 +222,7 @@ def test_the_list_of_pairs_has_a_stand_in_that_is_told(caplog):
     with caplog.at_level(logging.WARNING):
         names, all_names = source.top(), other.top()
     assert names == ["btc_usdt", "eth_usdt", "doge_usdt"] and not names.asked # of those that this exchange is known to have
-    assert all_names == coins() and not all_names.asked
+    assert all_names == default_pairs() and not all_names.asked
     assert "does not answer" in caplog.text and "stored list" in caplog.text
 
 
@@ -259,7 +259,7 @@ def test_the_key_is_neither_sent_nor_told(caplog):
         source = source_of(address, key="the-key", secret="the-secret", tries=4)
         source.bars("eth_usdt", limit=5)
         source.top()
-        with pytest.raises(PairUnknown) as unknown: source.bars("nothing")
+        with pytest.raises(UnknownPairError) as unknown: source.bars("nothing")
     said = "\n".join([*lbank.heard, caplog.text, repr(source), str(unknown.value)])
     assert len(lbank.heard) > 4 and "the-key" not in said and "the-secret" not in said
 

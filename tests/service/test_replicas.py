@@ -13,8 +13,8 @@ import pytest
 from support.redis_server import needs_redis, running_redis
 from support.waiting import wait_for
 
-from ohlcv_ta.serving.locks import LEASE
-from ohlcv_ta.serving.scheduler import Busy, Schedule
+from ohlcv_ta.serving.locks import LEASE_SECONDS
+from ohlcv_ta.serving.scheduler import JobRunning, Scheduler
 from ohlcv_ta.serving.settings import Settings
 from ohlcv_ta.serving.state import open_state
 
@@ -49,7 +49,7 @@ time.sleep(600)
 
 
 @contextmanager
-def replicas(folder, redis_url="", lates=(0.0, 1.0), seconds=0.05, lease=LEASE):
+def replicas(folder, redis_url="", lates=(0.0, 1.0), seconds=0.05, lease=LEASE_SECONDS):
     "Processes that each have a disk of their own, and clocks that differ."
     started = []
     for k, late in enumerate(lates):
@@ -127,15 +127,15 @@ def test_who_is_killed_in_a_scan_holds_its_lock_as_long_as_a_lease_at_most(tmp_p
         url = redis.url if where == "redis" else None
         with replicas(tmp_path, url or "", lates=(0.0,), seconds=300, lease=lease) as (process,):
             more(tmp_path, 1)
-            other = Schedule(dict, open_state(Settings(cache=tmp_path / "disk0", redis_url=url)))
+            other = Scheduler(dict, open_state(Settings(cache=tmp_path / "disk0", redis_url=url)))
             time.sleep(1.5 * lease) # it is renewed for as long as the scan takes
-            with pytest.raises(Busy): other.run_manual()
+            with pytest.raises(JobRunning): other.run_manual()
             process.kill()
             killed = time.monotonic()
             while True:
-                with suppress(Busy):
+                with suppress(JobRunning):
                     other.run_manual()
                     break
                 time.sleep(0.1)
             assert time.monotonic() - killed < lease + 3
-    assert LEASE + 3 <= 15 # what a service promises
+    assert LEASE_SECONDS + 3 <= 15 # what a service promises

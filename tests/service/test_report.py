@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.reports import DAYS, PAIRS, TRUE, all_right, bars_of, read_numbers, scaled, walks
 
-from ohlcv_ta.data import catalog, load, random_walk
-from ohlcv_ta.market.report.analysis import Analysis, analyse
-from ohlcv_ta.market.report.corruptions import LIES, lie
+from ohlcv_ta.data import load_series, random_walk, read_catalog
+from ohlcv_ta.market.report.analysis import MarketReport, build_report
+from ohlcv_ta.market.report.corruptions import CORRUPTIONS, corrupt_text
 from ohlcv_ta.market.report.formatting import LANGUAGES
-from ohlcv_ta.market.report.verification import refusal, trace
+from ohlcv_ta.market.report.verification import explain_refusal, trace_figures
 
 
 def pieces():
     "Embedded series of all kinds, cut anywhere, some in other units."
-    rows = catalog().drop_duplicates(["venue", "timeframe"]).head(10)
-    series = [load(row.symbol, row.timeframe, row.venue) for row in rows.itertuples()]
+    rows = read_catalog().drop_duplicates(["venue", "timeframe"]).head(10)
+    series = [load_series(row.symbol, row.timeframe, row.venue) for row in rows.itertuples()]
     for k in range(300):
         frame, dice = series[k % len(series)], np.random.default_rng(k)
         end = int(dice.integers(200, len(frame)))
@@ -31,7 +31,7 @@ def pieces():
 def test_a_thousand_reports_by_rules(charts):
     figures = 0
     for k, frame in enumerate(charts()):
-        analysis = analyse(bars_of(frame, PAIRS[k % len(PAIRS)], ("minute5", "hour4", "day1", "month1")[k % 4]), chart=False)
+        analysis = build_report(bars_of(frame, PAIRS[k % len(PAIRS)], ("minute5", "hour4", "day1", "month1")[k % 4]), chart=False)
         assert analysis.writer == "rules" and analysis.rejected is None
         figures += all_right(analysis)
         close = float(frame.Close.iloc[-1])
@@ -63,7 +63,7 @@ def test_the_facts_are_those_of_the_bars():
 
 @pytest.mark.parametrize("factor", [2.0 ** -40, 2.0 ** -20, 2.0 ** 10]) # powers of two, so that nothing is rounded
 def test_another_unit_of_price_changes_no_word(factor):
-    other = analyse(bars_of(scaled(DAYS, factor)), chart=False)
+    other = build_report(bars_of(scaled(DAYS, factor)), chart=False)
     same = [name for name, fact in TRUE.facts.items() if fact.unit != "price"]
     assert list(other.facts) == list(TRUE.facts)
     for name in same:
@@ -79,22 +79,22 @@ def test_every_numeric_character_of_unicode_is_seen():
     numeric = [c for c in letters if unicodedata.numeric(c, None) is not None or unicodedata.category(c)[0] == "N"]
     assert len(numeric) > 1500
     for language, frame in (("english", "The target is {}."), ("persian", "هدف بعدی {} است.")):
-        assert not [c for c in numeric if refusal(frame.format(c), TRUE.facts, language) is None]
+        assert not [c for c in numeric if explain_refusal(frame.format(c), TRUE.facts, language) is None]
 
 
 @settings(max_examples=200)
-@given(kind=st.sampled_from(list(LIES)), language=st.sampled_from(LANGUAGES), seed=st.integers(0, 10_000))
+@given(kind=st.sampled_from(list(CORRUPTIONS)), language=st.sampled_from(LANGUAGES), seed=st.integers(0, 10_000))
 def test_no_lie_passes(kind, language, seed):
     text = getattr(TRUE, language)
-    false = lie(kind, text, TRUE.facts, language, seed)
-    assert false is None or refusal(false, TRUE.facts, language)
+    false = corrupt_text(kind, text, TRUE.facts, language, seed)
+    assert false is None or explain_refusal(false, TRUE.facts, language)
 
 
 @settings(max_examples=150)
 @given(st.text(max_size=60), st.integers(0, 10_000))
 def test_nothing_typed_into_a_true_text_breaks_the_check(typed, at):
     text = TRUE.english[: at % len(TRUE.english)] + typed + TRUE.english[at % len(TRUE.english):]
-    if refusal(text, TRUE.facts) is None: # then no number was added or changed
+    if explain_refusal(text, TRUE.facts) is None: # then no number was added or changed
         assert read_numbers(text) == read_numbers(TRUE.english)
 
 
@@ -104,14 +104,14 @@ def test_nothing_typed_into_a_true_text_breaks_the_check(typed, at):
 def test_charts_drawn_side_by_side_are_those_drawn_one_by_one():
     frames = (DAYS, scaled(DAYS.iloc[:60], 1e-12), random_walk(1, price=2e-9))
     charts = [bars_of(frame) for frame in frames]
-    alone = [analyse(bars).chart for bars in charts]
-    with ThreadPoolExecutor(3) as pool: together = list(pool.map(lambda bars: analyse(bars).chart, charts))
+    alone = [build_report(bars).chart for bars in charts]
+    with ThreadPoolExecutor(3) as pool: together = list(pool.map(lambda bars: build_report(bars).chart, charts))
     assert alone == together and len({*alone}) == len(charts)
     assert all(picture.startswith(b"\x89PNG") for picture in alone)
 
 
 def test_an_analysis_has_what_others_rely_on():
-    assert Analysis._fields == ("english", "persian", "facts", "levels", "chart", "writer", "rejected")
-    assert analyse(bars_of(DAYS), scorer="rule", theme="dark").chart.startswith(b"\x89PNG")
-    with pytest.raises(ValueError, match="day7"): analyse(bars_of(DAYS, timeframe="day7"))
-    assert trace(TRUE.persian, TRUE.facts, "persian") and TRUE.chart is None
+    assert MarketReport._fields == ("english", "persian", "facts", "levels", "chart", "writer", "rejected")
+    assert build_report(bars_of(DAYS), scorer="rule", theme="dark").chart.startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="day7"): build_report(bars_of(DAYS, timeframe="day7"))
+    assert trace_figures(TRUE.persian, TRUE.facts, "persian") and TRUE.chart is None

@@ -11,8 +11,8 @@ from support.reports import DAYS, TRUE, all_right, bars_of, walks
 from support.server import free_port
 
 from ohlcv_ta.features import find_levels
-from ohlcv_ta.market.report.analysis import analyse
-from ohlcv_ta.market.report.facts import facts_of
+from ohlcv_ta.market.report.analysis import build_report
+from ohlcv_ta.market.report.facts import compute_facts
 from ohlcv_ta.market.report.text import ModelWriter, RuleWriter
 
 PLAIN = {"english": "The last close is [[close]]. RSI(14) is [[rsi_14]], and the nearest support is [[support_1]].",
@@ -105,7 +105,7 @@ def model():
 
 def by(model, frame=DAYS, timeout=20.0, **settings):
     writer = ModelWriter(model.address, "top-secret-key", "some-model", timeout)
-    return analyse(bars_of(frame, **settings), writer, chart=False)
+    return build_report(bars_of(frame, **settings), writer, chart=False)
 
 
 def test_a_model_that_keeps_to_the_facts_is_heard(model):
@@ -164,9 +164,9 @@ def test_no_report_leaves_with_a_wrong_number(model):
     for k, frame in enumerate(walks()):
         if k % 4 or len(frame) < 30 or frame.High.max() == frame.Low.min(): continue
         bars = bars_of(frame)
-        facts = facts_of(bars, find_levels(frame, "clustered"))
+        facts = compute_facts(bars, find_levels(frame, "clustered"))
         draft = RuleWriter().draft(facts)
-        told = [name for name, fact in facts.items() if f"[[{name}]]" in draft.english and fact.number and fact.subject]
+        told = [name for name, fact in facts.items() if f"[[{name}]]" in draft.english and fact.is_number and fact.subject]
         dice = np.random.default_rng(k)
         one = dice.choice(told)
         other = dice.choice([name for name in told if facts[name].subject != facts[one].subject])

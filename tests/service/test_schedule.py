@@ -13,7 +13,7 @@ from support.redis_server import needs_redis, running_redis
 from support.server import running
 
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.scheduler import Schedule
+from ohlcv_ta.serving.scheduler import Scheduler
 from ohlcv_ta.serving.settings import Settings
 from ohlcv_ta.serving.state import open_state
 
@@ -103,7 +103,7 @@ def test_a_plan_outlives_the_service(tmp_path):
 @needs_redis
 def test_a_replica_does_what_another_was_told(tmp_path):
     with running_redis() as redis:
-        def one(name): return Schedule(dict, open_state(Settings(cache=tmp_path / name, redis_url=redis.url)))
+        def one(name): return Scheduler(dict, open_state(Settings(cache=tmp_path / name, redis_url=redis.url)))
 
         first, second = one("first"), one("second")
         first.start("cron")
@@ -119,7 +119,7 @@ def test_a_replica_does_what_another_was_told(tmp_path):
 def test_a_run_that_fails_is_told_and_the_next_one_is_made(tmp_path):
     def broken(): raise ConnectionError("no exchange")
 
-    schedule = Schedule(broken, open_state(Settings(cache=tmp_path)))
+    schedule = Scheduler(broken, open_state(Settings(cache=tmp_path)))
     schedule._tick()
     assert schedule.status()["last_runs"][0]["message"] == "ConnectionError: no exchange"
     schedule.job = lambda: {"pairs": 3}
@@ -142,7 +142,7 @@ def test_the_command_keeps_its_times_until_it_is_stopped(tmp_path):
 
 def test_plans_and_runs_are_plain_json(tmp_path):
     store = open_state(Settings(cache=tmp_path))
-    schedule = Schedule(lambda: {"pairs": 3}, store)
+    schedule = Scheduler(lambda: {"pairs": 3}, store)
     schedule.start("interval")
     schedule.run_manual()
     schedule.stop()

@@ -10,12 +10,12 @@ from joblib import parallel_config
 from PIL import Image
 from support.small_models import save_small_masks
 
-from ohlcv_ta.data import load, write_annotated
-from ohlcv_ta.data.formats import Annotated, ray_times
+from ohlcv_ta.data import load_series, write_annotated_chart
+from ohlcv_ta.data.formats import AnnotatedChart, rays_to_times
 from ohlcv_ta.features import find_levels, find_rays
-from ohlcv_ta.market import all_series, chart_lines, closest, find_sources
+from ohlcv_ta.market import find_lines, find_sources, list_embedded_sources, select_nearest
 from ohlcv_ta.market import screening as screen
-from ohlcv_ta.market.screening import LINES, SEEN
+from ohlcv_ta.market.screening import IMAGE_LINE_COLUMNS, LINE_COLUMNS
 
 COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()", "screen"]
 
@@ -33,11 +33,11 @@ def refused(done, says):
 def charts(tmp_path_factory):
     "Four windows of a real series in three formats, a broken file, and one that is no chart."
     folder = tmp_path_factory.mktemp("charts")
-    series = load("BTC-USD", "1h")
+    series = load_series("BTC-USD", "1h")
     windows = [series.iloc[200 * k:200 * k + 320] for k in range(4)]
     windows[0].to_csv(folder / "a.csv")
     windows[1].to_parquet(folder / "b.parquet")
-    write_annotated(folder / "c.json", Annotated(windows[2], np.array([]), ray_times(windows[2], np.empty((0, 4)))))
+    write_annotated_chart(folder / "c.json", AnnotatedChart(windows[2], np.array([]), rays_to_times(windows[2], np.empty((0, 4)))))
     windows[3].to_csv(folder / "d.CSV")
     lines = (folder / "a.csv").read_text().splitlines()
     (folder / "broken.csv").write_text("\n".join([*lines[:9], lines[9].replace(",", ",x", 1), *lines[10:]]))
@@ -61,10 +61,10 @@ def pictures(tmp_path_factory):
 def test_every_format_gives_the_lines_that_its_bars_have(charts):
     screened = screen(find_sources(charts), bars=300)
     assert list(screened.table.chart.unique()) == ["a.csv", "b.parquet", "c.json", "d.CSV"]
-    assert list(screened.table) == ["chart", *LINES]
-    bars = load("BTC-USD", "1h").iloc[220:520]
+    assert list(screened.table) == ["chart", *LINE_COLUMNS]
+    bars = load_series("BTC-USD", "1h").iloc[220:520]
     found = screened.table[screened.table.chart == "b.parquet"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(found.drop(columns="chart"), chart_lines(bars))
+    pd.testing.assert_frame_equal(found.drop(columns="chart"), find_lines(bars))
     levels, rays = (found[found.line == kind].reset_index(drop=True) for kind in ("level", "ray"))
     wanted, same = find_levels(bars), ["price", "strength", "kind", "distance"]
     pd.testing.assert_frame_equal(levels[same], wanted[same])
@@ -86,7 +86,7 @@ def test_two_processes_leave_the_same_table(charts):
 
 def test_pictures(pictures):
     screened = screen(find_sources(pictures), models=pictures / "models")
-    assert list(screened.table) == ["chart", *SEEN] and screened.skipped.chart.tolist() == ["cut.png"]
+    assert list(screened.table) == ["chart", *IMAGE_LINE_COLUMNS] and screened.skipped.chart.tolist() == ["cut.png"]
     assert "damaged" in screened.skipped.problem[0]
     levels = screened.table[screened.table.line == "level"].set_index("chart")
     assert levels.index.tolist() == ["one.png", "three.jpg", "two.webp"]
@@ -112,7 +112,7 @@ def test_what_is_no_source(tmp_path, charts, pictures):
 
 
 def test_the_whole_catalog_has_one_name_a_chart():
-    names = [source.name for source in all_series("1d")]
+    names = [source.name for source in list_embedded_sources("1d")]
     assert len(names) == len(set(names)) and "BTC-USD" in " ".join(names)
 
 
@@ -135,7 +135,7 @@ def test_the_command_writes_the_same_table_as_csv_and_parquet(charts, tmp_path):
     assert drawn == ["a.csv.png", "b.parquet.png", "c.json.png", "d.CSV.png"]
     printed = call(charts, "-o", "-", "--jobs", 2)
     assert printed.stdout == (tmp_path / "new" / "levels.csv").read_text()
-    assert closest(stored).chart.nunique() == 4
+    assert select_nearest(stored).chart.nunique() == 4
 
 
 def test_the_command_says_what_is_wrong_before_any_work(charts, pictures, tmp_path):

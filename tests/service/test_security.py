@@ -18,8 +18,8 @@ from support.server import running, started, wait_for
 from support.small_models import save_small_models
 
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.security import Limiter, client_address, within
-from ohlcv_ta.serving.settings import Settings, networks
+from ohlcv_ta.serving.security import ClientRateLimiter, find_client_address, is_within
+from ohlcv_ta.serving.settings import Settings, parse_networks
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,11 +72,11 @@ ADDRESSES = st.ip_addresses().map(str) | st.sampled_from(ODD)
 @given(st.lists(ADDRESSES, max_size=5), ADDRESSES)
 def test_nothing_a_stranger_writes_gives_another_address(hops, peer):
     "Without a trusted peer the header is not read; behind one, only what it appended counts."
-    proxies = networks("192.0.2.1")
-    if peer != "192.0.2.1": assert client_address(peer, ",".join(hops), proxies) == client_address(peer)
-    behind = client_address("192.0.2.1", ",".join([*hops, "203.0.113.9"]), proxies)
+    proxies = parse_networks("192.0.2.1")
+    if peer != "192.0.2.1": assert find_client_address(peer, ",".join(hops), proxies) == find_client_address(peer)
+    behind = find_client_address("192.0.2.1", ",".join([*hops, "203.0.113.9"]), proxies)
     assert str(behind) == "203.0.113.9"
-    assert not within(behind, networks("10.0.0.0/8, 127.0.0.1"))
+    assert not is_within(behind, parse_networks("10.0.0.0/8, 127.0.0.1"))
 
 
 def test_too_many_requests(serve):
@@ -94,7 +94,7 @@ def test_too_many_requests(serve):
 @needs_redis
 def test_a_limit_holds_over_replicas_and_a_dead_redis(tmp_path):
     with running_redis() as redis:
-        one, two = Limiter("4/minute", redis.url), Limiter("4/minute", redis.url)
+        one, two = ClientRateLimiter("4/minute", redis.url), ClientRateLimiter("4/minute", redis.url)
 
         async def ask(limiters): return [await limiter.wait(None) is None for limiter in limiters]
 

@@ -16,8 +16,8 @@ from support.small_models import small_models
 
 from ohlcv_ta.data.exchanges.base import TIMEFRAMES
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.monitoring import log_to
-from ohlcv_ta.serving.settings import Settings, env_example, read_settings, variables
+from ohlcv_ta.serving.monitoring import configure_logging
+from ohlcv_ta.serving.settings import Settings, format_env_example, list_variables, read_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,7 +205,7 @@ def test_the_last_answer_is_sent_when_the_exchange_is_gone(tmp_path):
         with running(app) as url, httpx.Client(base_url=url, timeout=60) as client:
             first = analyze(client, pair="eth_usdt", timeframe="hour1", limit=100).json()
             assert first["status"] == "success" and first["source"] == "lbank"
-            late = app.state.desk.cache
+            late = app.state.context.cache
             late.clock = late.near.clock = lambda clock=late.clock: clock() + 4000 # an hour later
             lbank.next.extend(["broken"] * 50)
             answer = analyze(client, pair="eth_usdt", timeframe="hour1", limit=100)
@@ -228,9 +228,9 @@ def test_every_timeframe_of_lbank(tmp_path):
 
 
 def test_the_example_names_every_variable():
-    assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example(), "write it again: make export"
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == format_env_example(), "write it again: make export"
     assert {"AVALAI_API_KEY", "LBANK_API_KEY", "LBANK_API_SECRET", "WHITELIST_ENABLED", "WHITELISTED_IPS", "LOG_LEVEL"} <= set(
-        variables())
+        list_variables())
 
 
 def test_an_env_file_is_read(tmp_path, monkeypatch):
@@ -257,7 +257,7 @@ def test_secrets_are_in_no_log(tmp_path):
                         model_url="http://127.0.0.1:9/v1", log_form="json", scan_pairs=1, **secrets)
     written, before = io.StringIO(), (logging.getLogger().handlers[:], logging.getLogger().level)
     try:
-        log_to(written, settings)
+        configure_logging(written, settings)
         with (running(create_app({}, settings)) as url,
               httpx.Client(base_url=url, timeout=60, headers={"X-API-Key": "our-key-777"}) as client):
             refused(analyze(client, pair="eth_usdt"), 503)

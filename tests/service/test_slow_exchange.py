@@ -15,9 +15,9 @@ from support.lbank import ENDLESS, LBank, open_lbank, packed
 from support.server import running, started
 
 from ohlcv_ta.data.exchanges.base import TIMEFRAMES
-from ohlcv_ta.data.exchanges.registry import open_source
+from ohlcv_ta.data.exchanges.registry import open_market_source
 from ohlcv_ta.data.exchanges.retry import SourceError
-from ohlcv_ta.data.exchanges.yahoo import Yahoo
+from ohlcv_ta.data.exchanges.yahoo import YahooSource
 from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings
 
@@ -113,8 +113,8 @@ def redirect_forever(connection):
 
 def refused(address, seconds=1.0):
     "The error of a source at an address, which came in time."
-    source = open_source("lbank", address, timeout=seconds, wait=0.1, total=seconds)
-    with source.question(): began = time.monotonic() # ccxt is imported
+    source = open_market_source("lbank", address, timeout=seconds, wait=0.1, total=seconds)
+    with source.open_request(): began = time.monotonic() # ccxt is imported
     with pytest.raises(SourceError) as error: source.bars("eth_usdt")
     assert time.monotonic() - began < seconds + LATER
     return str(error.value)
@@ -141,8 +141,8 @@ def test_a_connection_that_is_never_accepted():
 def test_retries_and_pauses_count():
     lbank = LBank(moods={"broken": 1})
     with open_lbank(lbank) as address:
-        source = open_source("lbank", address, timeout=5.0, tries=10, wait=0.4, total=1.5)
-        with source.question(): began = time.monotonic()
+        source = open_market_source("lbank", address, timeout=5.0, tries=10, wait=0.4, total=1.5)
+        with source.open_request(): began = time.monotonic()
         with pytest.raises(SourceError, match=r"LBank does not answer within 1.5 s \(last failure: answers 503\)"):
             source.bars("eth_usdt")
     assert time.monotonic() - began < 1.5 and 2 <= source.counts["asked"] < 10
@@ -199,7 +199,7 @@ def test_yahoo_is_given_up_in_time(tmp_path):
         session.mount("https://", Loopback())
         began = time.monotonic()
         with pytest.raises(SourceError, match="Yahoo Finance does not answer within 1 s"):
-            Yahoo(timeout=30.0, session=session, total=1.0).bars("btc_usdt")
+            YahooSource(timeout=30.0, session=session, total=1.0).bars("btc_usdt")
         assert time.monotonic() - began < 1 + LATER
 
 

@@ -13,7 +13,7 @@ import yaml
 from support.server import free_port
 from support.small_models import save_small_models
 
-from ohlcv_ta.serving.space import assemble
+from ohlcv_ta.serving.space import assemble_space
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def space(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    return assemble(folder / "space", save_small_models(folder / "models"))
+    return assemble_space(folder / "space", save_small_models(folder / "models"))
 
 
 def test_the_folder_is_complete_and_small(space):

@@ -14,9 +14,9 @@ from support.server import running
 from support.small_models import small_models
 from support.waiting import wait_for
 
-from ohlcv_ta.serving.cache_backends import DiskShelf
+from ohlcv_ta.serving.cache_backends import DiskBackend
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.http.schemas import EXAMPLE
+from ohlcv_ta.serving.http.schemas import EXAMPLE_FEATURES
 from ohlcv_ta.serving.settings import Settings
 
 
@@ -73,7 +73,7 @@ def works(client):
     "What needs no state is answered, again and again, and a scan too."
     for limit in (60, 61, 62):
         assert client.get("/health").status_code == 200
-        assert client.post("/predict", json=EXAMPLE).status_code == 200
+        assert client.post("/predict", json=EXAMPLE_FEATURES).status_code == 200
         said = client.post("/api/v1/analyze", json={"pair": "eth_usdt", "limit": limit})
         assert said.status_code == 200, said.text
     run = asked(client, "POST", "run-manual")
@@ -107,7 +107,7 @@ def test_a_full_disk_refuses_the_schedule_and_nothing_else(disk, tmp_path, caplo
 
 def test_a_full_disk_keeps_no_parts_of_files(disk):
     "What can't be written whole would otherwise stay, and take the space that is freed."
-    shelf = DiskShelf(disk.cache)
+    shelf = DiskBackend(disk.cache)
     disk.fill()
     with open(disk.ballast, "rb+") as file: file.truncate(disk.ballast.stat().st_size - 200 * 1024)
     before = shutil.disk_usage(disk.folder).free
@@ -195,7 +195,7 @@ def test_a_service_without_its_redis_refuses_what_needs_it(tmp_path, caplog):
         refused(client, "stop", 503, "Redis")
         refused(client, "start?schedule_type=interval", 503, "Redis")
         refused(client, "run-manual", 503, "Redis")
-        assert client.post("/predict", json=EXAMPLE).status_code == client.get("/health").status_code == 200
+        assert client.post("/predict", json=EXAMPLE_FEATURES).status_code == client.get("/health").status_code == 200
         redis.start()
         wait_for(lambda: asked(client, "POST", "run-manual").status_code == 200)
         assert plan(client) == "cron"

@@ -17,11 +17,11 @@ import pytest
 from support.adversary import SPY, Adversary, Listener
 from support.server import free_port
 
-from ohlcv_ta.data.bar_store import BarStore, records
-from ohlcv_ta.data.catalog import load
-from ohlcv_ta.evaluation.orders import Rules
-from ohlcv_ta.market.paper_trading import PaperTrader, RsiRule
-from ohlcv_ta.market.streaming import Replay, Stream
+from ohlcv_ta.data.bar_store import BarStore, read_records
+from ohlcv_ta.data.catalog import load_series
+from ohlcv_ta.evaluation.orders import TradingRules
+from ohlcv_ta.market.paper_trading import PaperTrader, RsiForecaster
+from ohlcv_ta.market.streaming import BarStream, ReplayFeed
 
 TRADER = """
 import sys, numpy as np
@@ -39,9 +39,9 @@ Stream(store, replay, PaperTrader(store, series, RsiRule(7), Rules(stop=0.003, f
 
 
 def test_a_killed_trader_ends_where_an_undisturbed_one_does(tmp_path):
-    frame, dice, kills = load("SPY", "1m").loc["2019-01-03"], random.Random(0), 0
+    frame, dice, kills = load_series("SPY", "1m").loc["2019-01-03"], random.Random(0), 0
     undisturbed = BarStore(tmp_path / "undisturbed.db")
-    Stream(undisturbed, Replay(SPY, frame), PaperTrader(undisturbed, SPY, RsiRule(7), Rules(stop=0.003, fee=0.0001))).run()
+    BarStream(undisturbed, ReplayFeed(SPY, frame), PaperTrader(undisturbed, SPY, RsiForecaster(7), TradingRules(stop=0.003, fee=0.0001))).run()
     path = tmp_path / "killed.db"
     while True:
         process = subprocess.Popen([sys.executable, "-c", TRADER, str(path)], stdout=subprocess.PIPE, text=True)
@@ -57,7 +57,7 @@ def test_a_killed_trader_ends_where_an_undisturbed_one_does(tmp_path):
     killed = BarStore(path)
     assert killed.read(SPY).equals(undisturbed.read(SPY))
     for kind in ("forecast", "decision"):
-        told, wanted = (records(one, kind, SPY).drop(columns="made") for one in (killed, undisturbed))
+        told, wanted = (read_records(one, kind, SPY).drop(columns="made") for one in (killed, undisturbed))
         pd.testing.assert_frame_equal(told, wanted)
 
 
@@ -88,17 +88,17 @@ def postgres():
 
 @needs_postgres
 def test_postgresql_keeps_the_same_promises(postgres):
-    frame = load("SPY", "1m").loc["2019-01-03"].iloc[:120]
+    frame = load_series("SPY", "1m").loc["2019-01-03"].iloc[:120]
     store, listener = BarStore(postgres), Listener()
-    Stream(store, Adversary(SPY, frame, np.random.default_rng(3)), listener, sleep=lambda seconds: None).run()
+    BarStream(store, Adversary(SPY, frame, np.random.default_rng(3)), listener, sleep=lambda seconds: None).run()
     assert store.read(SPY).index.tolist() == frame.index.tolist() and listener.heard == frame.index[5:].tolist()
     store.write(SPY, frame[:1] * 2, final=False)
     assert store.read(SPY).to_numpy().tolist() == frame.to_numpy(float).tolist()
     parts = [frame[k:k + 40] for k in range(0, 100, 20)]
     with ThreadPoolExecutor(2) as pool: list(pool.map(lambda part: BarStore(postgres).write(SPY, part), parts))
     assert len(store.read(SPY)) == len(frame)
-    trader = PaperTrader(store, SPY, RsiRule(7), Rules())
+    trader = PaperTrader(store, SPY, RsiForecaster(7), TradingRules())
     trader.begin(frame.index[-3])
-    for k in (-2, -1): trader.act(frame.iloc[[k]])
-    assert len(records(store, "decision", SPY)) == 2
-    assert PaperTrader(store, SPY, RsiRule(7), Rules()).until() == frame.index[-1]
+    for k in (-2, -1): trader.on_bar(frame.iloc[[k]])
+    assert len(read_records(store, "decision", SPY)) == 2
+    assert PaperTrader(store, SPY, RsiForecaster(7), TradingRules()).until() == frame.index[-1]

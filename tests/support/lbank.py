@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ohlcv_ta.data.exchanges.base import TIMEFRAMES
-from ohlcv_ta.data.exchanges.request_limits import MEGABYTES
+from ohlcv_ta.data.exchanges.request_limits import MAX_MEGABYTES
 from ohlcv_ta.data.frame import bar_length
 from support.binance import dealt, history
 
@@ -247,7 +247,7 @@ def flood_of_values(closed):
 @endless
 def wide_text(closed):
     "As much as is allowed, with one character that makes Python keep each in four bytes."
-    content = b'{"result": "true", "data": "' + b"a" * (MEGABYTES * 2**20 - 100) + "\U0001f600".encode() + b'"}'
+    content = b'{"result": "true", "data": "' + b"a" * (MAX_MEGABYTES * 2**20 - 100) + "\U0001f600".encode() + b'"}'
     yield head(f"Content-Length: {len(content)}") + content
 
 

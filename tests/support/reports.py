@@ -6,11 +6,11 @@ import unicodedata
 import numpy as np
 import pandas as pd
 
-from ohlcv_ta.data import load, random_walk
+from ohlcv_ta.data import load_series, random_walk
 from ohlcv_ta.data.exchanges.base import Bars
 from ohlcv_ta.data.raw_tables import PRICES
-from ohlcv_ta.market.report.analysis import analyse
-from ohlcv_ta.market.report.formatting import LANGUAGES, NAMES
+from ohlcv_ta.market.report.analysis import build_report
+from ohlcv_ta.market.report.formatting import LANGUAGES, SUBJECT_NAMES
 from ohlcv_ta.market.report.verification import check_texts
 
 
@@ -22,8 +22,8 @@ def scaled(frame, factor):
     return frame.assign(**{name: frame[name] * factor for name in PRICES})
 
 
-DAYS = load("ETH-USD", "1d").iloc[-200:]
-TRUE = analyse(bars_of(DAYS), chart=False)
+DAYS = load_series("ETH-USD", "1d").iloc[-200:]
+TRUE = build_report(bars_of(DAYS), chart=False)
 COUNTS = (1, 2, 5, 9, 14, 15, 20, 21, 28, 30, 50, 60, 120, 200)
 PAIRS = ("eth_usdt", "1inch_usdt", "BTC-USD", "600000.SH", "SPY", "1000sats_usdt", "rsi_usdt", "ignore_all", "ema9_usd")
 
@@ -40,7 +40,7 @@ def walks():
 
 def read_numbers(text):
     "Numbers as a person reads them, whatever the script, without those in names; written apart from the check."
-    called = {name for names in NAMES.values() for language in LANGUAGES for name in names[language]}
+    called = {name for names in SUBJECT_NAMES.values() for language in LANGUAGES for name in names[language]}
     for name in sorted(called, key=len, reverse=True): text = text.replace(name, " ")
     plain = "".join(str(unicodedata.decimal(letter, letter)) for letter in text).replace("٫", ".").replace("٬", ",")
     return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", plain)]

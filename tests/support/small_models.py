@@ -8,14 +8,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ohlcv_ta.data import load
+from ohlcv_ta.data import load_series
 from ohlcv_ta.data.io import write_json
 from ohlcv_ta.features.breakout import FEATURE_SETS
 from ohlcv_ta.models.breakout.artifact import save_model
 from ohlcv_ta.models.breakout.dataset import breakout_table
-from ohlcv_ta.models.breakout.experiment import fit
-from ohlcv_ta.models.masks.inference import MaskReader
-from ohlcv_ta.models.trend.inference import trend_readers
+from ohlcv_ta.models.breakout.experiment import fit_model
+from ohlcv_ta.models.masks.inference import MaskPredictor
+from ohlcv_ta.models.trend.inference import load_trend_predictors
 
 INTERVAL = {"value": 0.61, "low": 0.52, "high": 0.70}
 CURVE = [{"forecast": 0.1 + 0.2 * i, "observed": 0.12 + 0.19 * i, "low": 0.05 + 0.19 * i, "high": 0.2 + 0.19 * i,
@@ -27,11 +27,11 @@ METRICS = {**{who: {"roc_auc": INTERVAL} for who in ("walk_forward", "close_vs_v
 @cache
 def small_model(features, estimator="logistic"):
     "A small estimator on hourly Bitcoin: seconds to fit, the real class, the real features."
-    table = breakout_table(load("BTC-USD", "1h")).dropna(subset="breaks_above_vah")
+    table = breakout_table(load_series("BTC-USD", "1h")).dropna(subset="breaks_above_vah")
     about = {"trained_on": "BTC-USD", "markets": ["BTC-USD"], "first": f"{table.index.min():%Y-%m-%d}",
              "last": f"{table.index.max():%Y-%m-%d}", "rows": len(table), "threshold": 0.005, "rule": "two_rows",
              "share": 0.7}
-    return fit(table, FEATURE_SETS[features], estimator, SMALL[estimator], metrics=METRICS, **about)
+    return fit_model(table, FEATURE_SETS[features], estimator, SMALL[estimator], metrics=METRICS, **about)
 
 
 def dark_pattern(path, kernel, height=128, width=256):
@@ -60,8 +60,8 @@ def save_small_masks(folder):
 def small_masks():
     with tempfile.TemporaryDirectory() as folder:
         save_small_masks(folder)
-        reader = MaskReader(folder)
-        reader.masks(np.full((32, 32, 3), 255, np.uint8)) # read while the files are there
+        reader = MaskPredictor(folder)
+        reader.predict(np.full((32, 32, 3), 255, np.uint8)) # read while the files are there
     return reader
 
 
@@ -90,7 +90,7 @@ def save_small_trend(folder):
 @cache
 def small_trend():
     with tempfile.TemporaryDirectory() as folder:
-        readers = trend_readers(save_small_trend(Path(folder) / "trend"))
+        readers = load_trend_predictors(save_small_trend(Path(folder) / "trend"))
         for reader in readers.values(): reader.answers(np.zeros((1, 27, 27), np.uint8)) # read while the files are there
     return readers
 

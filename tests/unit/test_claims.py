@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohlcv_ta.data.io import plain, read_json, write_json, write_whole
+from ohlcv_ta.data.io import read_json, to_jsonable, write_atomic, write_json
 from ohlcv_ta.evaluation import (
     Claim,
     ClaimError,
     LookAheadError,
     Verdict,
-    answer,
-    judge,
-    ledger,
+    assess_claims,
+    check_causality,
+    claims_table,
+    decide_verdict,
     read_claims,
     refuse_unanswered,
-    replays,
     shuffle_blocks,
     shuffle_labels,
     write_claims,
@@ -44,7 +44,7 @@ def test_what_is_written_is_read_again_and_every_claim_has_its_row(tmp_path_fact
     folder = tmp_path_factory.mktemp("claims")
     write_claims(folder / "one.json", rows)
     again = read_claims(folder)
-    assert len(again) == len(rows) == len(ledger(again))
+    assert len(again) == len(rows) == len(claims_table(again))
     assert [claim.verdict for claim in again] == [c.verdict for c in sorted(rows, key=lambda c: (c.system, c.chapter))]
     first = (folder / "one.json").read_bytes()
     assert write_claims(folder / "one.json", [Claim(**row) for row in read_json(folder / "one.json")])
@@ -54,16 +54,16 @@ def test_what_is_written_is_read_again_and_every_claim_has_its_row(tmp_path_fact
 @given(numbers, numbers, st.floats(0, 10), st.floats(0, 10), st.none() | numbers)
 def test_a_verdict_is_the_same_when_better_means_lower_and_all_signs_change(claimed, value, down, up, chance):
     low, high = value - down, value + up
-    mirrored = judge(-claimed, -value, -high, -low, "lower", None if chance is None else -chance)[0]
-    assert judge(claimed, value, low, high, "higher", chance)[0] == mirrored
+    mirrored = decide_verdict(-claimed, -value, -high, -low, "lower", None if chance is None else -chance)[0]
+    assert decide_verdict(claimed, value, low, high, "higher", chance)[0] == mirrored
 
 
 @given(numbers, st.floats(0, 10), st.floats(0, 10))
 def test_the_value_itself_always_holds_and_what_is_out_of_reach_never(value, down, up):
     low, high = value - down, value + up
-    assert judge(value, value, low, high)[0] is Verdict.HOLDS
-    assert judge(high + 1, value, low, high)[0] is Verdict.FAILS
-    assert judge(low - 1, value, low, high, better="equal")[0] is Verdict.FAILS
+    assert decide_verdict(value, value, low, high)[0] is Verdict.HOLDS
+    assert decide_verdict(high + 1, value, low, high)[0] is Verdict.FAILS
+    assert decide_verdict(low - 1, value, low, high, better="equal")[0] is Verdict.FAILS
 
 
 @pytest.mark.parametrize(("row", "problem"), [
@@ -80,7 +80,7 @@ def test_the_value_itself_always_holds_and_what_is_out_of_reach_never(value, dow
 ])
 def test_a_row_that_can_not_be_answered_is_an_error_that_names_it(row, problem):
     with pytest.raises(ClaimError, match=problem):
-        answer([row], "chapter", {"model": {"auc": 0.5, "unknown": None}})
+        assess_claims([row], "chapter", {"model": {"auc": 0.5, "unknown": None}})
 
 
 def test_every_published_claim_has_a_verdict_and_every_verdict_a_claim():
@@ -89,8 +89,8 @@ def test_every_published_claim_has_a_verdict_and_every_verdict_a_claim():
 
 def test_a_number_of_ours_may_be_exact_or_have_an_interval():
     row = {"system": "D", "claim": "AUC", "claimed": 0.6, "metric": "model.auc"}
-    exact, = answer([row], "chapter", {"model": {"auc": 0.6}}, as_written={"model": {"auc": 0.7}})
-    wide, = answer([row], "chapter", {"model": {"auc": {"value": 0.5, "low": 0.4, "high": 0.65}}})
+    exact, = assess_claims([row], "chapter", {"model": {"auc": 0.6}}, as_published={"model": {"auc": 0.7}})
+    wide, = assess_claims([row], "chapter", {"model": {"auc": {"value": 0.5, "low": 0.4, "high": 0.65}}})
     assert (exact.verdict, exact.as_written, exact.low) == (Verdict.HOLDS, 0.7, None)
     assert (wide.verdict, wide.as_written, wide.low) == (Verdict.HOLDS, None, 0.4)
 
@@ -98,7 +98,7 @@ def test_a_number_of_ours_may_be_exact_or_have_an_interval():
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     path = write_json(tmp_path / "metrics.json", {"auc": 0.5})
     with pytest.raises(TypeError):
-        write_whole(path, object())
+        write_atomic(path, object())
     with pytest.raises(TypeError):
         write_json(path, {"auc": object()})
     assert read_json(path) == {"auc": 0.5}
@@ -106,15 +106,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
 
 
 def test_a_link_is_replaced_and_what_it_pointed_at_stays(tmp_path):
-    kept = write_whole(tmp_path / "kept", "old")
+    kept = write_atomic(tmp_path / "kept", "old")
     (tmp_path / "link").symlink_to(kept)
-    write_whole(tmp_path / "link", "new")
+    write_atomic(tmp_path / "link", "new")
     assert (kept.read_text(), (tmp_path / "link").read_text()) == ("old", "new")
 
 
 @given(st.floats(-1e300, 1e300), st.integers(1, 17))
 def test_rounding_twice_is_rounding_once(value, digits):
-    assert plain(plain(value, digits), digits) == plain(value, digits)
+    assert to_jsonable(to_jsonable(value, digits), digits) == to_jsonable(value, digits)
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=80), st.integers(1, 90), st.integers(0, 99))
@@ -132,9 +132,9 @@ def bars():
 @given(st.integers(1, 40))
 def test_any_look_ahead_is_caught_and_any_lag_passes(shift):
     frame = pd.DataFrame({"Close": np.random.default_rng(shift).normal(size=300)})
-    assert replays(lambda f: f.shift(shift), frame)
+    assert check_causality(lambda f: f.shift(shift), frame)
     with pytest.raises(LookAheadError):
-        replays(lambda f: f.shift(-shift), frame)
+        check_causality(lambda f: f.shift(-shift), frame)
 
 
 @pytest.mark.parametrize(("function", "column"), [
@@ -146,11 +146,11 @@ def test_any_look_ahead_is_caught_and_any_lag_passes(shift):
 ])
 def test_changes_of_every_kind_are_named(bars, function, column):
     with pytest.raises(LookAheadError) as caught:
-        replays(function, bars, at=[100, 250])
+        check_causality(function, bars, prefix_lengths=[100, 250])
     assert caught.value.column == column and caught.value.known == 100
 
 
 def test_words_and_truth_values_that_stay_pass(bars):
     def features(frame):
         return frame.assign(up=frame.Close.diff() > 0, name=np.where(frame.Close > 0, "above", None))
-    assert replays(features, bars) > 0
+    assert check_causality(features, bars) > 0

@@ -17,15 +17,15 @@ from typer.testing import CliRunner
 
 from ohlcv_ta.cli import app as command_line
 from ohlcv_ta.serving.http.app import PORT, create_app
-from ohlcv_ta.serving.security import OPEN
-from ohlcv_ta.serving.server import status_app
-from ohlcv_ta.serving.settings import read_settings, secret_variables, variables
+from ohlcv_ta.serving.security import PUBLIC_PATHS
+from ohlcv_ta.serving.server import create_status_app
+from ohlcv_ta.serving.settings import list_secret_variables, list_variables, read_settings
 
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 PRODUCTION = sorted((DEPLOY / "kubernetes" / "production").iterdir())
 PULLED = {"models", "data"} # fetched by `dvc pull`, so not in every clone
 BIND = "${OHLCV_TA_BIND:-127.0.0.1}" # this machine, unless told otherwise
-READABLE = {name: f"{name}_FILE" for name in secret_variables()}
+READABLE = {name: f"{name}_FILE" for name in list_secret_variables()}
 
 
 def test_the_dockerfile_copies_what_exists_and_what_its_ignore_file_lets_through():
@@ -128,10 +128,10 @@ def test_every_variable_that_compose_reads_is_explained_and_every_one_that_it_se
     text = (DEPLOY / "compose.yaml").read_text()
     asked = set(re.findall(r"(?<!\$)\$\{(\w+)", text))
     explained = set(re.findall(r"^#?(\w+)=", (DEPLOY / "compose.env.example").read_text(), re.M))
-    assert asked - set(variables()) == explained - {"GRAFANA_API_KEY"}
+    assert asked - set(list_variables()) == explained - {"GRAFANA_API_KEY"}
     assert all(use.startswith(":-") for use in re.findall(r"(?<!\$)\$\{\w+(.*?)\}", text)), "nothing starts without .env"
     set_ = {*COMPOSE["services"]["app"]["environment"], *re.findall(r"(OHLCV_TA_\w+)=", dict(instructions())["ENV"])}
-    assert set_ <= {*variables(), *READABLE.values(), "OHLCV_TA_DATA", "OHLCV_TA_MODELS"}
+    assert set_ <= {*list_variables(), *READABLE.values(), "OHLCV_TA_DATA", "OHLCV_TA_MODELS"}
 
 
 def test_grafana_does_not_start_with_the_password_that_everybody_knows():
@@ -159,7 +159,7 @@ def test_the_deployment_is_what_system_a_describes():
     assert (asked["memory"], most["memory"]) == ("768Mi", "1536Mi"), "as measured"
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
     service_app = create_app({})
-    routes = {"http": set(service_app.openapi()["paths"]), "status": {route.path for route in status_app(service_app).routes}}
+    routes = {"http": set(service_app.openapi()["paths"]), "status": {route.path for route in create_status_app(service_app).routes}}
     for probe in ("startup", "liveness", "readiness"):
         asked = container[f"{probe}Probe"]["httpGet"]
         assert asked["path"] in routes[asked["port"]]
@@ -356,7 +356,7 @@ def test_what_the_manifests_name_exists():
         selected += [value for one in selector.get("matchExpressions", []) for value in one["values"]]
     assert set(selected) == labels, "every pod has its policy"
     held = {**kinds["ConfigMap", "ohlcv-ta"]["data"], **kinds["Secret", "ohlcv-ta"]["stringData"]}
-    assert set(held) <= {*variables(), *READABLE.values(), "REDIS_PASSWORD"}
+    assert set(held) <= {*list_variables(), *READABLE.values(), "REDIS_PASSWORD"}
     assert held["REDIS_URL"] == f"redis://:{held['REDIS_PASSWORD']}@ohlcv-ta-redis:6379/0"
     assert ("Service", "ohlcv-ta-redis") in kinds
 
@@ -416,4 +416,4 @@ def test_the_security_policy_is_linked_and_invents_no_address():
     policy = (ROOT / "SECURITY.md").read_text()
     assert "@" not in policy and "private vulnerability reporting" in policy and "## Threat model" in policy
     assert "(SECURITY.md)" in (ROOT / "README.md").read_text() and "(../SECURITY.md)" in (DEPLOY / "README.md").read_text()
-    assert {"/", "/health", "/ready"} <= OPEN and all(f"`{path}`" in policy for path in [*OPEN, "/metrics"])
+    assert {"/", "/health", "/ready"} <= PUBLIC_PATHS and all(f"`{path}`" in policy for path in [*PUBLIC_PATHS, "/metrics"])

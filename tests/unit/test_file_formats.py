@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pytest
 
-from ohlcv_ta.data import random_walk, read, read_annotated
+from ohlcv_ta.data import random_walk, read_annotated_chart, read_ohlcv
 from ohlcv_ta.data.raw_tables import FrameError
 
 GOOD = """time,Open,High,Low,Close,Volume
@@ -54,7 +54,7 @@ def test_a_bad_file_is_refused_with_what_to_do(tmp_path, kind):
     path = tmp_path / "prices.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(FrameError) as caught:
-        read(path)
+        read_ohlcv(path)
     error = caught.value
     assert (error.source, error.row, error.column) == ("prices.csv", line, column), error
     assert words in str(error) and error.remedy and str(error).endswith(".")
@@ -65,7 +65,7 @@ def test_lines_are_those_of_a_text_editor(tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text("https://example.org\n\n" + changed(",110", ",-1").replace("\n2024-05-01 11", "\n\n2024-05-01 11"))
     with pytest.raises(FrameError) as caught:
-        read(path)
+        read_ohlcv(path)
     assert path.read_text().splitlines()[caught.value.row - 1].endswith(",-1")
 
 
@@ -75,7 +75,7 @@ def test_lines_are_those_of_a_text_editor(tmp_path):
     GOOD.replace("time,Open,High,Low,Close,Volume", "t,O,H,L,C,V"), GOOD.replace("time", "").replace("+00:00", "Z")])
 def test_the_same_bars_in_many_spellings(tmp_path, content):
     (tmp_path / "prices.txt").write_bytes(content.encode())
-    frame = read(tmp_path / "prices.txt")
+    frame = read_ohlcv(tmp_path / "prices.txt")
     assert frame.Close.tolist() == [11, 12, 13] and str(frame.index[0]) == "2024-05-01 10:00:00+00:00"
 
 
@@ -95,21 +95,21 @@ WRITERS = {
 def test_round_trip(tmp_path, name):
     frame = random_walk(50).round(6)
     WRITERS[name](frame, tmp_path / name)
-    back = read(tmp_path / name)
+    back = read_ohlcv(tmp_path / name)
     pd.testing.assert_frame_equal(back, frame, check_freq=False, check_index_type=False)
 
 
 def test_naive_times_are_read_in_the_zone_that_is_named(tmp_path):
     (tmp_path / "a.csv").write_text(GOOD.replace("+00:00", ""))
-    assert read(tmp_path / "a.csv", tz="America/New_York").index[0] == pd.Timestamp("2024-05-01 14:00", tz="UTC")
+    assert read_ohlcv(tmp_path / "a.csv", tz="America/New_York").index[0] == pd.Timestamp("2024-05-01 14:00", tz="UTC")
     with pytest.raises(FrameError, match="is not a time zone"):
-        read(tmp_path / "a.csv", tz="Mars/Olympus")
+        read_ohlcv(tmp_path / "a.csv", tz="Mars/Olympus")
 
 
 def test_repairs_are_told(tmp_path):
     (tmp_path / "a.csv").write_text(changed("12,14,11,13", "12,10,11,13").replace(",110", ",-110"))
     with pytest.warns(UserWarning, match=r"a\.csv was repaired: negative volume set to 0 \(1\); high raised"):
-        frame = read(tmp_path / "a.csv", repair=True)
+        frame = read_ohlcv(tmp_path / "a.csv", repair=True)
     assert frame.Volume.tolist() == [100, 0, 120] and frame.High.iloc[2] == 13
     assert [r["count"] for r in frame.attrs["repairs"]] == [1, 1]
 
@@ -119,7 +119,7 @@ def test_a_truncated_parquet(tmp_path, cut):
     random_walk(500).to_parquet(tmp_path / "a.parquet")
     (tmp_path / "a.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:cut])
     with pytest.raises(FrameError, match=r"a\.parquet: the parquet file cannot be read, it may be truncated"):
-        read(tmp_path / "a.parquet")
+        read_ohlcv(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize(("content", "words"), [
@@ -129,7 +129,7 @@ def test_a_truncated_parquet(tmp_path, cut):
 def test_bad_json(tmp_path, content, words):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(FrameError, match=words):
-        read(tmp_path / "a.json")
+        read_ohlcv(tmp_path / "a.json")
 
 
 def chart(**labels):
@@ -142,14 +142,14 @@ def test_annotated_charts(tmp_path):
            "end_price": 12}
     path = tmp_path / "a.json"
     path.write_text(json.dumps(chart(horizontal_lines=[{"price": 11.5}, {"price": 9}], ray_lines=[ray])))
-    frame, levels, rays = read_annotated(path)
+    frame, levels, rays = read_annotated_chart(path)
     assert len(frame) == 5 and levels.tolist() == [11.5, 9] and rays.end_price.tolist() == [12]
     assert rays.start[0] == frame.index[0] and str(rays.start.dtype) == "datetime64[us, UTC]"
     path.write_text(json.dumps(chart(ray_lines=[])))
-    assert [len(part) for part in read_annotated(path)] == [5, 0, 0]
+    assert [len(part) for part in read_annotated_chart(path)] == [5, 0, 0]
     path.write_text(json.dumps(chart(ray_lines=[{"start_date": "2030-01-01"}])))
     with pytest.raises(FrameError, match="column labels"):
-        read_annotated(path)
+        read_annotated_chart(path)
 
 
 def test_importing_brings_nothing_heavy():

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ohlcv_ta.data.frame import bar_length, check, clean, infer_timeframe, resample, sessions
-from ohlcv_ta.data.raw_tables import COLUMNS, FrameError, recognise
+from ohlcv_ta.data.frame import bar_length, check, clean, infer_timeframe, resample, session_dates
+from ohlcv_ta.data.raw_tables import COLUMNS, FrameError, normalize_table
 
 ZONES = ["UTC", "America/New_York", "Europe/London", "Asia/Shanghai", "Australia/Lord_Howe", "America/Santiago",
          "Africa/Cairo", "Asia/Kathmandu", "Pacific/Apia"]
@@ -112,7 +112,7 @@ def test_resampling_conserves_volume_and_extremes(frame, timeframe, tz, start):
 
 @given(frames(), zones, clock, clock)
 def test_sessions_partition_the_bars(frame, tz, start, end):
-    day = sessions(frame, tz, start, end)
+    day = session_dates(frame, tz, start, end)
     assert day.index.equals(frame.index)
     inside = day.dropna()
     assert inside.is_monotonic_increasing
@@ -132,7 +132,7 @@ def test_sessions_partition_the_bars(frame, tz, start, end):
 def test_daily_bars_are_the_sessions(frame, tz, start, end):
     if (frame.index[1:] - frame.index[:-1]).min() > pd.Timedelta(days=1):
         return
-    day = sessions(frame, tz, start, end)
+    day = session_dates(frame, tz, start, end)
     daily = resample(frame, "1d", tz, start, end)
     assert list(daily.index.tz_localize(None)) == list(day.dropna().unique())
     assert daily.Volume.to_list() == frame.Volume.groupby(day).sum().to_list()
@@ -143,13 +143,13 @@ def test_a_day_when_clocks_change(date, bars):
     start = pd.Timestamp(date) - pd.Timedelta(days=2)
     frame = pd.DataFrame(1.0, pd.date_range(start, periods=120, freq="h", tz="UTC", name="time"), COLUMNS)
     for hours, name in [(("00:00", "00:00"), date), (("17:00", "17:00"), date)]:
-        assert (sessions(frame, "America/New_York", *hours) == name).sum() == bars
+        assert (session_dates(frame, "America/New_York", *hours) == name).sum() == bars
 
 
 def test_a_session_is_named_by_its_last_instant():
     index = pd.DatetimeIndex(["2024-05-01 21:30", "2024-05-02 03:00", "2024-05-02 15:00"], name="time")
     frame = pd.DataFrame(1.0, index.tz_localize("Asia/Shanghai").tz_convert("UTC"), COLUMNS)
-    named = sessions(frame, "Asia/Shanghai", "21:00", "15:00")
+    named = session_dates(frame, "Asia/Shanghai", "21:00", "15:00")
     assert named.tolist()[:2] == [pd.Timestamp("2024-05-02")] * 2 and pd.isna(named.iloc[2])
 
 
@@ -162,7 +162,7 @@ def test_a_session_is_named_by_its_last_instant():
                                     "<CLOSE>", "<VOL>"], ["datetime", *(f"BTC.{c.lower()}" for c in COLUMNS)]])
 def test_usual_names_and_times_are_recognised(names, stamps):
     raw = pd.DataFrame([[stamp, 2, 3, 1, 2, 10] for stamp in stamps], columns=names)
-    frame = check(recognise(raw))
+    frame = check(normalize_table(raw))
     assert list(frame.columns) == COLUMNS
     assert frame.index[0] == pd.Timestamp("2024-05-01 10:00", tz="UTC")
 
@@ -170,7 +170,7 @@ def test_usual_names_and_times_are_recognised(names, stamps):
 def test_date_and_time_may_stand_in_two_columns():
     raw = pd.DataFrame({"<DATE>": ["2024.05.01"] * 2, "<TIME>": ["10:00", "11:00"], "o": 2, "h": 3, "l": 1, "c": 2,
                         "v": 5})
-    assert str(check(recognise(raw, tz="Europe/London")).index[0]) == "2024-05-01 09:00:00+00:00"
+    assert str(check(normalize_table(raw, tz="Europe/London")).index[0]) == "2024-05-01 09:00:00+00:00"
 
 
 def test_what_would_be_a_guess_stays_an_error():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ohlcv_ta.data import random_walk
-from ohlcv_ta.evaluation import copy_groups, level_scores, mask_scores, match_levels, mean_scores, pool_scores, ray_scores
+from ohlcv_ta.evaluation import duplicate_groups, level_scores, mask_scores, match_levels, mean_scores, pool_scores, ray_scores
 
 prices = st.lists(st.integers(0, 30).map(lambda k: k / 2), max_size=6)
 tolerances = st.sampled_from([0, 0.5, 1, 3, 100])
@@ -108,7 +108,7 @@ def test_masks_follow_the_definition_of_sets(one, other):
 
 def test_independent_charts_of_many_lengths_stay_apart():
     charts = [random_walk(n, seed=n) for n in (30, 60, 120, 250, 300, 301, 500)]
-    assert copy_groups(charts).tolist() == list(range(7))
+    assert duplicate_groups(charts).tolist() == list(range(7))
 
 
 @settings(deadline=None, max_examples=15)
@@ -119,4 +119,4 @@ def test_a_moved_stretched_mirrored_and_shaken_copy_is_found(shift, sign, stretc
     scale = np.log(walk.Close).diff().std()
     shake = np.random.default_rng(shift).normal(0, noise * scale, 300)
     copy["Close"] = np.exp(stretch * sign * (np.log(copy.Close) + shake))
-    assert copy_groups([original, random_walk(300, seed=12), copy]).tolist() == [0, 1, 0]
+    assert duplicate_groups([original, random_walk(300, seed=12), copy]).tolist() == [0, 1, 0]

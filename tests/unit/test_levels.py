@@ -11,24 +11,24 @@ from scipy.stats import theilslopes
 
 from ohlcv_ta.data import random_walk
 from ohlcv_ta.data.raw_tables import FrameError
-from ohlcv_ta.evaluation import LookAheadError, replays
+from ohlcv_ta.evaluation import LookAheadError, check_causality
 from ohlcv_ta.features.indicators import atr
 from ohlcv_ta.features.support_resistance import levels as module
 from ohlcv_ta.features.support_resistance.levels import (
     LEVEL_COLUMNS,
     SCORERS,
-    Rule,
-    as_of,
+    LevelSettings,
+    chart_as_of,
+    cluster_settings,
     clustered_levels,
-    clustering,
     find_levels,
+    find_swings,
     level_history,
-    level_rows,
-    nearest,
+    nearest_levels,
+    price_row_features,
     rule_levels,
-    swings,
 )
-from ohlcv_ta.features.support_resistance.rays import RAY_COLUMNS, RayRule, extend, find_rays
+from ohlcv_ta.features.support_resistance.rays import RAY_COLUMNS, RaySettings, extend_rays, find_rays
 
 PRICES = ["Open", "High", "Low", "Close"]
 seeds, scorers = st.integers(0, 10_000), pytest.mark.parametrize("scorer", sorted(SCORERS))
@@ -61,16 +61,16 @@ def test_swings_are_what_their_definition_says(frame, left, right):
     inside = range(left, len(frame) - right)
     expected = sorted([(i, "high", high[i]) for i in inside if turned(high, i)]
                       + [(i, "low", low[i]) for i in inside if turned(-low, i)])
-    found = swings(frame, left, right)
+    found = find_swings(frame, left, right)
     assert [*zip(found.bar, found.side, found.price, strict=True)] == expected
     assert (found.known_bar == found.bar + right).all()
 
 
 def test_swings_are_published_when_they_say_so():
     frame = random_walk(400, seed=2)
-    assert replays(swings, frame)
+    assert check_causality(find_swings, frame)
     for bar in (60, 200, 399):
-        pd.testing.assert_frame_equal(swings(frame).query("known_bar <= @bar"), swings(frame.iloc[:bar + 1]))
+        pd.testing.assert_frame_equal(find_swings(frame).query("known_bar <= @bar"), find_swings(frame.iloc[:bar + 1]))
 
 
 # Nothing repaints
@@ -80,31 +80,31 @@ def test_swings_are_published_when_they_say_so():
 def test_no_level_repaints(scorer):
     frame = random_walk(260, seed=3)
     def history(frame): return level_history(frame, 120, scorer)
-    assert replays(history, frame, at=[2, 30, 100, 180, 259])
+    assert check_causality(history, frame, prefix_lengths=[2, 30, 100, 180, 259])
 
 
 def strongest_ray(frame):
-    rays = [find_rays(as_of(frame, bar, 150), top=1) for bar in range(0, len(frame), 10)]
+    rays = [find_rays(chart_as_of(frame, bar, 150), top=1) for bar in range(0, len(frame), 10)]
     return pd.DataFrame([ray.iloc[0] if len(ray) else {} for ray in rays], index=frame.index[::10], columns=RAY_COLUMNS[:6])
 
 
 def test_no_ray_repaints():
     frame = random_walk(300, seed=4)
     assert strongest_ray(frame).notna().any(axis=None)
-    assert replays(strongest_ray, frame, at=[1, 101, 201, 291])
+    assert check_causality(strongest_ray, frame, prefix_lengths=[1, 101, 201, 291])
 
 
 def test_the_replay_would_catch_a_level_that_looks_ahead():
     def peeking(frame):
         return pd.DataFrame({"above": [find_levels(frame).price.max()] * len(frame)}, index=frame.index)
     with pytest.raises(LookAheadError):
-        replays(peeking, random_walk(300, seed=3), at=[150])
+        check_causality(peeking, random_walk(300, seed=3), prefix_lengths=[150])
 
 
 @given(seeds, st.integers(0, 299))
 def test_the_chart_as_of_a_bar_ends_there(seed, bar):
     frame = random_walk(300, seed=seed)
-    chart = as_of(frame, bar, 100)
+    chart = chart_as_of(frame, bar, 100)
     assert chart.index[-1] == frame.index[bar] and len(chart) == min(100, bar + 1)
 
 
@@ -176,7 +176,7 @@ def test_short_and_still_frames_have_no_levels(n):
     frame = random_walk(13, seed=1).iloc[:n]
     still = frame.assign(Open=7.0, High=7.0, Low=7.0, Close=7.0)
     for some in (frame.iloc[:12], still):
-        assert len(find_levels(some)) == len(find_rays(some)) == len(level_rows(still)) == 0
+        assert len(find_levels(some)) == len(find_rays(some)) == len(price_row_features(still)) == 0
     assert len(level_history(frame)) == n
 
 
@@ -195,7 +195,7 @@ def test_volume_may_be_unknown(scorer):
     (lambda frame: frame.tz_localize(None), "the times name no time zone"),
     (lambda frame: frame.iloc[:0], "there are no bars"),
 ], ids=["names", "two rows of names", "reversed", "repeated", "naive", "empty"])
-@pytest.mark.parametrize("find", [find_levels, find_rays, level_history, level_rows, swings])
+@pytest.mark.parametrize("find", [find_levels, find_rays, level_history, price_row_features, find_swings])
 def test_a_frame_that_breaks_the_contract_is_told_so(find, broken, said):
     with pytest.raises(FrameError, match=said):
         find(broken(random_walk(40, seed=2)))
@@ -204,7 +204,7 @@ def test_a_frame_that_breaks_the_contract_is_told_so(find, broken, said):
 def test_a_missing_price_is_told_with_its_bar():
     frame = random_walk(50, seed=1)
     frame.iloc[17, frame.columns.get_loc("Low")] = np.nan
-    for find in (find_levels, find_rays, swings):
+    for find in (find_levels, find_rays, find_swings):
         with pytest.raises(ValueError, match="row 17, column Low"):
             find(frame)
 
@@ -221,7 +221,7 @@ def test_unknown_names_are_told():
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=9), st.integers(0, 20), st.integers(1, 4))
 def test_the_chosen_rows_are_the_best_there_are(strength, cost, spacing):
-    chosen = module._choose(np.array(strength, float), float(cost), spacing)
+    chosen = module.select_rows(np.array(strength, float), float(cost), spacing)
     def worth(rows): return sum(strength[r] - cost for r in rows)
     sets = (rows for k in range(len(strength) + 1) for rows in combinations(range(len(strength)), k))
     best = max(worth(rows) for rows in sets if all(b - a >= spacing for a, b in pairwise(rows)))
@@ -231,7 +231,7 @@ def test_the_chosen_rows_are_the_best_there_are(strength, cost, spacing):
 
 @given(bars(least=20))
 def test_every_turn_and_every_body_is_counted(frame):
-    rows = level_rows(frame)
+    rows = price_row_features(frame)
     if len(rows):
         height = np.diff(rows.index[:2])[0]
         np.testing.assert_allclose(rows.bodies.sum() * height, (frame.Close - frame.Open).abs().sum(), rtol=1e-6, atol=1e-9)
@@ -243,8 +243,8 @@ def test_every_turn_and_every_body_is_counted(frame):
 def test_levels_keep_their_distance(seed, spacing):
     frame = random_walk(200, seed=seed)
     price, strength = rule_levels(frame, spacing=spacing)
-    assert (np.diff(price) >= spacing / Rule().rows * (frame.High.max() - frame.Low.min()) * (1 - 1e-9)).all()
-    assert (strength > Rule().cost).all()
+    assert (np.diff(price) >= spacing / LevelSettings().rows * (frame.High.max() - frame.Low.min()) * (1 - 1e-9)).all()
+    assert (strength > LevelSettings().cost).all()
 
 
 def test_a_price_held_twice_from_either_side_is_a_level():
@@ -278,13 +278,13 @@ def test_touches_bounces_and_breaks(frame, price, band):
 @given(seeds, st.integers(14, 200))
 def test_the_atr_is_the_same_as_among_the_indicators(seed, n):
     frame = random_walk(n, seed=seed)
-    sizes = module._bar_sizes(*(frame[c].to_numpy() for c in ("High", "Low", "Close")), 14)
+    sizes = module.average_ranges(*(frame[c].to_numpy() for c in ("High", "Low", "Close")), 14)
     np.testing.assert_allclose(sizes[1], atr(frame).iloc[-1], rtol=1e-12)
 
 
 @given(st.lists(st.floats(1, 1000), max_size=8, unique=True), st.floats(1, 1000), st.floats(0.1, 10))
 def test_the_nearest_are_the_nearest(prices, close, unit):
-    found = nearest(np.array(prices), close, unit)
+    found = nearest_levels(np.array(prices), close, unit)
     assert np.isnan(found.above) == all(p <= close for p in prices)
     assert np.isnan(found.below) == all(p > close for p in prices)
     assert not any(found.below < p < found.above for p in prices)
@@ -311,8 +311,8 @@ def test_a_chain_runs_away_unless_bounded():
 
 @pytest.mark.parametrize(("timeframe", "lookback"), [("1m", 5), ("30m", 5), ("1h", 8), ("12h", 8), ("1d", 12), ("1w", 12)])
 def test_the_table_goes_by_the_length_of_a_bar(timeframe, lookback):
-    assert clustering(random_walk(5, timeframe=timeframe)).lookback == lookback
-    assert clustering(random_walk(5, timeframe=timeframe)[:1]).lookback == 12
+    assert cluster_settings(random_walk(5, timeframe=timeframe)).lookback == lookback
+    assert cluster_settings(random_walk(5, timeframe=timeframe)[:1]).lookback == 12
 
 
 # Rays
@@ -320,7 +320,7 @@ def test_the_table_goes_by_the_length_of_a_bar(timeframe, lookback):
 
 @given(seeds)
 def test_rays_keep_their_promises(seed):
-    frame, rule = random_walk(200, seed=seed), RayRule()
+    frame, rule = random_walk(200, seed=seed), RaySettings()
     rays, span = find_rays(frame, top=5, least=0.0), frame.High.max() - frame.Low.min()
     for ray in rays.itertuples():
         t = np.arange(int(ray.start_bar), int(ray.end_bar) + 1)
@@ -355,6 +355,6 @@ def test_a_planted_ray_is_found(slope):
 
 def test_rays_go_on_where_they_point():
     rays = find_rays(random_walk(300, seed=4), least=0.0)
-    on = extend(rays, 350)
+    on = extend_rays(rays, 350)
     assert (on.end_bar == 350).all()
     np.testing.assert_allclose((on.end_price - rays.end_price) / (350 - rays.end_bar), rays.slope)

@@ -30,7 +30,7 @@ def apart(rows, gap):
 def test_levels_come_back_within_half_a_pixel(size, log, soft, shares):
     geometry = chart(*size, log)
     rows = apart([geometry.top + s * (geometry.bottom - geometry.top) for s in shares], 4.5)
-    horizontal, ray = draw_masks(geometry.price(rows), NONE, geometry, soft=soft)
+    horizontal, ray = draw_masks(geometry.price(rows), NONE, geometry, sigma=soft)
     found = read_levels(horizontal, geometry)
     assert len(found) == len(rows) and not ray.any()
     assert (np.abs(found.row - rows) < 0.5).all()
@@ -42,7 +42,7 @@ def test_levels_come_back_within_half_a_pixel(size, log, soft, shares):
        st.floats(85, 120), st.floats(85, 120))
 def test_a_ray_comes_back_with_its_ends(size, soft, start, length, first, last):
     geometry = chart(*size)
-    _, mask = draw_masks([], [[start, first, start + length, last]], geometry, soft=soft)
+    _, mask = draw_masks([], [[start, first, start + length, last]], geometry, sigma=soft)
     found = read_rays(mask)
     (x0, x1), (y0, y1) = geometry.column([start, start + length]), geometry.row([first, last])
     assert len(found) == 1 and found.confidence[0] > 0.6
@@ -55,7 +55,7 @@ def test_a_ray_comes_back_with_its_ends(size, soft, start, length, first, last):
 def test_crossing_rays_stay_two_and_a_broken_one_becomes_whole(size, soft):
     geometry = chart(*size)
     crossing = np.array([[20, 90, 280, 118], [40, 120, 260, 88]])
-    _, mask = draw_masks([], crossing, geometry, soft=soft)
+    _, mask = draw_masks([], crossing, geometry, sigma=soft)
     mask[:, int(geometry.column(80)):int(geometry.column(88))] = 0
     found = read_rays(mask).sort_values("x0")
     assert len(found) == 2
@@ -73,7 +73,7 @@ def test_any_mask_can_be_read(mask):
 
 def test_lines_outside_the_plot_are_not_drawn():
     geometry = chart(512, 256)
-    horizontal, ray = draw_masks([10.0, 500.0], [[-50, 100, -20, 101], [0, 300, 100, 400]], geometry, soft=1.2)
+    horizontal, ray = draw_masks([10.0, 500.0], [[-50, 100, -20, 101], [0, 300, 100, 400]], geometry, sigma=1.2)
     assert not horizontal.any() and not ray.any()
 
 

@@ -12,12 +12,12 @@ from ohlcv_ta.evaluation import (
     binary_metrics,
     block_bootstrap,
     block_length,
+    calibration_curve,
     calibration_error,
-    confusion,
-    difference,
-    from_confusion,
-    intervals,
-    reliability,
+    confusion_counts,
+    confusion_metrics,
+    metric_differences,
+    metric_intervals,
 )
 
 
@@ -61,15 +61,15 @@ def test_nothing_warns_where_a_metric_has_no_meaning(sample):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         binary_metrics(*sample)
-        intervals(*sample, draws=20)
+        metric_intervals(*sample, draws=20)
 
 
 @given(samples(), st.sampled_from([0.2, 0.5]))
 def test_counts_add_up_and_give_the_same_metrics(sample, threshold):
-    counts = confusion(*sample, threshold)
+    counts = confusion_counts(*sample, threshold)
     assert sum(counts.values()) == len(sample[0])
     whole = binary_metrics(*sample, threshold)
-    for name, value in from_confusion(**counts).items():
+    for name, value in confusion_metrics(**counts).items():
         np.testing.assert_equal(value, whole[name])
 
 
@@ -100,7 +100,7 @@ def test_a_block_length_always_fits(values):
 
 
 def test_draws_without_a_value_are_counted():
-    table = intervals([0] * 20, np.linspace(0.1, 0.9, 20), draws=50)
+    table = metric_intervals([0] * 20, np.linspace(0.1, 0.9, 20), draws=50)
     assert table.undefined[["roc_auc", "recall"]].tolist() == [50, 50]
     assert table.loc["roc_auc", ["value", "low", "high"]].isna().all()
     assert table.undefined["log_loss"] == 0
@@ -109,14 +109,14 @@ def test_draws_without_a_value_are_counted():
 def test_the_same_seed_gives_the_same_interval_and_another_does_not():
     rng = np.random.default_rng(0)
     y, p = rng.integers(2, size=80), rng.random(80)
-    assert intervals(y, p, seed=4).equals(intervals(y, p, seed=4))
-    assert not intervals(y, p, seed=4).equals(intervals(y, p, seed=5))
+    assert metric_intervals(y, p, seed=4).equals(metric_intervals(y, p, seed=4))
+    assert not metric_intervals(y, p, seed=4).equals(metric_intervals(y, p, seed=5))
 
 
 @given(samples())
 def test_a_difference_changes_sign_with_the_order(sample):
     y, p = sample
-    ahead, behind = difference(y, p, 1 - p, draws=20), difference(y, 1 - p, p, draws=20)
+    ahead, behind = metric_differences(y, p, 1 - p, draws=20), metric_differences(y, 1 - p, p, draws=20)
     np.testing.assert_allclose(ahead.value, -behind.value, atol=1e-12)
     np.testing.assert_allclose(ahead.low, -behind.high, atol=1e-12)
 
@@ -124,12 +124,12 @@ def test_a_difference_changes_sign_with_the_order(sample):
 @given(samples(), st.integers(1, 12), st.randoms(use_true_random=False))
 def test_reliability_counts_every_row_whatever_their_order(sample, bins, random):
     y, p = sample
-    table = reliability(y, p, bins)
+    table = calibration_curve(y, p, bins)
     assert table["count"].sum() == len(y) and len(table) <= bins
     assert table.forecast.is_monotonic_increasing
     assert ((table.low <= table.observed + 1e-12) & (table.observed <= table.high + 1e-12)).all()
     order = random.sample(range(len(y)), len(y))
-    np.testing.assert_allclose(reliability(y[order], p[order], bins), table)
+    np.testing.assert_allclose(calibration_curve(y[order], p[order], bins), table)
     assert 0 <= calibration_error(y, p, bins) <= 1
 
 

@@ -11,7 +11,7 @@ from support.daemons import needs
 from support.monitoring import BOARDS, HERE, ROOT, RULES, alerts, boards, plain, targets, without_cluster
 
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.settings import secret_variables, variables
+from ohlcv_ta.serving.settings import list_secret_variables, list_variables
 
 pytestmark = needs("prometheus", "promtool")
 
@@ -74,7 +74,7 @@ def test_the_runbook_has_a_section_for_every_alert_and_for_nothing_else():
     headings = set(re.findall(r"^##+ (.+)", text, re.M))
     sent_to = set(re.findall(r"(?<!\*)\*([A-Z0-9][^*]+)\*(?!\*)", " ".join(runbook.split())))
     assert not sent_to - panels - headings, "what it sends a reader to is there"
-    known = {*variables(), *(f"{name}_FILE" for name in secret_variables())}
+    known = {*list_variables(), *(f"{name}_FILE" for name in list_secret_variables())}
     assert not set(re.findall(r"\b(OHLCV_TA_[A-Z_]+|REDIS_URL|WHITELIST\w+)\b", text)) - known
     routes = create_app({}).openapi()["paths"]
     assert set(re.findall(r"/api/v1/[\w/-]+", text)) <= set(routes)

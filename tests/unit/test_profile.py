@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ohlcv_ta.features.market_profile import (
-    RULES,
-    described_profile,
+    VALUE_AREA_RULES,
     initial_balance,
     market_profile,
+    published_profile,
     session_profiles,
     value_area_steps,
 )
@@ -33,7 +33,7 @@ def bars(draw, least=1, most=60, days=1):
     return pd.DataFrame({"Open": prices[0], "High": high, "Low": low, "Close": prices[1], "Volume": volume}, index)
 
 
-rules, kinds = st.sampled_from(sorted(RULES)), st.sampled_from(["volume", "time"])
+rules, kinds = st.sampled_from(sorted(VALUE_AREA_RULES)), st.sampled_from(["volume", "time"])
 
 
 @given(bars(), rules, kinds, st.floats(0.05, 1))
@@ -96,7 +96,7 @@ def test_a_growing_value_area_only_grows(frame, rule):
 @given(bars(least=2))
 def test_the_described_profile_agrees_up_to_its_bins(frame):
     "System D's bins do not line up with ours, so its heaviest bin must at least be as heavy there as its neighbours allow."
-    poc, vah, val = described_profile(frame.Low, frame.High, frame.Volume, bin_size=TICK)
+    poc, vah, val = published_profile(frame.Low, frame.High, frame.Volume, bin_size=TICK)
     assert frame.Low.min() - TICK <= val <= vah <= frame.High.max() + TICK
     assert frame.Low.min() - TICK <= poc <= frame.High.max() + TICK
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from ohlcv_ta.data.io import read_json
-from ohlcv_ta.evaluation.metrics import interval_text
+from ohlcv_ta.evaluation.metrics import format_interval
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -21,7 +21,7 @@ def results_table():
              "| --- | ---: | --- | --- | --- |"]
     for market in [*sorted(set(rows.trained_on) - {"pooled"}), "pooled"]:
         of = rows[rows.trained_on == market].set_index(["features", "model"])
-        texts = [interval_text(of.loc[key]) if key in of.index else "" for key in
+        texts = [format_interval(of.loc[key]) if key in of.index else "" for key in
                  (("levels", "chosen"), ("relative", "chosen"), ("relative", "distance_in_atr"))]
         lines.append(f"| {market} | {int(of.loc[('relative', 'chosen'), 'rows']):,} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
@@ -35,7 +35,7 @@ def levels_table():
                "random lines": "random, bars"}
     lines = ["| | planted charts | real charts, the rule's lines |", "| --- | --- | --- |"]
     for shown, name in methods.items():
-        texts = [interval_text(beside[source][name]["f1"]) if name in beside[source] else "" for source in ("planted", "rule")]
+        texts = [format_interval(beside[source][name]["f1"]) if name in beside[source] else "" for source in ("planted", "rule")]
         lines.append(f"| {shown} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
@@ -52,7 +52,7 @@ def trends_table():
              "| --- | ---: | --- | --- | --- |"]
     for name, shown in TRENDS.items():
         of = read_json(folder / f"{name}.json")
-        texts = [interval_text(of[model]["roc_auc"]) for model in ("network", "trees", "logistic")]
+        texts = [format_interval(of[model]["roc_auc"]) for model in ("network", "trees", "logistic")]
         lines.append(f"| {shown} | {periods[name]['test_periods']:,} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
@@ -69,8 +69,8 @@ def indicators_table():
     lines = ["| | right | balanced accuracy | does a candidate remain? AUC |", "| --- | --- | --- | --- |"]
     for name, shown in ASKED.items():
         of, left = models["models"][name], inner["among_candidates"].get(name)
-        lines.append(f"| {shown} | {interval_text(of['accuracy'])} | {interval_text(of['balanced_accuracy'])} | "
-                     f"{interval_text(left) if left else ''} |")
+        lines.append(f"| {shown} | {format_interval(of['accuracy'])} | {format_interval(of['balanced_accuracy'])} | "
+                     f"{format_interval(left) if left else ''} |")
     lines.append(f"| *the rule on a random walk, by the theorem* | {chance['accuracy']:.3f} |  | 0.5 |")
     return "\n".join(lines) + "\n"
 

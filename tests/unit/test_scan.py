@@ -15,25 +15,25 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import binomtest
 
-from ohlcv_ta.data import SourceError, load, random_walk
+from ohlcv_ta.data import SourceError, load_series, random_walk
 from ohlcv_ta.data.io import read_json
 from ohlcv_ta.features.volume_anomaly import (
     SEVERITIES,
-    _dice,
-    alarm_chance,
-    as_left_out,
-    described_deviations,
-    described_limit,
-    deviations_of,
-    false_discovery,
+    _hash_uniform,
+    alarm_p_values,
+    classify_severity,
+    conformal_p_values,
+    detect_volume_anomalies,
+    false_discovery_rate,
+    inject_spikes,
+    leave_one_out_deviations,
     log_scores,
-    past_chance,
-    plant_spikes,
-    severity_of,
-    usual_volume,
-    volume_marks,
+    max_published_deviation,
+    published_deviations,
+    volume_baseline,
+    volume_deviations,
 )
-from ohlcv_ta.market.scanning import ScanSettings, alerts, file_stem, prune, report_page, scan, write_batch
+from ohlcv_ta.market.scanning import ScanSettings, file_stem, find_alerts, prune_scans, render_report, scan, write_scan
 
 Bars = namedtuple("Bars", "frame pair timeframe source series as_of unfinished")
 sizes = st.floats(1e-3, 1e9)
@@ -45,20 +45,20 @@ awkward = st.one_of(sizes, st.sampled_from([0.0, 1.0, 7.0, float("nan"), 1e-100,
 
 @given(arrays(float, st.integers(5, 60), elements=sizes), st.integers(3, 40))
 def test_no_bar_is_further_from_its_own_mean_than_the_limit(volume, window):
-    z = described_deviations(volume, window)
-    assert not (z > described_limit(window) * (1 + 1e-9)).any()
+    z = published_deviations(volume, window)
+    assert not (z > max_published_deviation(window) * (1 + 1e-9)).any()
 
 
 @given(arrays(float, 24, elements=st.floats(1.0, 100.0)), st.floats(0.1, 1000.0))
 def test_the_two_ways_of_measuring_are_one_formula(others, bar):
     assume(others.std() > 0.1)
-    inside = described_deviations(np.r_[others, bar])[-1]
-    assert as_left_out(inside) == pytest.approx((bar - others.mean()) / others.std(ddof=1), rel=1e-6, abs=1e-6)
+    inside = published_deviations(np.r_[others, bar])[-1]
+    assert leave_one_out_deviations(inside) == pytest.approx((bar - others.mean()) / others.std(ddof=1), rel=1e-6, abs=1e-6)
 
 
 @given(arrays(float, 80, elements=st.one_of(sizes, st.just(0.0))), st.floats(1e-6, 1e6))
 def test_the_unit_of_volume_does_not_matter(volume, factor):
-    for score in (log_scores, lambda v: deviations_of(v, usual_volume(v)), described_deviations):
+    for score in (log_scores, lambda v: volume_deviations(v, volume_baseline(v)), published_deviations):
         one, other = score(volume), score(factor * volume)
         np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-4)
 
@@ -68,8 +68,8 @@ def test_the_unit_of_volume_does_not_matter(volume, factor):
 def test_what_was_said_of_a_bar_stays(volume, known):
     index = pd.date_range("2024-01-01", periods=60, freq="5min", tz="UTC")
     frames = {str(k): random_walk(60, seed=k).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)}
-    whole = volume_marks(frames)
-    then = volume_marks({name: frame.iloc[:known] for name, frame in frames.items()})
+    whole = detect_volume_anomalies(frames)
+    then = detect_volume_anomalies({name: frame.iloc[:known] for name, frame in frames.items()})
     same = whole[whole.time < index[known]].reset_index(drop=True)
     pd.testing.assert_frame_equal(then, same)
 
@@ -78,7 +78,7 @@ def test_what_was_said_of_a_bar_stays(volume, known):
 @settings(max_examples=60)
 def test_nothing_awkward_makes_a_number_that_is_none(volume):
     index = pd.date_range("2024-01-01", periods=60, freq="5min", tz="UTC")
-    marks = volume_marks({str(k): random_walk(60, seed=k).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)})
+    marks = detect_volume_anomalies({str(k): random_walk(60, seed=k).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)})
     assert not np.isinf(marks.select_dtypes(float)).to_numpy().any()
     known = marks[marks.score.notna()]
     assert known.chance.between(0, 1).all() and known.confidence.between(0, 1).all()
@@ -90,18 +90,18 @@ def test_nothing_awkward_makes_a_number_that_is_none(volume):
 def test_ranks_are_counted_right(given_scores):
     when = np.array([time for time, _ in given_scores])
     score = np.array([np.nan if one is None else float(one) for _, one in given_scores])
-    chance, earlier = past_chance(score, when)
+    chance, earlier = conformal_p_values(score, when)
     for k in range(len(score)):
         past = score[(when < when[k]) & np.isfinite(score)]
         if np.isnan(score[k]):
             assert np.isnan(chance[k])
         else:
             assert earlier[k] == len(past)
-            assert chance[k] == pytest.approx((_dice(when[k]) + (past >= score[k]).sum()) / (1 + len(past)))
+            assert chance[k] == pytest.approx((_hash_uniform(when[k]) + (past >= score[k]).sum()) / (1 + len(past)))
 
 
 def test_the_draw_is_even():
-    drawn = _dice(np.arange(100_000) * 300_000_000_000)
+    drawn = _hash_uniform(np.arange(100_000) * 300_000_000_000)
     assert drawn.min() > 0 and drawn.max() < 1
     counts = np.bincount((drawn * 20).astype(int), minlength=20)
     assert ((counts - 5000) ** 2 / 5000).sum() < 45 # chi-square with 19 degrees of freedom, one in a thousand
@@ -110,10 +110,10 @@ def test_the_draw_is_even():
 @pytest.mark.parametrize("rate", [0.02, 0.005])
 def test_the_stated_rate_is_the_measured_rate_on_shuffled_volume(rate):
     rng, false, asked = np.random.default_rng(1), 0, 0
-    series = [load(name, "1h").Volume.to_numpy() for name in ("BTC-USD", "XRP-USD")] + [load("NVDA", "1d").Volume.to_numpy()]
+    series = [load_series(name, "1h").Volume.to_numpy() for name in ("BTC-USD", "XRP-USD")] + [load_series("NVDA", "1d").Volume.to_numpy()]
     for volume in series * 6:
         score = log_scores(rng.choice(volume, 8000))
-        chance, by = alarm_chance(score, np.arange(8000), rate)
+        chance, by = alarm_p_values(score, np.arange(8000), rate)
         false, asked = false + int((chance[by == "rank"] <= rate).sum()), asked + int((by == "rank").sum())
     assert rate * asked > 400
     low, high = binomtest(false, asked).proportion_ci(0.95)
@@ -122,10 +122,10 @@ def test_the_stated_rate_is_the_measured_rate_on_shuffled_volume(rate):
 
 def test_the_stated_rate_holds_in_batches_of_short_series():
     rng, rates = np.random.default_rng(2), []
-    series = [load(name, "30m").Volume.to_numpy() for name in ("BTC-USD", "ETH-USD", "LTC-USD", "XRP-USD", "EOS-USD")]
+    series = [load_series(name, "30m").Volume.to_numpy() for name in ("BTC-USD", "ETH-USD", "LTC-USD", "XRP-USD", "EOS-USD")]
     for _ in range(30):
         volume = np.array([rng.choice(series[k % 5], 50) for k in range(200)])
-        chance, by = alarm_chance(log_scores(volume), np.arange(50))
+        chance, by = alarm_p_values(log_scores(volume), np.arange(50))
         rates.append((chance[:, 30:][by[:, 30:] == "rank"] <= 0.005).mean())
     assert 0.005 * 30 * 200 * 20 > 400
     assert abs(np.mean(rates) - 0.005) < 1.96 * np.std(rates, ddof=1) / np.sqrt(30) + 1e-4
@@ -134,14 +134,14 @@ def test_the_stated_rate_holds_in_batches_of_short_series():
 def test_a_spike_of_five_deviations_is_found():
     volume = random_walk(200 * 50 * 5, seed=3).Volume.to_numpy(copy=True).reshape(5, 200, 50) # log-normal, 0.5 wide
     volume[:, :, -1] *= np.exp(0.5 * 5)
-    found = [(alarm_chance(log_scores(one), np.arange(50))[0][:, -1] <= 0.005).mean() for one in volume]
+    found = [(alarm_p_values(log_scores(one), np.arange(50))[0][:, -1] <= 0.005).mean() for one in volume]
     assert np.mean(found) >= 0.95
 
 
 def test_every_severity_occurs():
-    volume, size = plant_spikes(random_walk(20_000, seed=4).Volume.to_numpy(), 0.01)
-    z = deviations_of(volume, usual_volume(volume))
-    seen = set(severity_of(z[(size > 0) & (z > 4)]))
+    volume, size = inject_spikes(random_walk(20_000, seed=4).Volume.to_numpy(), 0.01)
+    z = volume_deviations(volume, volume_baseline(volume))
+    seen = set(classify_severity(z[(size > 0) & (z > 4)]))
     assert seen == set(SEVERITIES)
 
 
@@ -150,7 +150,7 @@ def test_discoveries_are_those_of_the_step_up_procedure(chances, share):
     chance = np.array(chances)
     known = np.sort(chance[np.isfinite(chance)])
     least, most = (_step_up(known, share * (1 + tiny)) for tiny in (-1e-9, 1e-9))
-    assert least <= (false_discovery(chance) <= share).sum() <= most
+    assert least <= (false_discovery_rate(chance) <= share).sum() <= most
 
 
 def _step_up(known, share):
@@ -170,9 +170,9 @@ class Exchange:
         if pair.startswith("unknown"): raise LookupError(f"there is no pair {pair!r}")
         if pair.startswith("down"): raise SourceError("local does not answer, 4 times")
         if pair.startswith("bug"): raise ZeroDivisionError("division by zero")
-        frame = load("BTC-USD", "30m").iloc[-limit:].copy()
+        frame = load_series("BTC-USD", "30m").iloc[-limit:].copy()
         rng = np.random.default_rng(sum(pair.encode()))
-        frame["Volume"] = rng.choice(load("BTC-USD", "30m").Volume.to_numpy(), limit)
+        frame["Volume"] = rng.choice(load_series("BTC-USD", "30m").Volume.to_numpy(), limit)
         if "spike" in pair: frame.iloc[-1, 4] = 1e6
         if pair.startswith("empty"): frame = frame.iloc[:0]
         if pair.startswith("broken"): frame = frame.drop(columns="Close")
@@ -197,7 +197,7 @@ def batch():
 def hostile(tmp_path_factory):
     folder = tmp_path_factory.mktemp("place") / "inside" / "results"
     batch = scan(Exchange(), [*MANY, *HOSTILE])
-    return batch, folder, write_batch(batch, folder)
+    return batch, folder, write_scan(batch, folder)
 
 
 def test_pairs_that_fail_are_told_and_the_others_scanned(batch):
@@ -212,13 +212,13 @@ def test_pairs_that_fail_are_told_and_the_others_scanned(batch):
 def test_a_spike_is_first_flagged_discovered_and_worth_an_alert(batch):
     first = next(batch.rows.itertuples())
     assert first.name == "spike_usdt" and first.flagged and first.discovered and first.severity == "extreme"
-    assert [one.pair for one in alerts(batch)] == ["spike_usdt"] and alerts(batch, 1.0) == []
+    assert [one.pair for one in find_alerts(batch)] == ["spike_usdt"] and find_alerts(batch, 1.0) == []
 
 
 def test_a_batch_in_which_every_pair_fails(tmp_path):
     batch = scan(Exchange(), ["unknown_1", "down_2"])
-    written = write_batch(batch, tmp_path)
-    assert batch.rows.empty and alerts(batch) == [] and written.files == []
+    written = write_scan(batch, tmp_path)
+    assert batch.rows.empty and find_alerts(batch) == [] and written.files == []
     assert read_json(written.summary)["pairs"] == {"asked": 2, "scanned": 0, "scored": 0, "failed": 2}
 
 
@@ -310,14 +310,14 @@ def test_the_files_hold_what_was_found(hostile):
 
 
 def test_a_report_is_in_english_and_says_what_it_does_not_show(batch):
-    page = report_page(batch, "spike_usdt", picture=True)
+    page = render_report(batch, "spike_usdt", with_image=True)
     assert "stands out" in page and "extreme" in page and "no proof of manipulation" in page and 'lang="en"' in page
-    assert "Nothing can be said" in report_page(batch, "silent_usdt")
+    assert "Nothing can be said" in render_report(batch, "silent_usdt")
 
 
 def test_files_that_cannot_be_written_cost_no_other_pair(batch, tmp_path):
     (tmp_path / f"coin1_usdt_minute5_{batch.stamp}_report.html" / "in the way").mkdir(parents=True)
-    written = write_batch(batch, tmp_path)
+    written = write_scan(batch, tmp_path)
     assert set(written.failed) == {"coin1_usdt"} and read_json(written.summary)["unwritten"] == written.failed
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert len(written.files) >= 3 * (len(batch.bars) - 1)
@@ -325,11 +325,11 @@ def test_files_that_cannot_be_written_cost_no_other_pair(batch, tmp_path):
 
 def test_old_batches_go_and_nothing_else(hostile, tmp_path):
     batch, *_ = hostile
-    write_batch(batch, tmp_path)
+    write_scan(batch, tmp_path)
     count = len(list(tmp_path.iterdir()))
     (tmp_path / "notes.json").write_text("{}")
     (tmp_path / ".batch_summary_20200101_000000.json.0a1b2c3d").write_text("a writer died here")
     (tmp_path / "link_20200101_000000_data.json").symlink_to(tmp_path / "notes.json")
-    assert prune(tmp_path, batches=1) == 2 and (tmp_path / "notes.json").exists()
-    assert prune(tmp_path, days=1, now=batch.started + pd.Timedelta(days=2)) == count - 1
+    assert prune_scans(tmp_path, max_scans=1) == 2 and (tmp_path / "notes.json").exists()
+    assert prune_scans(tmp_path, max_days=1, now=batch.started + pd.Timedelta(days=2)) == count - 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.json", "plotly.min.js"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ohlcv_ta.evaluation import Split, leaks, schedule, stratified_split, walk_forward
+from ohlcv_ta.evaluation import Split, find_leakage, split_periods, stratified_split, walk_forward
 
 
 @st.composite
@@ -31,7 +31,7 @@ def test_walk_forward_never_leaks_and_tiles_what_follows_the_first_block(history
         assume("rows left" not in str(refused))
         raise
     for split in splits:
-        assert leaks(split, times, ends, starts).empty
+        assert find_leakage(split, times, ends, starts).empty
         later = np.concatenate([split.valid, split.test])
         assert ends[split.train].max() < starts[later].min()
         assert all((np.diff(part) > 0).all() for part in split)
@@ -75,10 +75,10 @@ def test_times_may_be_of_any_kind_that_is_ordered():
 
 def test_schedule_leaves_out_a_part_that_is_empty():
     splits = walk_forward(range(100), range(100), folds=2, valid=0)
-    assert schedule(splits, range(100)).index.get_level_values("part").unique().tolist() == ["train", "test"]
+    assert split_periods(splits, range(100)).index.get_level_values("part").unique().tolist() == ["train", "test"]
 
 
 @pytest.mark.parametrize("ends", [[1, 2, np.nan], [1, 2, 1]])
 def test_a_label_end_that_is_unknown_or_too_early_is_refused(ends):
     with pytest.raises(ValueError, match="row 2 must have"):
-        leaks(Split(*map(np.array, ([0], [1], [2]))), [0, 1, 2], ends)
+        find_leakage(Split(*map(np.array, ([0], [1], [2]))), [0, 1, 2], ends)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ohlcv_ta.data.catalog import load
-from ohlcv_ta.evaluation.backtest import backtest, random_entries
-from ohlcv_ta.evaluation.orders import BUY, SELL, Account, Rules, trade_bar
+from ohlcv_ta.data.catalog import load_series
+from ohlcv_ta.evaluation.backtest import backtest, random_entry_returns
+from ohlcv_ta.evaluation.orders import BUY, SELL, Account, TradingRules, trade_bar
 
 
 @st.composite
@@ -27,7 +27,7 @@ def markets(draw):
 
 
 share = st.floats(0, 0.2)
-rules = st.builds(Rules, fee=st.floats(0, 0.02), slippage=st.floats(0, 0.01), size=st.floats(0.05, 1), stop=share, trail=share,
+rules = st.builds(TradingRules, fee=st.floats(0, 0.02), slippage=st.floats(0, 0.01), size=st.floats(0.05, 1), stop=share, trail=share,
                   atr_stop=st.floats(0, 4), take=share, cool_down=st.integers(0, 5))
 
 
@@ -69,9 +69,9 @@ def test_equity_is_that_of_another_library(stop, take):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from backtesting import Backtest, Strategy
-    bars = load("BTC-USD", "1h", "bitfinex").loc["2018-01":"2018-06"].tz_localize(None)
+    bars = load_series("BTC-USD", "1h", "bitfinex").loc["2018-01":"2018-06"].tz_localize(None)
     signals = np.random.default_rng(1).choice([-1, 0, 0, 0, 0, 0, 0, 0, 0, 1], len(bars))
-    ours = backtest(bars, signals, Rules(fee=0.001, slippage=0, size=0.9, stop=stop, take=take), 100_000.0)
+    ours = backtest(bars, signals, TradingRules(fee=0.001, slippage=0, size=0.9, stop=stop, take=take), 100_000.0)
     assert len(ours.fills) > 200
     unit = 1e-8 # that library buys whole units, so that it trades in hundred-millionths of a coin
     bought = ours.fills[ours.fills.side == BUY].set_index("bar")
@@ -96,9 +96,9 @@ def test_equity_is_that_of_another_library(stop, take):
 
 
 def test_chance_has_the_same_turnover():
-    bars = load("BTC-USD", "1h", "bitfinex").loc["2018-01":"2018-03"]
-    found = backtest(bars, np.random.default_rng(0).choice([-1, 0, 0, 0, 0, 1], len(bars)), Rules())
-    gains = random_entries(bars, found, Rules(fee=0.001, slippage=0.0), draws=100)
-    never = random_entries(bars, found, Rules(fee=0.0, slippage=0.0), draws=100)
+    bars = load_series("BTC-USD", "1h", "bitfinex").loc["2018-01":"2018-03"]
+    found = backtest(bars, np.random.default_rng(0).choice([-1, 0, 0, 0, 0, 1], len(bars)), TradingRules())
+    gains = random_entry_returns(bars, found, TradingRules(fee=0.001, slippage=0.0), draws=100)
+    never = random_entry_returns(bars, found, TradingRules(fee=0.0, slippage=0.0), draws=100)
     trades = len(found.trades)
     assert np.log1p(gains).mean() - np.log1p(never).mean() == pytest.approx(2 * trades * np.log(1 - 0.001), rel=0.02)

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from support.small_models import save_small_trend
 from typer.testing import CliRunner
 
-from ohlcv_ta.charts.price_images import LOOKS, BarLook, bar_images, read_bars
+from ohlcv_ta.charts.price_images import PRICE_IMAGE_STYLES, PriceImageStyle, decode_price_image, draw_price_images
 from ohlcv_ta.cli import app
-from ohlcv_ta.data import load
+from ohlcv_ta.data import load_series
 from ohlcv_ta.data.synthetic import random_walk
 from ohlcv_ta.features.labels import SIDES, trend_labels
 from ohlcv_ta.market.factor import open_array, write_array, write_factor
 from ohlcv_ta.market.screening import find_sources
-from ohlcv_ta.models.trend.dataset import Task, open_shards, write_shards
-from ohlcv_ta.models.trend.inference import TrendReader
+from ohlcv_ta.models.trend.dataset import TrendTask, load_shards, write_shards
+from ohlcv_ta.models.trend.inference import TrendPredictor
 
 PRICES = ["Open", "High", "Low", "Close"]
 
@@ -31,31 +31,31 @@ def frames(draw, least=9, most=60):
 @pytest.mark.parametrize("name", ["CNN9u", "CNN49u"])
 @given(frame=frames(least=60, most=120))
 def test_every_image_gives_its_bars_back_within_a_pixel(name, frame):
-    look = LOOKS[name]
-    image = bar_images(frame, look, [len(frame) - 1])[0]
+    look = PRICE_IMAGE_STYLES[name]
+    image = draw_price_images(frame, look, [len(frame) - 1])[0]
     window = frame[PRICES].to_numpy()[-look.lookback:]
     true = (window - window.min()) / (window.max() - window.min())
-    assert np.abs(read_bars(image, look)[:, :4] - true).max() <= 1 / (look.price_rows - 1)
+    assert np.abs(decode_price_image(image, look)[:, :4] - true).max() <= 1 / (look.price_rows - 1)
 
 
-@given(frame=frames(least=130, most=160), name=st.sampled_from(list(LOOKS)), more=st.integers(1, 60))
+@given(frame=frames(least=130, most=160), name=st.sampled_from(list(PRICE_IMAGE_STYLES)), more=st.integers(1, 60))
 def test_an_image_knows_nothing_of_what_comes_after(frame, name, more):
-    look, last = LOOKS[name], len(frame) - 1 - more
-    np.testing.assert_array_equal(bar_images(frame, look, [last]), bar_images(frame.iloc[:last + 1], look, [last]))
+    look, last = PRICE_IMAGE_STYLES[name], len(frame) - 1 - more
+    np.testing.assert_array_equal(draw_price_images(frame, look, [last]), draw_price_images(frame.iloc[:last + 1], look, [last]))
 
 
-@given(frame=frames(least=130, most=140), name=st.sampled_from(list(LOOKS)))
+@given(frame=frames(least=130, most=140), name=st.sampled_from(list(PRICE_IMAGE_STYLES)))
 def test_neither_the_level_nor_the_unit_of_a_price_is_in_an_image(frame, name):
     "A power of two changes no digit of a price."
     other = frame.assign(**{column: 1024 * frame[column] for column in PRICES})
-    np.testing.assert_array_equal(bar_images(frame, LOOKS[name]), bar_images(other, LOOKS[name]))
+    np.testing.assert_array_equal(draw_price_images(frame, PRICE_IMAGE_STYLES[name]), draw_price_images(other, PRICE_IMAGE_STYLES[name]))
 
 
 @given(frame=frames(), holes=st.lists(st.tuples(st.integers(0, 8), st.sampled_from([*PRICES, "Volume"])), max_size=12))
 def test_holes_are_black_and_nothing_else_breaks(frame, holes):
-    frame, look = frame.copy(), BarLook(9, 32, volume=True)
+    frame, look = frame.copy(), PriceImageStyle(9, 32, volume=True)
     for back, column in holes: frame.iloc[-1 - back, frame.columns.get_loc(column)] = np.nan
-    image = bar_images(frame, look, [len(frame) - 1])[0]
+    image = draw_price_images(frame, look, [len(frame) - 1])[0]
     for k, bar in enumerate(frame[PRICES].to_numpy()[-9:]):
         if np.isnan(bar[[1, 2]]).any(): assert not image[:, 3 * k:3 * k + 3].any()
         elif np.isnan(bar[0]): assert not image[:look.price_rows, 3 * k].any()
@@ -113,7 +113,7 @@ def test_a_golden_image_pixel_by_pixel(average):
     "Five bars with volume, without and with an average of two closes: 14 units of price on 16 rows."
     bars = [[6, 7, 3, 6, 2], [6, 8, 6, 7, 3], [9, 14, 8, 7, 5], [10, 11, 7, 10, 2], [5, 5, 0, 1, 1]]
     frame = pd.DataFrame(bars, pd.date_range("2024", periods=5, tz="UTC"), [*PRICES, "Volume"], float)
-    image = bar_images(frame, BarLook(5, 21, True, average), [4])[0]
+    image = draw_price_images(frame, PriceImageStyle(5, 21, True, average), [4])[0]
     assert set(np.unique(image)) == {0, 255}
     assert ["".join(".#"[int(pixel > 0)] for pixel in row) for row in image] == GOLDEN[average].split()
 
@@ -133,12 +133,12 @@ def test_labels_are_those_that_are_counted_one_by_one(side, horizon):
 
 
 def test_a_set_that_was_interrupted_is_finished(tmp_path):
-    task, series = Task(LOOKS["CNN9u"], 9), {name: random_walk(300, seed) for seed, name in enumerate("abc")}
+    task, series = TrendTask(PRICE_IMAGE_STYLES["CNN9u"], 9), {name: random_walk(300, seed) for seed, name in enumerate("abc")}
     write_shards(tmp_path / "whole", series, task, jobs=1)
     write_shards(tmp_path / "part", {"a": series["a"]}, task, jobs=1)
     (tmp_path / "part" / "b.npy").write_bytes(b"half of an array")
     assert write_shards(tmp_path / "part", series, task, jobs=2) == 2
-    for one, other in zip(open_shards(tmp_path / "whole"), open_shards(tmp_path / "part"), strict=True):
+    for one, other in zip(load_shards(tmp_path / "whole"), load_shards(tmp_path / "part"), strict=True):
         np.testing.assert_array_equal(np.asarray(one[:]), np.asarray(other[:]))
 
 
@@ -150,8 +150,8 @@ def network(tmp_path_factory):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bars")
-    for name in ("BTC-USD", "ETH-USD"): load(name, "30m", "bitfinex").tail(400).to_csv(folder / f"{name}.csv")
-    load("LTC-USD", "1h", "bitfinex").tail(100).to_csv(folder / "hourly.csv")
+    for name in ("BTC-USD", "ETH-USD"): load_series(name, "30m", "bitfinex").tail(400).to_csv(folder / f"{name}.csv")
+    load_series("LTC-USD", "1h", "bitfinex").tail(100).to_csv(folder / "hourly.csv")
     (folder / "broken.csv").write_text("time,open\nyesterday,1\n")
     return folder
 
@@ -159,8 +159,8 @@ def files(tmp_path_factory):
 def test_a_factor_is_known_when_it_says(network, files, tmp_path):
     skipped = write_factor(tmp_path / "factor", find_sources(files), network, jobs=1)
     assert set(skipped.symbol) == {"hourly.csv", "broken.csv"}
-    table, reader = open_array(tmp_path / "factor").table(), TrendReader(network)
-    frame = load("ETH-USD", "30m", "bitfinex").tail(400)
+    table, reader = open_array(tmp_path / "factor").table(), TrendPredictor(network)
+    frame = load_series("ETH-USD", "30m", "bitfinex").tail(400)
     for at in (8, 100, 399):
         known = frame.index[at] + pd.Timedelta("30m")
         assert table.loc[known, "ETH-USD"] == pytest.approx(reader.read(frame.iloc[:at + 1]).probability, abs=1e-6)
@@ -168,7 +168,7 @@ def test_a_factor_is_known_when_it_says(network, files, tmp_path):
 
 
 def test_a_factor_is_never_half_written(network, tmp_path, monkeypatch):
-    scores = {"one": TrendReader(network).scores(random_walk(60, timeframe="30m"))}
+    scores = {"one": TrendPredictor(network).predict_series(random_walk(60, timeframe="30m"))}
     folder = write_array(tmp_path / "factor", scores, {})
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     def full(*_): raise OSError("No space left on device")

@@ -280,10 +280,10 @@ def _print_skipped(problems: Iterable[tuple[str, str]]) -> None:
 
 def _run_screen(sources: list, jobs: int | None, dask: str | None, **asked: Any) -> Any:
     "Screened with a progress bar, what is skipped told; an error where nothing is left."
-    pass
+    from ohlcv_ta.market.screening import screen
 
     with _configure_joblib(sources, jobs, dask), typer.progressbar(length=len(sources), label="Screening", file=sys.stderr) as bar:
-        screened = screen(sources, progress=bar.update, **asked)
+        screened = screen(sources, callback=bar.update, **asked)
     _print_skipped(screened.skipped.itertuples(index=False))
     if len(screened.skipped) == len(sources):
         raise ValueError(f"none of {len(sources)} charts could be read, so nothing was written")
@@ -355,7 +355,7 @@ def _alert_channels() -> tuple[str | None, str | None, str | None]: # webhook, t
 
 def _run_scan(market: Any, pairs: list[str], settings: Any) -> Any:
     "Scanned with a progress bar, what failed told; an error where nothing is left."
-    pass
+    from ohlcv_ta.market.scanning import scan
 
     with typer.progressbar(length=len(set(pairs)), label="Scanning", file=sys.stderr) as bar:
         batch = scan(market, pairs, settings, bar.update)
@@ -430,7 +430,7 @@ def evaluate_annotated(
     "Measure levels and rays on annotated charts."
     from ohlcv_ta.data.io import write_json
     from ohlcv_ta.evaluation.metrics import format_interval
-    pass
+    from ohlcv_ta.models.levels.experiment import evaluate_annotated
 
     metrics = evaluate_annotated(folder, folds, draws, seed)
     for name, scores in metrics["levels"].items():
@@ -670,7 +670,7 @@ def run(stage: Annotated[str, typer.Argument(help="A notebook in nbs/pipeline.")
 @app.command()
 def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.", min=1)] = 2) -> None:
     "Compute all again and compare every metric."
-    pass
+    from ohlcv_ta.pipeline import reproduce
 
     if not reproduce(jobs):
         raise typer.Exit(1)

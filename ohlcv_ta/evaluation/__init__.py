@@ -1,7 +1,20 @@
 "Splits, metrics, confidence intervals, negative controls and published claims."
 
 from .bootstrap import block_bootstrap, block_length, percentile_intervals
-from .claims import Claim, ClaimError, Verdict, assess_claims, claims_table, decide_verdict, read_claims, write_claims
+from .claims import (
+    Claim,
+    ClaimError,
+    Verdict,
+    assess_claims,
+    claimed_values,
+    claims_table,
+    decide_verdict,
+    read_claims,
+    read_options,
+    read_published,
+    refuse_unanswered,
+    write_claims,
+)
 from .controls import LookAheadError, check_causality, shuffle_blocks, shuffle_labels
 from .level_metrics import duplicate_groups, level_scores, mask_scores, match_levels, mean_scores, pool_scores, ray_scores
 from .metrics import (
@@ -29,6 +42,7 @@ __all__ = [
     "calibration_curve",
     "calibration_error",
     "check_causality",
+    "claimed_values",
     "claims_table",
     "confusion_counts",
     "confusion_metrics",
@@ -46,6 +60,9 @@ __all__ = [
     "pool_scores",
     "ray_scores",
     "read_claims",
+    "read_options",
+    "read_published",
+    "refuse_unanswered",
     "shuffle_blocks",
     "shuffle_labels",
     "split_periods",

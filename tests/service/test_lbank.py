@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.lbank import THIRD, LBank, open_lbank
 
+from ohlcv_ta.data.exchanges import ccxt as exchanges
 from ohlcv_ta.data.exchanges.base import TIMEFRAMES, InvalidRequest, UnknownPairError, bar_ends, default_pairs
-from ohlcv_ta.data.exchanges.base import base as exchanges
 from ohlcv_ta.data.exchanges.registry import open_market_source
 from ohlcv_ta.data.exchanges.retry import SourceError
 

@@ -14,6 +14,7 @@ from ohlcv_ta.data.raw_tables import FrameError
 from ohlcv_ta.evaluation import LookAheadError, check_causality
 from ohlcv_ta.features.indicators import atr
 from ohlcv_ta.features.support_resistance import levels as module
+from ohlcv_ta.features.support_resistance import rays
 from ohlcv_ta.features.support_resistance.levels import (
     LEVEL_COLUMNS,
     SCORERS,
@@ -336,7 +337,7 @@ def test_rays_keep_their_promises(seed):
 @given(st.lists(st.floats(-100, 100), min_size=3, max_size=12))
 def test_the_robust_line_is_that_of_theil_and_sen(heights):
     x, y = np.arange(len(heights)) * 3.0, np.array(heights)
-    slope, height = module._robust_line(x, y)
+    slope, height = rays._robust_line(x, y)
     np.testing.assert_allclose(slope, theilslopes(y, x)[0], atol=1e-9)
     np.testing.assert_allclose(height, np.median(y - slope * x), atol=1e-9)
 

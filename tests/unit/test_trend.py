@@ -172,7 +172,7 @@ def test_a_factor_is_never_half_written(network, tmp_path, monkeypatch):
     folder = write_array(tmp_path / "factor", scores, {})
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     def full(*_): raise OSError("No space left on device")
-    monkeypatch.setattr("ohlcv_ta.market.factor.write_whole", full)
+    monkeypatch.setattr("ohlcv_ta.market.factor.write_atomic", full)
     with pytest.raises(OSError, match="No space"): write_array(folder, {"two": scores["one"].iloc[:20]}, {})
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["factor"]

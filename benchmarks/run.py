@@ -233,7 +233,7 @@ def memory(requests=1000):
 
 def startup():
     "Seconds from nothing to a first useful answer."
-    python, loading = sys.executable, "from ohlcv_ta.data import load; bars = load('BTC-USD', '1h')"
+    python, loading = sys.executable, "from ohlcv_ta.data import load_series; bars = load_series('BTC-USD', '1h')"
     profiling = f"{loading}; from ohlcv_ta.features import market_profile; market_profile(bars.tail(24))"
     commands = {
         "import ohlcv_ta.data and load a series": [python, "-c", loading],

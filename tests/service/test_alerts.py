@@ -93,7 +93,7 @@ def test_nothing_that_happens_is_raised(tmp_path):
 def test_two_processes_tell_an_alert_once(tmp_path):
     code = ("import sys, pandas as pd; from ohlcv_ta.market.alerts import *; folder = sys.argv[1]\n"
             f"alert = Alert('eth_usdt', 'minute5', 'local', pd.Timestamp({str(ALERT.time)!r}), 5.0, 1.0, 9.0, .1, .9, 'low')\n"
-            "print(sum(one.sent for _ in range(50) for one in notify([alert], AlertSettings(told=Told(folder)))))")
+            "print(sum(one.sent for _ in range(50) for one in notify([alert], AlertSettings(told=DeliveryLog(folder)))))")
     command, quiet = [sys.executable, "-c", code, tmp_path / "told"], {"stderr": subprocess.DEVNULL, "text": True}
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, **quiet) for _ in range(2)]
     assert sorted(int(one.communicate()[0]) for one in running) == [0, 1]

@@ -25,16 +25,16 @@ from ohlcv_ta.market.streaming import BarStream, ReplayFeed
 
 TRADER = """
 import sys, numpy as np
-from ohlcv_ta.data.catalog import load
-from ohlcv_ta.data.bar_store import BarStore, Series
-from ohlcv_ta.evaluation.orders import Rules
-from ohlcv_ta.market.paper_trading import PaperTrader, RsiRule
-from ohlcv_ta.market.streaming import Replay, Stream
-series, frame = Series("nyse", "SPY", "1m"), load("SPY", "1m").loc["2019-01-03"]
+from ohlcv_ta.data.catalog import load_series
+from ohlcv_ta.data.bar_store import BarStore, SeriesKey
+from ohlcv_ta.evaluation.orders import TradingRules
+from ohlcv_ta.market.paper_trading import PaperTrader, RsiForecaster
+from ohlcv_ta.market.streaming import ReplayFeed, BarStream
+series, frame = SeriesKey("nyse", "SPY", "1m"), load_series("SPY", "1m").loc["2019-01-03"]
 store = BarStore(sys.argv[1])
-replay = Replay(series, frame, speed=np.inf, begin=len(store.read(series)))
+replay = ReplayFeed(series, frame, speed=np.inf, history=len(store.read(series)))
 print("begins", flush=True)
-Stream(store, replay, PaperTrader(store, series, RsiRule(7), Rules(stop=0.003, fee=0.0001))).run()
+BarStream(store, replay, PaperTrader(store, series, RsiForecaster(7), TradingRules(stop=0.003, fee=0.0001))).run()
 """
 
 

@@ -20,7 +20,7 @@ class Listener:
 class Adversary(ReplayFeed):
     "Tells bars late, twice, in the wrong order, before they are over or not at all; breaks; its history lags and fails."
     def __init__(self, series, frame, dice, patience=200):
-        super().__init__(series, frame, begin=5)
+        super().__init__(series, frame, history=5)
         self.dice, self.late, self.evil = dice, [], patience
 
     def updates(self):

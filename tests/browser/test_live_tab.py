@@ -84,7 +84,8 @@ def test_the_service_tells_which_networks_it_has(url):
 def test_who_stops_looking_stops_the_thread(tmp_path):
     frame, before = load_series("SPY", "1m").loc["2019-01-03":], threading.active_count()
     feed = ReplayFeed(SeriesKey("replay", "SPY", "1m"), frame, speed=60 * 50, history=400)
-    following = follow_feed(BarStore(f"{tmp_path}/istream.db"), feed, RsiForecaster(), TradingRules(), threshold=0.5, interval=0.05)
+    store = BarStore(f"{tmp_path}/istream.db")
+    following = follow_feed(store, feed, RsiForecaster(), TradingRules(), threshold=0.5, interval=0.05)
     next(following)
     following.close()
     for _ in range(100):

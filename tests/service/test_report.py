@@ -31,7 +31,8 @@ def pieces():
 def test_a_thousand_reports_by_rules(charts):
     figures = 0
     for k, frame in enumerate(charts()):
-        analysis = build_report(bars_of(frame, PAIRS[k % len(PAIRS)], ("minute5", "hour4", "day1", "month1")[k % 4]), chart=False)
+        bars = bars_of(frame, PAIRS[k % len(PAIRS)], ("minute5", "hour4", "day1", "month1")[k % 4])
+        analysis = build_report(bars, chart=False)
         assert analysis.writer == "rules" and analysis.rejected is None
         figures += all_right(analysis)
         close = float(frame.Close.iloc[-1])

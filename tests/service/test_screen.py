@@ -36,7 +36,8 @@ def charts(tmp_path_factory):
     windows = [series.iloc[200 * k:200 * k + 320] for k in range(4)]
     windows[0].to_csv(folder / "a.csv")
     windows[1].to_parquet(folder / "b.parquet")
-    write_annotated_chart(folder / "c.json", AnnotatedChart(windows[2], np.array([]), rays_to_times(windows[2], np.empty((0, 4)))))
+    unlabeled = AnnotatedChart(windows[2], np.array([]), rays_to_times(windows[2], np.empty((0, 4))))
+    write_annotated_chart(folder / "c.json", unlabeled)
     windows[3].to_csv(folder / "d.CSV")
     lines = (folder / "a.csv").read_text().splitlines()
     (folder / "broken.csv").write_text("\n".join([*lines[:9], lines[9].replace(",", ",x", 1), *lines[10:]]))

@@ -41,7 +41,8 @@ BarStream(store, replay, PaperTrader(store, series, RsiForecaster(7), TradingRul
 def test_a_killed_trader_ends_where_an_undisturbed_one_does(tmp_path):
     frame, dice, kills = load_series("SPY", "1m").loc["2019-01-03"], random.Random(0), 0
     undisturbed = BarStore(tmp_path / "undisturbed.db")
-    BarStream(undisturbed, ReplayFeed(SPY, frame), PaperTrader(undisturbed, SPY, RsiForecaster(7), TradingRules(stop=0.003, fee=0.0001))).run()
+    trader = PaperTrader(undisturbed, SPY, RsiForecaster(7), TradingRules(stop=0.003, fee=0.0001))
+    BarStream(undisturbed, ReplayFeed(SPY, frame), trader).run()
     path = tmp_path / "killed.db"
     while True:
         process = subprocess.Popen([sys.executable, "-c", TRADER, str(path)], stdout=subprocess.PIPE, text=True)

@@ -36,7 +36,8 @@ def test_a_chart_survives_the_file(tmp_path_factory, levels, rays):
 
 def test_the_file_has_the_names_of_system_a(tmp_path):
     frame = random_walk(60)
-    path = write_annotated_chart(tmp_path / "one.json", AnnotatedChart(frame, np.array([99.0]), rays_to_times(frame, [[1, 2, 3, 4]])))
+    chart = AnnotatedChart(frame, np.array([99.0]), rays_to_times(frame, [[1, 2, 3, 4]]))
+    path = write_annotated_chart(tmp_path / "one.json", chart)
     content = json.loads(path.read_text(encoding="utf-8"))
     assert list(content) == ["ohlcv_data", "labels"] and list(content["labels"]) == ["horizontal_lines", "ray_lines"]
     assert list(content["ohlcv_data"][0]) == ["open", "high", "low", "close", "volume", "time"]

@@ -159,7 +159,8 @@ def test_the_deployment_is_what_system_a_describes():
     assert (asked["memory"], most["memory"]) == ("768Mi", "1536Mi"), "as measured"
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
     service_app = create_app({})
-    routes = {"http": set(service_app.openapi()["paths"]), "status": {route.path for route in create_status_app(service_app).routes}}
+    status_paths = {route.path for route in create_status_app(service_app).routes}
+    routes = {"http": set(service_app.openapi()["paths"]), "status": status_paths}
     for probe in ("startup", "liveness", "readiness"):
         asked = container[f"{probe}Probe"]["httpGet"]
         assert asked["path"] in routes[asked["port"]]

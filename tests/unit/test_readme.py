@@ -35,7 +35,8 @@ def levels_table():
                "random lines": "random, bars"}
     lines = ["| | planted charts | real charts, the rule's lines |", "| --- | --- | --- |"]
     for shown, name in methods.items():
-        texts = [format_interval(beside[source][name]["f1"]) if name in beside[source] else "" for source in ("planted", "rule")]
+        texts = [format_interval(beside[source][name]["f1"]) if name in beside[source] else ""
+                 for source in ("planted", "rule")]
         lines.append(f"| {shown} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 

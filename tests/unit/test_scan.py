@@ -78,7 +78,8 @@ def test_what_was_said_of_a_bar_stays(volume, known):
 @settings(max_examples=60)
 def test_nothing_awkward_makes_a_number_that_is_none(volume):
     index = pd.date_range("2024-01-01", periods=60, freq="5min", tz="UTC")
-    marks = detect_volume_anomalies({str(k): random_walk(60, seed=k).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)})
+    frames = {str(k): random_walk(60, seed=k).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)}
+    marks = detect_volume_anomalies(frames)
     assert not np.isinf(marks.select_dtypes(float)).to_numpy().any()
     known = marks[marks.score.notna()]
     assert known.chance.between(0, 1).all() and known.confidence.between(0, 1).all()
@@ -110,7 +111,8 @@ def test_the_draw_is_even():
 @pytest.mark.parametrize("rate", [0.02, 0.005])
 def test_the_stated_rate_is_the_measured_rate_on_shuffled_volume(rate):
     rng, false, asked = np.random.default_rng(1), 0, 0
-    series = [load_series(name, "1h").Volume.to_numpy() for name in ("BTC-USD", "XRP-USD")] + [load_series("NVDA", "1d").Volume.to_numpy()]
+    chosen = (("BTC-USD", "1h"), ("XRP-USD", "1h"), ("NVDA", "1d"))
+    series = [load_series(name, timeframe).Volume.to_numpy() for name, timeframe in chosen]
     for volume in series * 6:
         score = log_scores(rng.choice(volume, 8000))
         chance, by = alarm_p_values(score, np.arange(8000), rate)

@@ -27,8 +27,8 @@ def markets(draw):
 
 
 share = st.floats(0, 0.2)
-rules = st.builds(TradingRules, fee=st.floats(0, 0.02), slippage=st.floats(0, 0.01), size=st.floats(0.05, 1), stop=share, trail=share,
-                  atr_stop=st.floats(0, 4), take=share, cool_down=st.integers(0, 5))
+rules = st.builds(TradingRules, fee=st.floats(0, 0.02), slippage=st.floats(0, 0.01), size=st.floats(0.05, 1),
+                  stop=share, trail=share, atr_stop=st.floats(0, 4), take=share, cool_down=st.integers(0, 5))
 
 
 @settings(max_examples=200, deadline=None)

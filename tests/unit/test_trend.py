@@ -41,14 +41,16 @@ def test_every_image_gives_its_bars_back_within_a_pixel(name, frame):
 @given(frame=frames(least=130, most=160), name=st.sampled_from(list(PRICE_IMAGE_STYLES)), more=st.integers(1, 60))
 def test_an_image_knows_nothing_of_what_comes_after(frame, name, more):
     look, last = PRICE_IMAGE_STYLES[name], len(frame) - 1 - more
-    np.testing.assert_array_equal(draw_price_images(frame, look, [last]), draw_price_images(frame.iloc[:last + 1], look, [last]))
+    shorter = draw_price_images(frame.iloc[:last + 1], look, [last])
+    np.testing.assert_array_equal(draw_price_images(frame, look, [last]), shorter)
 
 
 @given(frame=frames(least=130, most=140), name=st.sampled_from(list(PRICE_IMAGE_STYLES)))
 def test_neither_the_level_nor_the_unit_of_a_price_is_in_an_image(frame, name):
     "A power of two changes no digit of a price."
     other = frame.assign(**{column: 1024 * frame[column] for column in PRICES})
-    np.testing.assert_array_equal(draw_price_images(frame, PRICE_IMAGE_STYLES[name]), draw_price_images(other, PRICE_IMAGE_STYLES[name]))
+    style = PRICE_IMAGE_STYLES[name]
+    np.testing.assert_array_equal(draw_price_images(frame, style), draw_price_images(other, style))
 
 
 @given(frame=frames(), holes=st.lists(st.tuples(st.integers(0, 8), st.sampled_from([*PRICES, "Volume"])), max_size=12))

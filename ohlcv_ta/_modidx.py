@@ -2565,6 +2565,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'ohlcv_ta/models/training.py'),
                                           'ohlcv_ta.models.training._EpochParts._endless': ( 'models/training.html#_epochparts._endless',
                                                                                              'ohlcv_ta/models/training.py'),
+                                          'ohlcv_ta.models.training._check_options': ( 'models/training.html#_check_options',
+                                                                                       'ohlcv_ta/models/training.py'),
                                           'ohlcv_ta.models.training._history': ( 'models/training.html#_history',
                                                                                  'ohlcv_ta/models/training.py'),
                                           'ohlcv_ta.models.training._run': ('models/training.html#_run', 'ohlcv_ta/models/training.py'),

@@ -56,7 +56,7 @@ def _halve_weights(model, least=256):
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
-
+# %% ../../nbs/models/artifacts.ipynb #42e3723f
 def export_onnx(
     network: nn.Module, # as it is served: its output is the prediction
     example: torch.Tensor, # an input; the first axis counts images and has no fixed length

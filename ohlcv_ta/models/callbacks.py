@@ -127,7 +127,7 @@ def _join_state(tensors: dict[str, torch.Tensor], numbers: list[dict], device) -
         state[int(number)][key] = value.to(device)
     return state
 
-
+# %% ../../nbs/models/callbacks.ipynb #e9171576
 def _read_checkpoint(path: Path, key: str) -> tuple[dict[str, torch.Tensor], dict | None]:
     "Return tensors and state of a checkpoint; an empty dict and None without one, or with another key."
     if not path.exists(): return {}, None

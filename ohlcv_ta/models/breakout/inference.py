@@ -176,7 +176,7 @@ class CalibrationBin:
     count: int # number of those sessions
     base_rate: float # share of all sessions that broke out
 
-
+# %% ../../../nbs/models/breakout/inference.ipynb #16142090
 def calibration_at(
     model: BreakoutModel, # with its metrics
     probability: float, # a prediction

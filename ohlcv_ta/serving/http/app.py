@@ -133,7 +133,7 @@ def _require_breakout_model(request: Request) -> BreakoutPredictor:
         raise HTTPException(503, "Prediction service not available")
     return model
 
-
+# %% ../../../nbs/serving/http/app.ipynb #de3808f5
 def _predictions(requests: Iterable[PredictRequest], model: BreakoutPredictor, metrics: ServiceMetrics,
                  response: Response) -> list[Prediction]:
     "Return a prediction for each request, and name features outside the training range in a header."

@@ -48,7 +48,7 @@ Member = TypeVar("Member", bound=ServedModel)
 
 class PredictorGroup(dict[str, Member], Generic[Member]):
     "Hold served models of one class by name."
-    member: ClassVar[type[ServedModel]] # class of the models
+    member: ClassVar[type[Any]] # class of the models, which implements `ServedModel`
     weights: ClassVar[str] = "model.onnx" # file that a model's folder must have
     estimator: ClassVar[str] = "networks for images" # how `/health` names the group
 

@@ -140,12 +140,12 @@ def _session_bars(history: SessionHistory, date: pd.Timestamp) -> tuple[pd.DataF
 
 
 def _resolve_date(history: SessionHistory, date: str | pd.Timestamp | None) -> pd.Timestamp:
-    date = history.features.index[-1] if date is None else pd.Timestamp(date)
-    if date not in history.features.index:
+    session = pd.Timestamp(history.features.index[-1] if date is None else date)
+    if session not in history.features.index:
         first, last = history.features.index[[0, -1]]
-        raise ValueError(f"There is no session {date:%Y-%m-%d} to read; choose one from {first:%Y-%m-%d} "
+        raise ValueError(f"There is no session {session:%Y-%m-%d} to read; choose one from {first:%Y-%m-%d} "
                          f"to {last:%Y-%m-%d}.")
-    return date
+    return session
 
 # %% ../../../nbs/models/breakout/inference.ipynb #4dd4641cc4064e0191573fe9c69df29b
 def explain_session(

@@ -16,7 +16,7 @@ from ohlcv_ta.evaluation.orders import TradingRules
 from ohlcv_ta.features.technical_indicators import StreamingIndicators, indicator_table
 from ohlcv_ta.market.paper_trading import PaperTrader, RsiForecaster
 from ohlcv_ta.market.streaming import BarStream, ReplayFeed
-from ohlcv_ta.models.indicators.inference import load_indicator_predictors
+from ohlcv_ta.models.indicators.inference import IndicatorPredictors
 
 
 def indicators(in_turn, bars=86_400):
@@ -74,7 +74,7 @@ def backtests(in_turn):
 
 def live():
     "Minutes of SPY followed as if they came, into a store: a month by a rule, a day by a network."
-    readers = load_indicator_predictors(Path(__file__).parents[1] / "models" / "indicators")
+    readers = IndicatorPredictors.load(Path(__file__).parents[1] / "models" / "indicators")
     frame, rows = load_series("SPY", "1m"), []
     months = (RsiForecaster(), "2019-12-01", "2019-12-31 23:59"), (readers["turning"], "2019-12-02", "2019-12-02 23:59")
     for who, begin, end in months:

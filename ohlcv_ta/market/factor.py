@@ -97,7 +97,7 @@ def _score_source(source: ChartSource, network: Path, tz: str | None) -> tuple[s
         reader.check(frame)
         if bar_length(infer_timeframe(frame)) != bar_length(wanted):
             raise ValueError(f"bars of {infer_timeframe(frame)}; the network knows bars of {wanted}, so resample them first")
-        return source.name, reader.predict_series(frame), ""
+        return source.name, reader.predict(frame), ""
     except (ValueError, LookupError, OSError) as error:
         return source.name, None, str(error.args[0] if isinstance(error, KeyError) and error.args else error)
 

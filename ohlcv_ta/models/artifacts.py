@@ -24,26 +24,25 @@ from ..data.io import atomic_folder, read_json, write_atomic, write_json
 
 # %% ../../nbs/models/artifacts.ipynb #7c1ce069
 def half_state_dict(
-    network: nn.Module, # any network
-) -> dict[str, torch.Tensor]: # name -> values as a folder holds them: 16 bits, whole numbers left out
-    "Weights and running statistics in half precision."
+    network: nn.Module, # of any architecture
+) -> dict[str, torch.Tensor]: # name -> values in 16 bits, without integer buffers
+    "Return weights and running statistics in half precision. Raises `ValueError` if a value does not fit in 16 bits."
     weights = {name: value.detach().half().contiguous().cpu() for name, value in network.state_dict().items()
                if value.is_floating_point()}
     lost = [name for name, value in weights.items() if not value.isfinite().all()]
     if lost: raise ValueError(f"{', '.join(lost)} holds values that 16 bits cannot: did the training diverge?")
     return weights
 
-
+# %% ../../nbs/models/artifacts.ipynb #e318a0a4
 def round_weights(
     network: nn.Module, # changed in place
 ) -> nn.Module: # the same network
-    "Give a network the weights that its folder will hold."
+    "Round the weights of a network to the 16 bits that its folder holds."
     network.load_state_dict(half_state_dict(network), strict=False)
     return network
 
-# %% ../../nbs/models/artifacts.ipynb #f1cbf78b
-ONNX_OPSET = 18
-
+# %% ../../nbs/models/artifacts.ipynb #7419aa02
+ONNX_OPSET = 18 # version of the operators
 
 def _halve_weights(model, least=256):
     "Store large weights in 16 bits, each behind a cast back to 32."
@@ -57,14 +56,14 @@ def _halve_weights(model, least=256):
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
-
+# %% ../../nbs/models/artifacts.ipynb #42e3723f
 def export_onnx(
-    network: nn.Module, # what is to be served, its last layer giving the answer wanted
-    example: torch.Tensor, # an input; the first axis counts pictures and stays free
+    network: nn.Module, # as it is served: its output is the prediction
+    example: torch.Tensor, # an input; the first axis counts images and has no fixed length
     names: Sequence[str] = ("image", "mask"), # of the input, and of each output
-    half: bool = True, # weights in 16 bits
+    half: bool = True, # store large weights in 16 bits
 ) -> bytes: # content of an .onnx file
-    "A network as an ONNX graph."
+    "Return a network as an ONNX graph."
     free = {name: {0: "batch"} for name in names}
     with warnings.catch_warnings():
         # The older of PyTorch's two exporters: it writes no path of this machine into the file.
@@ -80,64 +79,65 @@ def export_onnx(
 def run_onnx(
     content: bytes, # content of an .onnx file
     images: np.ndarray, # its input
-    threads: int = 1,
+    threads: int = 1, # of the runtime
 ) -> np.ndarray | list[np.ndarray]: # its output, or all of them where there are several
-    "What ONNX Runtime answers."
+    "Run an ONNX graph with ONNX Runtime."
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(content, settings, providers=["CPUExecutionProvider"])
-    answers = session.run(None, {session.get_inputs()[0].name: images})
-    return answers[0] if len(answers) == 1 else answers
+    outputs = session.run(None, {session.get_inputs()[0].name: images})
+    return outputs[0] if len(outputs) == 1 else outputs
 
-
+# %% ../../nbs/models/artifacts.ipynb #1e977013
 def onnx_difference(
-    network: nn.Module, # what was exported
-    content: bytes, # what it became
-    example: torch.Tensor, # pictures to ask both about
-) -> float: # largest difference between two answers
-    "How far ONNX Runtime's answers lie from PyTorch's."
+    network: nn.Module, # the exported network
+    content: bytes, # its ONNX graph
+    example: torch.Tensor, # input of both
+) -> float: # largest absolute difference between two outputs
+    "Return how far the outputs of ONNX Runtime and PyTorch differ."
     with torch.inference_mode(): expected = network.eval()(example)
     found = run_onnx(content, example.numpy())
     pairs = zip(expected, found, strict=True) if isinstance(expected, tuple) else [(expected, found)]
-    return max(float(np.abs(answer - wanted.float().numpy()).max()) for wanted, answer in pairs)
+    return max(float(np.abs(output - wanted.float().numpy()).max()) for wanted, output in pairs)
 
 # %% ../../nbs/models/artifacts.ipynb #269b78a6
+def _export_checked(serving_network, example, tolerance, names):
+    "Return the ONNX graph. Raises `ValueError` if its outputs differ by more than the tolerance."
+    content = export_onnx(serving_network, example, **names)
+    difference = onnx_difference(serving_network, content, example)
+    if difference > tolerance:
+        raise ValueError(f"the ONNX graph's outputs differ by {difference:.3g} from the network's; {tolerance} is allowed")
+    return content
+
+# %% ../../nbs/models/artifacts.ipynb #83a5e199
 def save_network(
     network: nn.Module, # trained; its weights are rounded to 16 bits in place
-    folder: str | Path, # where it goes; replaced if it is there
-    config: dict, # `network`: settings of its builder; anything else that is to be remembered
-    metrics: dict, # how it did on what it had not seen
-    card: str, # Markdown: what a reader must know before using it
-    serving_network: nn.Module | None = None, # the network as it is served, if it is to be
+    folder: str | Path, # destination; replaced if it exists
+    config: dict, # `network`: arguments of its builder; other facts
+    metrics: dict, # on held-out data
+    card: str, # Markdown: purpose, training data, metrics, limits
+    serving_network: nn.Module | None = None, # the network as it is served; None: no ONNX graph
     example: torch.Tensor | None = None, # an input of the served network
-    tolerance: float = 0.01, # most that an answer of the graph may differ
-    **names, # names: of the graph's input and outputs
+    tolerance: float = 0.01, # largest difference between the outputs of graph and network
+    **names, # `names` of the graph's input and outputs
 ) -> Path: # the folder
-    "Write a network's folder, whole or not at all."
+    "Write the folder of a network atomically. Raises `ValueError` if weights or graph are not exact enough."
     round_weights(network)
     with atomic_folder(folder) as new:
         write_atomic(new / "model.safetensors", safetensors.torch.save(half_state_dict(network)))
         write_json(new / "config.json", config)
         write_json(new / "metrics.json", metrics)
         write_atomic(new / "README.md", card)
-        if serving_network is not None: write_atomic(new / "model.onnx", _export_checked(serving_network, example, tolerance, names))
+        if serving_network is not None:
+            write_atomic(new / "model.onnx", _export_checked(serving_network, example, tolerance, names))
     return Path(folder)
 
-
-def _export_checked(serving_network, example, tolerance, names):
-    "The graph, if it answers as the network does."
-    packed = export_onnx(serving_network, example, **names)
-    difference = onnx_difference(serving_network, packed, example)
-    if difference > tolerance:
-        raise ValueError(f"the ONNX graph's answers differ by {difference:.3g} from the network's; {tolerance} is allowed")
-    return packed
-
-
+# %% ../../nbs/models/artifacts.ipynb #01e9b385
 def load_network(
     folder: str | Path, # a folder that `save_network` wrote
-    build: Callable[..., nn.Module], # makes the network from the settings under `network` in config.json
-) -> nn.Module: # ready to answer
-    "Read a network's folder. No file in it can run code."
+    build: Callable[..., nn.Module], # builds the network from the arguments under `network` in config.json
+) -> nn.Module: # in evaluation mode
+    "Return the network in a folder. Raises `FileNotFoundError` without one, `ValueError` if its files do not match."
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} holds no network; `dvc repro` trains it and `dvc pull` fetches it")

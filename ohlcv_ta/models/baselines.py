@@ -21,10 +21,10 @@ from ..data.raw_tables import PRICES
 # %% ../../nbs/models/baselines.ipynb #fa4e376a
 def window_features(
     frame: pd.DataFrame, # n OHLCV bars
-    style: PriceImageStyle, # whose windows are taken
-    last: Sequence[int], # k positions: the last bar of each window
+    style: PriceImageStyle, # gives the length of a window, and whether it has volumes
+    last: Sequence[int], # k positions of the last bars of windows
 ) -> np.ndarray: # float32 (k, lookback * 4) prices, or (k, lookback * 5) with volumes
-    "Bars of windows as scaled numbers; each knows its window, nothing later."
+    "Return the bars of windows as scaled numbers, each computed from its own window."
     rows = np.asarray(last)[:, None] + np.arange(1 - style.lookback, 1)
     prices = np.log(frame[list(PRICES)].to_numpy(float))[rows]
     moves = np.diff(prices[..., 3], axis=1).std(axis=1)
@@ -34,15 +34,15 @@ def window_features(
         scaled = np.concatenate([scaled, (volume - volume.mean(axis=1, keepdims=True))[..., None]], axis=2)
     return np.nan_to_num(scaled.reshape(len(rows), -1)).astype(np.float32)
 
-# %% ../../nbs/models/baselines.ipynb #b7763a4c
+# %% ../../nbs/models/baselines.ipynb #e3a0e9f0
 def _momentum(features, style):
-    "Chance of up, if the window's move, in deviations, went on."
+    "Return the normal probability of a rise, given the window's move in standard deviations."
     columns = features.reshape(len(features), style.lookback, -1)
     return ndtr((columns[:, -1, 3] - columns[:, 0, 0]) / np.sqrt(style.lookback))
 
 
 def _trees(seed, **more):
-    from lightgbm import LGBMClassifier  # with libraries of its own, read only where it is used
+    from lightgbm import LGBMClassifier  # loads libraries of its own
 
     return LGBMClassifier(n_estimators=100, num_leaves=8, learning_rate=0.05, min_child_samples=40, subsample=0.8,
                           subsample_freq=1, colsample_bytree=0.5, random_state=seed, n_jobs=2, deterministic=True,
@@ -52,34 +52,34 @@ def _trees(seed, **more):
 def _logistic(seed, **more):
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, **more))
 
-
+# %% ../../nbs/models/baselines.ipynb #1ebbeee9
 _ESTIMATORS = {"logistic": _logistic, "trees": _trees}
 BASELINES = ("majority", "momentum", "reversal", *_ESTIMATORS)
 
 
 def make_baseline(
     name: str, # logistic or trees
-    seed: int = 0,
+    seed: int = 0, # of the trees
     **settings, # of scikit-learn's or LightGBM's classifier, such as class_weight
-): # a classifier of scikit-learn's kind, not fitted yet
-    "A model that learns from numbers."
+): # an unfitted classifier with scikit-learn's interface
+    "Return an unfitted classifier. Raises `KeyError` for another name."
     return _ESTIMATORS[name](seed, **settings)
 
-
+# %% ../../nbs/models/baselines.ipynb #190e0831
 def predict_baseline(
-    name: str, # one of `BASELINE_ESTIMATORS`
+    name: str, # one of `BASELINES`
     features: np.ndarray, # (n, ...) of `window_features`
-    labels: np.ndarray, # n of 0 and 1
-    train: np.ndarray, # positions to learn from
-    rows: np.ndarray, # positions to answer
-    style: PriceImageStyle, # whose windows they are
-    seed: int = 0,
-) -> np.ndarray: # probability of up, one for each of `asked`
-    "What a baseline says."
+    labels: np.ndarray, # (n,) of 0 and 1
+    train: np.ndarray, # positions of the training rows
+    rows: np.ndarray, # positions of the rows to predict
+    style: PriceImageStyle, # of the windows
+    seed: int = 0, # of the trees
+) -> np.ndarray: # (len(rows),) probabilities of 1
+    "Return the predictions of a baseline. Raises `ValueError` for an unknown name."
     if name not in BASELINES: raise ValueError(f"there is no baseline {name!r}; use one of {', '.join(BASELINES)}")
     if name == "majority": return np.full(len(rows), labels[train].mean())
     if name in _ESTIMATORS:
-        taught = make_baseline(name, seed).fit(features[train], labels[train])
-        return taught.predict_proba(features[rows])[:, 1]
+        fitted = make_baseline(name, seed).fit(features[train], labels[train])
+        return fitted.predict_proba(features[rows])[:, 1]
     up = _momentum(features[rows], style)
     return up if name == "momentum" else 1 - up

@@ -38,25 +38,26 @@ class MixedPrecision(Callback):
 
 # %% ../../nbs/models/callbacks.ipynb #2dcc2e51
 class ValidationCallback(Callback):
-    "Asks a function about the network after each epoch, before anything can stop the training."
+    "Evaluate the network after each epoch, before another callback can stop the training; keep the results in `rows`."
     order = 55
 
     def __init__(
         self,
-        evaluate: Callable[[nn.Module], dict[str, float]], # numbers by name
+        evaluate: Callable[[nn.Module], dict[str, float]], # returns numbers by name
     ):
-        self.ask, self.rows = evaluate, []
+        self.evaluate, self.rows = evaluate, []
 
-    def after_epoch(self): self.rows.append({name: float(value) for name, value in self.ask(self.model).items()})
+    def after_epoch(self):
+        self.rows.append({name: float(value) for name, value in self.evaluate(self.model).items()})
 
-
+# %% ../../nbs/models/callbacks.ipynb #9d70eca1
 class TensorBoard(Callback):
-    "Writes each epoch's numbers for TensorBoard."
+    "Write the losses and metrics of each epoch for TensorBoard."
     order = 61
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: str | Path, # of the event files
     ):
         self.folder = Path(folder)
 
@@ -72,76 +73,94 @@ class TensorBoard(Callback):
 
 # %% ../../nbs/models/callbacks.ipynb #bf2b93d0
 class BestWeights(TrackerCallback):
-    "Ends with the weights of the best epoch."
+    "Restore the weights of the best epoch at the end, and stop after `patience` epochs without improvement."
     def __init__(
         self,
         monitor: str, # column of the history
-        patience: int | None, # epochs to wait for a better one; None: for ever
+        patience: int | None, # epochs without improvement before training stops; None: no early stopping
     ):
         super().__init__(monitor)
-        self.patience, self.kept, self.waited = patience, None, 0
+        self.patience, self.weights, self.wait = patience, None, 0
 
     def after_epoch(self):
         super().after_epoch()
-        self.waited = 0 if self.new_best else self.waited + 1
-        if self.new_best: self.kept = {name: value.clone() for name, value in self.model.state_dict().items()}
-        if self.patience and self.waited >= self.patience: raise CancelFitException
+        self.wait = 0 if self.new_best else self.wait + 1
+        if self.new_best: self.weights = {name: value.clone() for name, value in self.model.state_dict().items()}
+        if self.patience and self.wait >= self.patience: raise CancelFitException
 
     def after_fit(self):
         super().after_fit()
-        if self.kept is not None: self.model.load_state_dict(self.kept)
+        if self.weights is not None: self.model.load_state_dict(self.weights)
 
-
+# %% ../../nbs/models/callbacks.ipynb #0b854147
 class ReduceOnPlateau(Callback):
-    "A fifth of the rate where nothing has become better for a while."
+    "Divide the learning rate by five after each `pause` epochs without improvement."
     order = 61
 
     def __init__(
         self,
-        tracker: BestWeights, # that counts the epochs without a better one
-        pause: int, # of them before the rate falls
-        lowest: float, # rate
+        tracker: BestWeights, # counts the epochs without improvement
+        pause: int, # epochs without improvement
+        lowest: float, # learning rate
     ):
         self.tracker, self.pause, self.lowest = tracker, pause, lowest
 
     def after_epoch(self):
-        if self.tracker.waited and self.tracker.waited % self.pause == 0:
+        if self.tracker.wait and self.tracker.wait % self.pause == 0:
             self.opt.set_hyper("lr", max(self.opt.hypers[-1]["lr"] / 5, self.lowest))
 
 # %% ../../nbs/models/callbacks.ipynb #11cc161a
+def _split_state(
+    optimizer_state: list[dict], # one a parameter: tensors and numbers by name
+) -> tuple[dict[str, torch.Tensor], list[dict]]: # tensors by number and name; numbers
+    "Separate the tensors of an optimizer's state from its numbers."
+    tensors = {f"{k}.{name}": value for k, one in enumerate(optimizer_state) for name, value in one.items()
+               if torch.is_tensor(value)}
+    return tensors, [{name: value for name, value in one.items() if not torch.is_tensor(value)} for one in optimizer_state]
+
+
+def _join_state(tensors: dict[str, torch.Tensor], numbers: list[dict], device) -> list[dict]:
+    "Return the state that `_split_state` separated."
+    state = [dict(one) for one in numbers]
+    for name, value in tensors.items():
+        number, key = name.split(".", 1)
+        state[int(number)][key] = value.to(device)
+    return state
+
+# %% ../../nbs/models/callbacks.ipynb #e9171576
+def _read_checkpoint(path: Path, key: str) -> tuple[dict[str, torch.Tensor], dict | None]:
+    "Return tensors and state of a checkpoint; an empty dict and None without one, or with another key."
+    if not path.exists(): return {}, None
+    with safe_open(path, "pt") as file:
+        state = json.loads(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()} # noqa: SIM118
+    return (tensors, state) if state["key"] == key else ({}, None)
+
+# %% ../../nbs/models/callbacks.ipynb #e970c6e0
 class Checkpoint(Callback):
-    "Leaves a file after each check, and goes on from one."
+    "Write a checkpoint after each epoch, and resume from it."
     order = 62
 
     def __init__(
         self,
         path: str | Path, # of the file
-        key: str, # what must be the same to go on; see `training_key`
-        tracker: BestWeights,
-        validation: ValidationCallback,
+        key: str, # must match the checkpoint's to resume; see `training_key`
+        tracker: BestWeights, # whose state is stored
+        validation: ValidationCallback, # whose rows are stored
     ):
         self.path, self.key, self.tracker, self.validation = Path(path), key, tracker, validation
-        self.tensors, self.state = self._read()
+        self.tensors, self.state = _read_checkpoint(self.path, key)
         self.done = len(self.state["values"]) if self.state else 0
-
-    def _read(self):
-        if not self.path.exists(): return {}, None
-        with safe_open(self.path, "pt") as file:
-            state = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()} # noqa: SIM118
-        return (tensors, state) if state["key"] == self.key else ({}, None)
 
     def _part(self, name): return {key.removeprefix(name): value for key, value in self.tensors.items() if key.startswith(name)}
 
     def before_fit(self):
         if not self.done: return
         self.model.load_state_dict(self._part("model."))
-        memory = [dict(numbers) for numbers in self.state["memory"]]
-        for name, value in self._part("memory.").items():
-            number, key = name.split(".", 1)
-            memory[int(number)][key] = value.to(self.dls.device)
+        memory = _join_state(self._part("memory."), self.state["memory"], self.dls.device)
         self.opt.load_state_dict({"state": memory, "hypers": self.state["hypers"]})
-        self.tracker.kept, self.tracker.best, self.tracker.waited = self._part("kept."), self.state["best"], self.state["waited"]
+        self.tracker.weights, self.tracker.best = self._part("kept."), self.state["best"]
+        self.tracker.wait = self.state["waited"]
         self.validation.rows[:] = self.state["looked"]
         self.recorder.values = self.state["values"]
         smooth = self.recorder.smooth_loss
@@ -149,24 +168,22 @@ class Checkpoint(Callback):
         torch.set_rng_state(self.tensors["dice"])
 
     def after_epoch(self):
-        memory, smooth = self.opt.state_dict(), self.recorder.smooth_loss
-        parts = {"model": self.model.state_dict(), "kept": self.tracker.kept,
-                 "memory": {f"{k}.{name}": value for k, one in enumerate(memory["state"]) for name, value in one.items()
-                            if torch.is_tensor(value)}}
+        optimizer, smooth = self.opt.state_dict(), self.recorder.smooth_loss
+        memory, numbers = _split_state(optimizer["state"])
+        parts = {"model": self.model.state_dict(), "kept": self.tracker.weights, "memory": memory}
         tensors = {f"{part}.{name}": value.contiguous().cpu()
                    for part, values in parts.items() for name, value in values.items()}
-        numbers = [{name: value for name, value in one.items() if not torch.is_tensor(value)} for one in memory["state"]]
-        state = {"key": self.key, "values": [list(map(float, row)) for row in self.recorder.values], "memory": numbers,
-                 "hypers": [dict(one) for one in memory["hypers"]], "best": float(self.tracker.best),
-                 "waited": self.tracker.waited, "looked": self.validation.rows, "count": smooth.count}
         tensors |= {"smooth": torch.as_tensor(smooth.val).cpu(), "dice": torch.get_rng_state()}
+        state = {"key": self.key, "values": [list(map(float, row)) for row in self.recorder.values], "memory": numbers,
+                 "hypers": [dict(one) for one in optimizer["hypers"]], "best": float(self.tracker.best),
+                 "waited": self.tracker.wait, "looked": self.validation.rows, "count": smooth.count}
         write_atomic(self.path, to_safetensors(tensors, {"state": json.dumps(state)}))
 
     def after_fit(self): self.path.unlink(missing_ok=True)
 
-
+# %% ../../nbs/models/callbacks.ipynb #ae2da687
 class ResumableLearner(Learner):
-    "A learner that may begin in the middle."
+    "Train from epoch `begin` instead of the first."
     begin = 0
 
     def _do_fit(self):
@@ -174,20 +191,21 @@ class ResumableLearner(Learner):
             self.epoch = epoch
             self._with_events(self._do_epoch, "epoch", CancelEpochException)
 
-
+# %% ../../nbs/models/callbacks.ipynb #9ae6c386
 def training_key(
-    network: nn.Module, # as it begins
-    valid: Iterable, # batches to judge by
-    settings: tuple, # of the training
+    network: nn.Module, # with its first weights
+    valid: Iterable, # validation batches; the first one enters the key
+    settings: tuple, # anything with a `repr`
 ) -> str: # hexadecimal digest
-    "What must be the same for training to go on: settings, first weights, and a batch to judge by."
+    "Return the SHA-256 of the settings, the first weights and one validation batch."
     digest = hashlib.sha256(repr(settings).encode())
     for value in network.state_dict().values(): digest.update(value.detach().cpu().float().numpy().tobytes())
     for part in next(iter(valid)): digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
 
-# %% ../../nbs/models/callbacks.ipynb #9ae6c386
+# %% ../../nbs/models/callbacks.ipynb #34b01207
 def _steps(start, end, count=3):
+    "Return a rate that falls from start to end in steps of equal ratio."
     return lambda share: start * (end / start) ** (min(int(share * count), count - 1) / (count - 1))
 
 
@@ -197,10 +215,10 @@ SCHEDULES = ("one_cycle", "plateau", *_DECAYS)
 
 def learning_rates(
     schedule: str, # cosine, step or exponential
-    rate: float, # highest
-    final: float, # lowest, at the end
-    warmup: float = 0.0, # share of the training in which the rate rises from the lowest to the highest
-) -> Callable[[float], float]: # of the share of the training that is done: the rate
-    "How the learning rate rises and falls."
+    rate: float, # highest rate
+    final: float, # lowest rate, at the end
+    warmup: float = 0.0, # share of the training in which the rate rises from `final` to `rate`
+) -> Callable[[float], float]: # from the share of the training that is done to the rate
+    "Return a learning-rate schedule with warm-up."
     fall = _DECAYS[schedule](rate, final)
     return combine_scheds([warmup, 1 - warmup], [SchedLin(final, rate), fall]) if warmup else fall

@@ -25,12 +25,12 @@ __all__ = ['PRECISIONS', 'ArrayBatches', 'GeneratedBatches', 'deterministic', 't
 
 # %% ../../nbs/models/training.ipynb #29c55fc5
 class ArrayBatches:
-    "Rows of arrays in batches, in a new order each time they are gone through."
+    "Iterate over rows of arrays in batches, in a new order each time. Raises `ValueError` if the arrays differ in length."
     def __init__(
         self,
-        *arrays: np.ndarray, # (rows, ...) each; inputs first, what is to be learned last
+        *arrays: np.ndarray, # (rows, ...) each; inputs first, targets last
         size: int = 32, # rows in a batch
-        shuffle: bool = False, # a new order each time; rows that do not fill a batch wait for the next
+        shuffle: bool = False, # a new order each time; rows that do not fill a batch are left out
         seed: int = 0, # of the order
     ):
         if len({len(a) for a in arrays}) != 1: raise ValueError(f"arrays of {[len(a) for a in arrays]} rows do not match")
@@ -48,33 +48,33 @@ class ArrayBatches:
             at = order[k * self.size:(k + 1) * self.size]
             yield tuple(a[at] for a in self.arrays)
 
-# %% ../../nbs/models/training.ipynb #b53922e0
+# %% ../../nbs/models/training.ipynb #2f582c3e
 class GeneratedBatches:
-    "Batches that a function makes anew each time they are gone through."
+    "Iterate over batches that a function generates anew each time."
     def __init__(
         self,
-        make_batch: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, ...]], # of row numbers and dice: a batch
-        rows: int, # how many rows there are to choose from
+        make_batch: Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, ...]], # from row numbers and a generator
+        rows: int, # number of rows to choose from
         size: int = 32, # rows in a batch
-        fixed: bool = False, # the same in every pass, in order
-        seed: int = 0, # of order and dice
-        rows_per_epoch: int | None = None, # rows in a pass, others each time; all if None
+        fixed: bool = False, # the same batches in every epoch, in order
+        seed: int = 0, # of the order and of the generator
+        rows_per_epoch: int | None = None, # rows sampled in each epoch; all if None
     ):
-        self.make, self.rows, self.size, self.fixed, self.seed, self.passes = make_batch, rows, size, fixed, seed, 0
-        self.taken = min(rows_per_epoch or rows, rows)
+        self.make_batch, self.rows, self.size, self.fixed, self.seed = make_batch, rows, size, fixed, seed
+        self.epochs, self.taken = 0, min(rows_per_epoch or rows, rows)
 
     def __len__(self) -> int: # batches
         return -(-self.taken // self.size) if self.fixed else max(1, self.taken // self.size)
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, ...]]: # one batch after another
-        rng = np.random.default_rng([self.seed, self.passes])
+        rng = np.random.default_rng([self.seed, self.epochs])
         order = np.arange(self.rows) if self.fixed else rng.permutation(self.rows)
-        self.passes += not self.fixed
-        for k in range(len(self)): yield self.make(order[k * self.size:(k + 1) * self.size], rng)
+        self.epochs += not self.fixed
+        for k in range(len(self)): yield self.make_batch(order[k * self.size:(k + 1) * self.size], rng)
 
-# %% ../../nbs/models/training.ipynb #4e8bcd70
+# %% ../../nbs/models/training.ipynb #de1d2617
 class _DeviceLoader:
-    "Batches as tensors on a device."
+    "Iterate over batches as tensors on a device."
     def __init__(self, batches, device): self.batches, self.device = batches, device
     def __len__(self): return len(self.batches)
 
@@ -84,13 +84,13 @@ class _DeviceLoader:
 
     def to(self, device): self.device = device
 
-# %% ../../nbs/models/training.ipynb #de1d2617
+# %% ../../nbs/models/training.ipynb #497fd229
 @contextmanager
 def deterministic(
-    seed: int, # of first weights and dropout
+    seed: int, # of the first weights and of dropout
     threads: int = 2, # of PyTorch
 ) -> Iterator[None]:
-    "Within the block, the same computation gives the same bits."
+    "Set seed, threads and deterministic algorithms within the block, so that results repeat to the last bit."
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -107,7 +107,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4 # of mallopt, in glibc's mallo
 
 @contextmanager
 def tune_malloc() -> Iterator[None]:
-    "Within the block, memory that is freed stays with the process; only glibc can be told so."
+    "Make glibc keep freed memory in the process; do nothing with another C library."
     try: glibc = ctypes.CDLL(None)
     except TypeError: glibc = None # Windows
     if not hasattr(glibc, "mallopt"):
@@ -119,7 +119,7 @@ def tune_malloc() -> Iterator[None]:
 
 # %% ../../nbs/models/training.ipynb #8783bafd
 class _EpochParts:
-    "Batches in equal parts of a pass, one each time they are gone through; the first `done` of them are passed over."
+    "Iterate over one of the equal parts of an epoch at a time, after the first `done` parts."
     def __init__(self, batches, parts, done=0):
         self.count, self.stream = -(-len(batches) // parts), self._endless(batches)
         for _ in range(done * self.count): next(self.stream)
@@ -135,65 +135,18 @@ class _EpochParts:
 
 # %% ../../nbs/models/training.ipynb #23426fa5
 def best_device() -> str: # "cuda" or "cpu"
-    "A GPU if there is one."
+    "Return the GPU if there is one, else the processor."
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 # %% ../../nbs/models/training.ipynb #8d0df37d
 PRECISIONS = ("float32", "bf16")
 
-def fit(
-    build: Callable[[], nn.Module], # makes the network; called once the seed is set
-    loss: Callable, # of (answer, target): what is to become small
-    train: Iterable, # batches to learn from, such as `ArrayBatches`
-    valid: Iterable, # batches to choose the best epoch by
-    epochs: int = 10, # at most
-    rate: float = 1e-3, # highest learning rate
-    schedule: str = "one_cycle", # or another of `SCHEDULES` in callbacks
-    final: float | None = None, # lowest learning rate of the other schedules; a hundredth of the highest by default
-    warmup: float = 0.0, # epochs in which their rate rises
-    checks: int = 1, # looks at the validation batches in an epoch
-    metrics: Sequence[Callable] = (), # of (answer, target), means over validation batches
-    monitor: str = "valid_loss", # which column says what is best: a loss if its name says so, else the more the better
-    patience: int | None = None, # checks to wait for a better one
-    pause: int = 3, # checks without a better one after which the plateau schedule takes a fifth of the rate
-    decay: float = 0.01, # weight decay
-    clip: float = 1.0, # longest gradient
-    seed: int = 0,
-    precision: str = "float32", # of forward passes, one of `PRECISIONS`; bf16 gives other numbers
-    threads: int = 2, # of the processor
-    evaluate: Callable[[nn.Module], dict[str, float]] | None = None, # asked after each check; its numbers join the history
-    logs: str | Path | None = None, # folder for TensorBoard
-    resume: str | Path | None = None, # file to go on from after a kill; it is removed in the end
-    progress: bool = False, # a progress bar and a table of checks
-) -> tuple[Learner, pd.DataFrame]: # with the best check's weights; a row a check, by epochs done: losses, metrics
-    "Train a network."
-    from fastai.callback.all import GradientClip
-    from fastai.data.core import DataLoaders
-
+def _check_options(schedule, precision):
     from ohlcv_ta.models import callbacks
 
     if schedule not in callbacks.SCHEDULES:
         raise ValueError(f"schedule={schedule!r} is unknown; use one of {', '.join(callbacks.SCHEDULES)}")
     if precision not in PRECISIONS: raise ValueError(f"precision={precision!r} is unknown; use one of {', '.join(PRECISIONS)}")
-    device, best, looked = best_device(), callbacks.BestWeights(monitor, patience), callbacks.ValidationCallback(evaluate or (lambda network: {}))
-    with deterministic(seed, threads), tune_malloc():
-        network = build().to(device, memory_format=torch.channels_last)
-        lowest = rate / 100 if final is None else final
-        cbs = [GradientClip(clip), best, looked]
-        if precision == "bf16": cbs.append(callbacks.MixedPrecision())
-        if logs: cbs.append(callbacks.TensorBoard(logs))
-        if schedule == "plateau": cbs.append(callbacks.ReduceOnPlateau(best, pause, lowest))
-        if resume:
-            course = (epochs, checks, rate, schedule, final, warmup, monitor, patience, pause, decay, clip, seed, precision,
-                      len(train))
-            cbs.append(callbacks.Checkpoint(resume, callbacks.training_key(network, valid, course), best, looked))
-        done = cbs[-1].done if resume else 0
-        dls = DataLoaders(_DeviceLoader(_EpochParts(train, checks, done), device), _DeviceLoader(valid, device), device=device)
-        learner = callbacks.ResumableLearner(dls, network, loss_func=loss, metrics=list(metrics), wd=decay, cbs=cbs)
-        learner.begin = done
-        _run(learner, schedule, epochs * checks, rate, lowest, warmup / epochs, progress)
-    network.eval()
-    return learner, _history(learner, device, precision, looked.rows, checks)
 
 
 def _run(learner, schedule, rounds, rate, final, warmup, progress):
@@ -207,36 +160,91 @@ def _run(learner, schedule, rounds, rate, final, warmup, progress):
 
     learner.fit(rounds, cbs=ParamScheduler({"lr": callbacks.learning_rates(schedule, rate, final, warmup)}))
 
-
-def _history(learner, device, precision, looked, checks):
+# %% ../../nbs/models/training.ipynb #99471f67
+def _history(learner, device, precision, evaluated, checks):
+    "Return one row a check: losses, metrics and what `evaluate` returned, by epochs done."
     names = [name for name in learner.recorder.metric_names if name not in ("epoch", "time")]
-    table = pd.DataFrame(np.array(learner.recorder.values, float)[:, :len(names)], columns=names).join(pd.DataFrame(looked))
+    table = pd.DataFrame(np.array(learner.recorder.values, float)[:, :len(names)], columns=names).join(pd.DataFrame(evaluated))
     table.attrs.update(device=device, precision=precision)
     table.index = (table.index + 1) / checks
     return table.rename_axis("epoch")
 
+# %% ../../nbs/models/training.ipynb #d8ed5cbc
+def fit(
+    build: Callable[[], nn.Module], # builds the network; called once the seed is set
+    loss: Callable, # of (output, target), to minimize
+    train: Iterable, # training batches, such as `ArrayBatches`
+    valid: Iterable, # validation batches, which select the best check
+    epochs: int = 10, # at most
+    rate: float = 1e-3, # highest learning rate
+    schedule: str = "one_cycle", # or another of `SCHEDULES` in callbacks
+    final: float | None = None, # lowest learning rate of the other schedules; a hundredth of the highest by default
+    warmup: float = 0.0, # epochs in which their rate rises
+    checks: int = 1, # validation checks in an epoch
+    metrics: Sequence[Callable] = (), # of (output, target), averaged over validation batches
+    monitor: str = "valid_loss", # column that selects the best check: the lowest if its name contains loss, else the highest
+    patience: int | None = None, # checks without improvement before training stops; None: no early stopping
+    pause: int = 3, # checks without improvement after which the plateau schedule divides the rate by five
+    decay: float = 0.01, # weight decay
+    clip: float = 1.0, # largest norm of the gradient
+    seed: int = 0, # of the first weights and of dropout
+    precision: str = "float32", # of forward passes, one of `PRECISIONS`; bf16 gives other numbers
+    threads: int = 2, # of the processor
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None, # called after each check; adds columns to the history
+    logs: str | Path | None = None, # folder for TensorBoard
+    resume: str | Path | None = None, # checkpoint file to resume from; removed at the end
+    progress: bool = False, # show a progress bar and a table of checks
+) -> tuple[Learner, pd.DataFrame]: # with the best check's weights; a row a check, by epochs done: losses, metrics
+    "Train a network. Raises `ValueError` for an unknown schedule or precision."
+    from fastai.callback.all import GradientClip
+    from fastai.data.core import DataLoaders
+
+    from ohlcv_ta.models import callbacks
+
+    _check_options(schedule, precision)
+    device, best = best_device(), callbacks.BestWeights(monitor, patience)
+    validation = callbacks.ValidationCallback(evaluate or (lambda network: {}))
+    with deterministic(seed, threads), tune_malloc():
+        network = build().to(device, memory_format=torch.channels_last)
+        lowest = rate / 100 if final is None else final
+        cbs = [GradientClip(clip), best, validation]
+        if precision == "bf16": cbs.append(callbacks.MixedPrecision())
+        if logs: cbs.append(callbacks.TensorBoard(logs))
+        if schedule == "plateau": cbs.append(callbacks.ReduceOnPlateau(best, pause, lowest))
+        if resume:
+            settings = (epochs, checks, rate, schedule, final, warmup, monitor, patience, pause, decay, clip, seed, precision,
+                        len(train))
+            cbs.append(callbacks.Checkpoint(resume, callbacks.training_key(network, valid, settings), best, validation))
+        done = cbs[-1].done if resume else 0
+        dls = DataLoaders(_DeviceLoader(_EpochParts(train, checks, done), device), _DeviceLoader(valid, device), device=device)
+        learner = callbacks.ResumableLearner(dls, network, loss_func=loss, metrics=list(metrics), wd=decay, cbs=cbs)
+        learner.begin = done
+        _run(learner, schedule, epochs * checks, rate, lowest, warmup / epochs, progress)
+    network.eval()
+    return learner, _history(learner, device, precision, validation.rows, checks)
+
 # %% ../../nbs/models/training.ipynb #3aaa8f50
 def class_weights(
-    labels: np.ndarray, # of 0, 1 and so on
-) -> torch.Tensor: # a weight a class
-    "Weights that make up for unequal classes."
+    labels: np.ndarray, # (rows,) of 0, 1 and so on
+) -> torch.Tensor: # (classes,) weights
+    "Return weights inversely proportional to class frequency. Raises `ValueError` if a class has no rows."
     counts = np.bincount(labels)
     if len(counts) < 2 or not counts.all():
         there = f"{np.count_nonzero(counts)} of {max(len(counts), 2)} classes"
         raise ValueError(f"{len(labels)} labels hold {there}; give some of each")
     return torch.tensor(len(labels) / (len(counts) * counts), dtype=torch.float32)
 
-
+# %% ../../nbs/models/training.ipynb #1090c916
 def train_classifier(
-    build: Callable[[], nn.Module], # makes a network whose answers are a logit a class
-    train: tuple[np.ndarray, np.ndarray], # inputs to learn from, and their labels 0, 1 and so on
-    valid: tuple[np.ndarray, np.ndarray], # those by which the best check is chosen
-    batch: int = 128, # inputs
-    balance: bool = True, # whether all classes have the same part in the loss
+    build: Callable[[], nn.Module], # builds a network that returns one logit a class
+    train: tuple[np.ndarray, np.ndarray], # training inputs, and their labels 0, 1 and so on
+    valid: tuple[np.ndarray, np.ndarray], # validation inputs and labels, which select the best check
+    batch: int = 128, # inputs in a batch
+    balance: bool = True, # weight classes equally in the loss
     seed: int = 0,
-    **fit_options, # of `fit_model`, such as epochs, rate, checks and patience
+    **fit_options, # of `fit`, such as epochs, rate, checks and patience
 ) -> tuple[nn.Module, pd.DataFrame]: # the network; losses of each check
-    "One network, taught with one seed."
+    "Train a classifier with one seed. Raises `ValueError` if `balance` is set and a class has no training rows."
     loss = nn.CrossEntropyLoss(class_weights(train[1]) if balance else None)
     batches = ArrayBatches(*train, size=batch, shuffle=True, seed=seed)
     learner, history = fit(build, loss, batches, ArrayBatches(*valid, size=512), seed=seed, **fit_options)

@@ -15,7 +15,7 @@ from ohlcv_ta.data.bar_store import BarStore, SeriesKey
 from ohlcv_ta.evaluation.orders import TradingRules
 from ohlcv_ta.market.paper_trading import RsiForecaster
 from ohlcv_ta.market.streaming import ReplayFeed
-from ohlcv_ta.models.indicators.inference import load_indicator_predictors
+from ohlcv_ta.models.indicators.inference import IndicatorPredictors
 from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.ui.app import mount_ui
 from ohlcv_ta.serving.ui.live import follow_feed
@@ -25,7 +25,7 @@ NETWORKS = Path(__file__).parents[2] / "models" / "indicators"
 
 @pytest.fixture(scope="module")
 def url():
-    with running(mount_ui(create_app(small_models() | {"indicators": load_indicator_predictors(NETWORKS)}))) as url:
+    with running(mount_ui(create_app(small_models() | {"indicators": IndicatorPredictors.load(NETWORKS)}))) as url:
         yield url
 
 

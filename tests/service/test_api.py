@@ -12,6 +12,7 @@ from support.small_models import small_models
 from ohlcv_ta.data.synthetic import synthetic_levels
 from ohlcv_ta.features.breakout import LEVEL_FEATURES
 from ohlcv_ta.models.levels.estimator import fit_scorer
+from ohlcv_ta.models.levels.inference import LevelPredictor
 from ohlcv_ta.serving.http.app import MAX_BATCH, create_app
 from ohlcv_ta.serving.http.request_body import max_body_size
 from ohlcv_ta.serving.http.schemas import EXAMPLE_FEATURES
@@ -53,7 +54,7 @@ def test_health_names_the_models(client):
 
 def test_a_scorer_of_bars_beside_the_others():
     learned = fit_scorer([synthetic_levels(120, seed)[:2] for seed in range(3)])
-    with running(create_app({"level_scorer": learned})) as url:
+    with running(create_app({"level_scorer": LevelPredictor.from_scorer(learned)})) as url:
         body = httpx.get(f"{url}/health", timeout=30).json()
     assert body["models"]["level_scorer"]["charts"] == 3
 

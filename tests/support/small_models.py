@@ -14,8 +14,9 @@ from ohlcv_ta.features.breakout import FEATURE_SETS
 from ohlcv_ta.models.breakout.artifact import save_model
 from ohlcv_ta.models.breakout.dataset import breakout_table
 from ohlcv_ta.models.breakout.experiment import fit_model
+from ohlcv_ta.models.breakout.inference import BreakoutPredictor
 from ohlcv_ta.models.masks.inference import MaskPredictor
-from ohlcv_ta.models.trend.inference import load_trend_predictors
+from ohlcv_ta.models.trend.inference import TrendPredictors
 
 INTERVAL = {"value": 0.61, "low": 0.52, "high": 0.70}
 CURVE = [{"forecast": 0.1 + 0.2 * i, "observed": 0.12 + 0.19 * i, "low": 0.05 + 0.19 * i, "high": 0.2 + 0.19 * i,
@@ -31,7 +32,8 @@ def small_model(features, estimator="logistic"):
     about = {"trained_on": "BTC-USD", "markets": ["BTC-USD"], "first": f"{table.index.min():%Y-%m-%d}",
              "last": f"{table.index.max():%Y-%m-%d}", "rows": len(table), "threshold": 0.005, "rule": "two_rows",
              "share": 0.7}
-    return fit_model(table, FEATURE_SETS[features], estimator, SMALL[estimator], metrics=METRICS, **about)
+    fitted = fit_model(table, FEATURE_SETS[features], estimator, SMALL[estimator], metrics=METRICS, **about)
+    return BreakoutPredictor.from_model(fitted)
 
 
 def dark_pattern(path, kernel, height=128, width=256):
@@ -90,8 +92,8 @@ def save_small_trend(folder):
 @cache
 def small_trend():
     with tempfile.TemporaryDirectory() as folder:
-        readers = load_trend_predictors(save_small_trend(Path(folder) / "trend"))
-        for reader in readers.values(): reader.answers(np.zeros((1, 27, 27), np.uint8)) # read while the files are there
+        readers = TrendPredictors.load(save_small_trend(Path(folder) / "trend"))
+        for reader in readers.values(): reader.predict_images(np.zeros((1, 27, 27), np.uint8)) # read while the files are there
     return readers
 
 

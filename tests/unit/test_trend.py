@@ -165,12 +165,12 @@ def test_a_factor_is_known_when_it_says(network, files, tmp_path):
     frame = load_series("ETH-USD", "30m", "bitfinex").tail(400)
     for at in (8, 100, 399):
         known = frame.index[at] + pd.Timedelta("30m")
-        assert table.loc[known, "ETH-USD"] == pytest.approx(reader.read(frame.iloc[:at + 1]).probability, abs=1e-6)
+        assert table.loc[known, "ETH-USD"] == pytest.approx(reader.explain(frame.iloc[:at + 1]).probability, abs=1e-6)
     assert table.index[0] == frame.index[8] + pd.Timedelta("30m")
 
 
 def test_a_factor_is_never_half_written(network, tmp_path, monkeypatch):
-    scores = {"one": TrendPredictor(network).predict_series(random_walk(60, timeframe="30m"))}
+    scores = {"one": TrendPredictor(network).predict(random_walk(60, timeframe="30m"))}
     folder = write_array(tmp_path / "factor", scores, {})
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     def full(*_): raise OSError("No space left on device")

@@ -132,7 +132,7 @@ def predict_trend(
     name = request.model or next(iter(predictors))
     if name not in predictors: raise ValueError(f"there is no network {name!r}; there are {', '.join(predictors)}")
     frame = select_bars(request, predictors[name].about["timeframe"])
-    return build_response(name, predictors[name], predictors[name].read(frame))
+    return build_response(name, predictors[name], predictors[name].explain(frame))
 
 
 def get_trend_predictors(request: Request) -> dict[str, TrendPredictor]:

@@ -73,7 +73,7 @@ def render_trend_page(
     title: str, # name of the market
 ) -> str: # HTML
     "Everything about one window."
-    reading, about = predictor.read(frame, at), predictor.about
+    reading, about = predictor.explain(frame, at), predictor.about
     bars, followed = _following_bars(frame, at, about)
     notes = [followed]
     if f"{reading.time.isoformat()}" <= str(about.get("until", "")) and title.split(",")[0] in about.get("trained_on", []):

@@ -17,7 +17,8 @@ from ...features.support_resistance.levels import add_turning_point, smooth_rows
 # %% ../../../nbs/models/levels/dataset.ipynb #8edb47106e1a46a883d545849b8ab81b
 ROW_COUNT = 400 # rows of a chart
 TURNING_WINDOWS = (3, 6, 12, 24) # bars on either side that a turning point stands out from
-_COVERAGE, _POINTS, _TURNS = ("bars", "bodies", "volume"), ("opens", "closes", "highs", "lows"), ("high", "low", "top", "bottom")
+_COVERAGE = ("bars", "bodies", "volume")
+_POINTS, _TURNS = ("opens", "closes", "highs", "lows"), ("high", "low", "top", "bottom")
 
 
 @numba.njit(cache=True)

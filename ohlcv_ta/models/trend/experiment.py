@@ -124,7 +124,8 @@ def score_trend_predictions(
     "Return every metric of every model on the test rows, with intervals."
     test = predictions[predictions.part == "test"].sort_values(["time", "symbol"])
     block = overlap_block_length(test)
-    return pd.concat({name: metric_intervals(test.label, test[name], block=block, **settings) for name in names}, names=["model"])
+    intervals = {name: metric_intervals(test.label, test[name], block=block, **settings) for name in names}
+    return pd.concat(intervals, names=["model"])
 
 # %% ../../../nbs/models/trend/experiment.ipynb #e89b96c9
 def null_auc_error(

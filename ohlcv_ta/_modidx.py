@@ -2199,6 +2199,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                                         'ohlcv_ta/models/indicators/dataset.py'),
                                                     'ohlcv_ta.models.indicators.dataset.IndicatorImages.to_dict': ( 'models/indicators/dataset.html#indicatorimages.to_dict',
                                                                                                                     'ohlcv_ta/models/indicators/dataset.py'),
+                                                    'ohlcv_ta.models.indicators.dataset._measure': ( 'models/indicators/dataset.html#_measure',
+                                                                                                     'ohlcv_ta/models/indicators/dataset.py'),
                                                     'ohlcv_ta.models.indicators.dataset._rank_shares': ( 'models/indicators/dataset.html#_rank_shares',
                                                                                                          'ohlcv_ta/models/indicators/dataset.py'),
                                                     'ohlcv_ta.models.indicators.dataset._robust_deviation': ( 'models/indicators/dataset.html#_robust_deviation',

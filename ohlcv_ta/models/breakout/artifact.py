@@ -98,7 +98,7 @@ def _save_estimator(model, folder):
 
     write_atomic(folder / spec.file, _normalize_archive(skops.io.dumps(model.estimator)))
 
-
+# %% ../../../nbs/models/breakout/artifact.ipynb #839f604a
 def _load_estimator(name, folder, inputs):
     "Read an estimator that predicts from `inputs` features."
     spec = get_estimator_spec(name)

@@ -133,6 +133,14 @@ def _select_columns(values, labels, count, seed):
     chosen = ranked[drop_correlated(values[:, ranked], count)]
     return chosen[order_by_similarity(values[:, chosen])]
 
+# %% ../../../nbs/models/indicators/dataset.ipynb #4529e223
+def _measure(training, before):
+    "Return median, robust deviation, and robust deviation of the changes of each column."
+    median, spread = np.nanmedian(training, axis=0), _robust_deviation(training)
+    jump = _robust_deviation(training - before)
+    jump = np.where(jump > 1e-12, jump, spread)
+    return tuple(tuple(map(float, values)) for values in (median, spread, jump))
+
 # %% ../../../nbs/models/indicators/dataset.ipynb #59bbdb311c014d738909a11f9e486628
 @dataclass(frozen=True)
 class IndicatorImages:
@@ -164,11 +172,7 @@ class IndicatorImages:
         values = free.to_numpy()
         chosen = _select_columns(values[rows], labels, (side - 2 * border) ** 2, seed)
         training, before = values[rows][:, chosen], values[np.maximum(rows - 1, 0)][:, chosen]
-        centre, spread = np.nanmedian(training, axis=0), _robust_deviation(training)
-        jump = _robust_deviation(training - before)
-        jump = np.where(jump > 1e-12, jump, spread)
-        measures = (tuple(map(float, values)) for values in (centre, spread, jump))
-        return IndicatorImages(tuple(free.columns[chosen]), *measures, side, border, window)
+        return IndicatorImages(tuple(free.columns[chosen]), *_measure(training, before), side, border, window)
 
     def _values(self, frame, table):
         if missing := [name for name in self.names if name not in table]: raise KeyError(f"the table lacks {missing[0]!r}")

@@ -162,7 +162,7 @@ def injected_signal_auc(
     seed: int = 0,
     settings: dict | None = None, # of the network; None: those in `ARCHITECTURES`
     **fit_options, # of `train_trend_network`
-) -> dict[str, float]: # auc, error (of a no-skill model), oracle: AUC of a model that knows the rule
+) -> dict[str, float]: # auc, error (of a no-skill model), oracle: AUC of the rule of the signal
     "Return how well a network finds an injected signal."
     frame, last = synthetic_trends(windows, style.lookback, horizon, seed, strength, kind)
     close, rows = frame.Close.to_numpy(), np.arange(windows)

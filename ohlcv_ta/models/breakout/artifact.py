@@ -8,14 +8,14 @@ __all__ = ['model_card', 'save_model', 'load_model']
 # %% ../../../nbs/models/breakout/artifact.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 import io
 import re
-import shutil
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 
-from ...data.io import read_json, write_atomic, write_json
+from ...data.io import atomic_folder, read_json, write_atomic, write_json
 from ...evaluation.metrics import format_interval
-from .estimator import BreakoutModel, make_estimator
+from .estimator import BreakoutModel, get_estimator_spec
 
 # %% ../../../nbs/models/breakout/artifact.ipynb #8edb47106e1a46a883d545849b8ab81b
 _CARD = """# Breakout predictor: {title}
@@ -33,124 +33,120 @@ Meant for research and for comparing with published systems. Not advice to trade
 costs, and an answer for inputs outside the ranges in `config.json` is extrapolation. No file in this folder can run code.
 """
 
-
-def model_card(
-    title: str, # which of the published models
-    model: BreakoutModel, # with its metrics and what it was trained on
-) -> str: # Markdown
-    "What a reader must know before using the model."
-    def shown(who, metric): return format_interval(model.metrics[who][metric])
-    about = {key: model.about[key] for key in ("threshold", "first", "last", "rows", "rule", "share", "settings")}
-    return _CARD.format(title=title, model=model, inputs=", ".join(model.features), auc=shown("walk_forward", "roc_auc"),
-                        markets=", ".join(model.about["markets"]), loss=shown("walk_forward", "log_loss"),
-                        percent=shown("close_vs_vah", "roc_auc"), in_atr=shown("distance_in_atr", "roc_auc"), **about)
-
 # %% ../../../nbs/models/breakout/artifact.ipynb #10185d26023b46108eb7d9f57d49d2b3
-_FILES = {"xgboost": "model.json", "lightgbm": "model.txt"} # others: model.skops
+def model_card(
+    title: str, # name of the published model
+    model: BreakoutModel, # with metrics of itself and both baselines, and threshold, period, rows, rule, share in `about`
+) -> str: # Markdown
+    "Return the model card."
+    def interval(name, metric): return format_interval(model.metrics[name][metric])
+    about = {key: model.about[key] for key in ("threshold", "first", "last", "rows", "rule", "share", "settings")}
+    return _CARD.format(title=title, model=model, inputs=", ".join(model.features), auc=interval("walk_forward", "roc_auc"),
+                        markets=", ".join(model.about["markets"]), loss=interval("walk_forward", "log_loss"),
+                        percent=interval("close_vs_vah", "roc_auc"), in_atr=interval("distance_in_atr", "roc_auc"), **about)
 
-
+# %% ../../../nbs/models/breakout/artifact.ipynb #7623eae2785240b9bd12b16a66d81610
 def _clear_padding(content):
-    "An array's file without what happens to lie in memory between the fields of its records."
+    "Return the content of a .npy file with zeros in the padding between the fields of its records."
     array = np.load(io.BytesIO(content))
     if not array.dtype.names: return content
-    clean = np.zeros(array.shape, array.dtype) # `zeros_like` would leave what lies between as it is
+    clean = np.zeros(array.shape, array.dtype) # `zeros_like` would leave the padding as it is
     for name in array.dtype.names: clean[name] = array[name]
     np.lib.format.write_array_header_1_0(written := io.BytesIO(), np.lib.format.header_data_from_array_1_0(clean))
     return written.getvalue() + clean.tobytes()
 
+# %% ../../../nbs/models/breakout/artifact.ipynb #7cdc8c89c7104fffa095e18ddfef8986
+def _write_archive(parts):
+    "Return a zip file of named contents, with no time in it."
+    with ZipFile(packed := io.BytesIO(), "w", ZIP_DEFLATED) as archive:
+        for name in sorted(parts): archive.writestr(ZipInfo(name), parts[name], ZIP_DEFLATED)
+    return packed.getvalue()
 
+# %% ../../../nbs/models/breakout/artifact.ipynb #b118ea5561624da68c537baed56e602f
 def _normalize_archive(packed):
-    "A skops file without the clock and the memory addresses in it, so that the same model is the same bytes."
-    from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+    "Return a skops file with numbers in place of memory addresses, without times and padding."
     with ZipFile(io.BytesIO(packed)) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     schema = parts.pop("schema.json").decode()
     addresses = dict.fromkeys(re.findall(r'"__id__": (\d+)', schema))
     order = {address: str(position) for position, address in enumerate(addresses)}
-    def renamed(text): return re.sub(r"\b\d+\b", lambda number: order.get(number[0], number[0]), text)
-    steady = {renamed(name): _clear_padding(content) for name, content in parts.items()}
-    steady["schema.json"] = renamed(schema).encode()
-    with ZipFile(packed := io.BytesIO(), "w", ZIP_DEFLATED) as archive:
-        for name in sorted(steady): archive.writestr(ZipInfo(name), steady[name], ZIP_DEFLATED)
-    return packed.getvalue()
+    def renumber(text): return re.sub(r"\b\d+\b", lambda number: order.get(number[0], number[0]), text)
+    normalized = {renumber(name): _clear_padding(content) for name, content in parts.items()}
+    normalized["schema.json"] = renumber(schema).encode()
+    return _write_archive(normalized)
 
-
-def _save_estimator(model, folder):
-    path = folder / _FILES.get(model.name, "model.skops")
-    if model.name in _FILES:
-        model.estimator.save_model(path)
-        return
-    import skops.io
-    write_atomic(path, _normalize_archive(skops.io.dumps(model.estimator)))
-
-
+# %% ../../../nbs/models/breakout/artifact.ipynb #938c804e27f84196a10c8828c723f798
 def _is_valid_tree(tree, inputs):
-    "Whether every index in a scikit-learn tree points inside: prediction follows them without a look."
+    "Return whether every index in a scikit-learn tree is within its bounds."
     left, right, place = tree.children_left, tree.children_right, np.arange(tree.node_count)
     leaf = (left == -1) & (right == -1)
     inside = (np.minimum(left, right) > place) & (np.maximum(left, right) < tree.node_count)
     return bool((leaf | (inside & (tree.feature >= 0) & (tree.feature < inputs))).all())
 
 
-def _load_forest(path, inputs):
-    "A random forest, looked through: skops knows that a tree runs no code, but not that it stays within its memory."
-    import skops.io
-    forest = skops.io.load(path, trusted=["sklearn.tree._tree.Tree"])
+def _check_forest(forest, path, inputs):
     if not all(_is_valid_tree(one.tree_, inputs) for one in forest.estimators_):
         raise ValueError(f"{path} is no forest on {inputs} inputs: a tree in it points outside itself; train it again")
-    return forest
 
-
-def _load_estimator(name, folder, inputs):
-    path = folder / _FILES.get(name, "model.skops")
-    if name == "lightgbm":
-        from lightgbm import Booster
-        return Booster(model_file=path)
-    if name == "xgboost":
-        estimator = make_estimator("xgboost")
-        estimator.load_model(path)
-        return estimator
-    if name == "random_forest": return _load_forest(path, inputs)
+# %% ../../../nbs/models/breakout/artifact.ipynb #504fb2a444614c0babb325280ed9130a
+def _save_estimator(model, folder):
+    spec = get_estimator_spec(model.name)
+    if spec.load:
+        model.estimator.save_model(folder / spec.file)
+        return
     import skops.io
-    return skops.io.load(path) # refuses any type that is not known to be safe
 
-# %% ../../../nbs/models/breakout/artifact.ipynb #8763a12b2bbd4a93a75aff182afb95dc
+    write_atomic(folder / spec.file, _normalize_archive(skops.io.dumps(model.estimator)))
+
+# %% ../../../nbs/models/breakout/artifact.ipynb #839f604a
+def _load_estimator(name, folder, inputs):
+    "Read an estimator that predicts from `inputs` features."
+    spec = get_estimator_spec(name)
+    path = folder / spec.file
+    if spec.load: return spec.load(path)
+    import skops.io
+
+    estimator = skops.io.load(path, trusted=list(spec.trusted)) # refuses any other type that is not known to be safe
+    if spec.trusted: _check_forest(estimator, path, inputs)
+    return estimator
+
+# %% ../../../nbs/models/breakout/artifact.ipynb #59bbdb311c014d738909a11f9e486628
+def _write_files(model, folder, card):
+    _save_estimator(model, folder)
+    write_json(folder / "feature_names.json", model.features)
+    scaling = {name: dict(zip(model.features, values, strict=True))
+               for name, values in (("mean", model.mean), ("scale", model.scale))}
+    write_json(folder / "preprocessing.json", scaling, digits=17) # every bit, or a tree may branch the other way
+    ranges = {name: [float(low), float(high)]
+              for name, low, high in zip(model.features, model.lowest, model.highest, strict=True)}
+    write_json(folder / "config.json", {"model": model.name, "about": model.about, "trained_range": ranges})
+    write_json(folder / "metrics.json", model.metrics)
+    write_atomic(folder / "README.md", card)
+
+# %% ../../../nbs/models/breakout/artifact.ipynb #b43b363d81ae4b689946ece5c682cd59
 def save_model(
     model: BreakoutModel, # a fitted model
-    folder: str | Path, # where it goes; replaced if it is there
+    folder: str | Path, # where it is written; an existing folder is replaced
     card: str, # text of the model card
 ) -> Path: # the folder
-    "Write a model's folder, whole or not at all."
-    folder = Path(folder)
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    _save_estimator(model, new)
-    write_json(new / "feature_names.json", model.features)
-    scaling = {what: dict(zip(model.features, values, strict=True)) for what, values in
-               (("mean", model.mean), ("scale", model.scale))}
-    write_json(new / "preprocessing.json", scaling, digits=17) # every bit, or a tree may branch the other way
-    write_json(new / "config.json", {"model": model.name, "about": model.about,
-                                     "trained_range": {f: [float(a), float(b)] for f, a, b in
-                                                       zip(model.features, model.lowest, model.highest, strict=True)}})
-    write_json(new / "metrics.json", model.metrics)
-    write_atomic(new / "README.md", card)
-    shutil.rmtree(folder, ignore_errors=True)
-    new.rename(folder)
-    return folder
+    "Write the folder of a model, as a whole or not at all."
+    with atomic_folder(folder) as new: _write_files(model, new, card)
+    return Path(folder)
 
-
+# %% ../../../nbs/models/breakout/artifact.ipynb #fbae519f
 def load_model(
     folder: str | Path, # a folder that `save_model` wrote
 ) -> BreakoutModel:
-    "Read a model's folder. No file in it can run code."
+    """Read the folder of a model. No file in it can run code.
+
+    Raises `FileNotFoundError` if the folder holds no model, `ValueError` if its estimator is unknown or a tree is invalid."""
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} holds no breakout model; `dvc repro` trains it and `dvc pull` fetches it")
     config, features = read_json(folder / "config.json"), read_json(folder / "feature_names.json")
     scaling = read_json(folder / "preprocessing.json")
-    mean, scale = (np.array([scaling[what][f] for f in features]) for what in ("mean", "scale"))
-    ranges = np.array([config["trained_range"][f] for f in features])
+    mean, scale = (np.array([scaling[key][name] for name in features]) for key in ("mean", "scale"))
+    ranges = np.array([config["trained_range"][name] for name in features])
     estimator = _load_estimator(config["model"], folder, len(features))
     return BreakoutModel(config["model"], features, mean, scale, estimator, config["about"],
                          ranges[:, 0], ranges[:, 1], read_json(folder / "metrics.json"))

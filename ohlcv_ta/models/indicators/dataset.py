@@ -28,77 +28,79 @@ __all__ = ['LABEL_KINDS', 'scale_free_indicators', 'rank_indicators', 'drop_corr
 def scale_free_indicators(
     frame: pd.DataFrame, # n OHLCV bars
     table: pd.DataFrame, # (n, indicators) of `indicator_table`
-    volume_window: int = 200, # bars of the usual volume
+    volume_window: int = 200, # bars of the mean volume
 ) -> pd.DataFrame: # (n, fewer indicators)
-    "Indicators that a price's height does not change."
+    "Return indicators that do not depend on the price level."
     units = indicator_catalog().unit[table.columns]
-    close, volume = frame.Close.to_numpy(float)[:, None], frame.Volume.rolling(volume_window, min_periods=1).mean().to_numpy()[:, None]
+    close = frame.Close.to_numpy(float)[:, None]
+    volume = frame.Volume.rolling(volume_window, min_periods=1).mean().to_numpy()[:, None]
     volume = np.where(volume > 0, volume, 1.0)
-    over = {"price": close, "step": close, "volume": volume, "money": close * volume}
-    kept = table.loc[:, ~units.isin(["sum", "product"])]
-    parts = kept.to_numpy(float, copy=True)
-    for unit, scale in over.items():
-        columns = np.flatnonzero(units[kept.columns] == unit)
-        parts[:, columns] = parts[:, columns] / scale - (unit == "price")
-    return pd.DataFrame(parts, kept.index, kept.columns)
+    scales = {"price": close, "step": close, "volume": volume, "money": close * volume}
+    included = table.loc[:, ~units.isin(["sum", "product"])]
+    values = included.to_numpy(float, copy=True)
+    for unit, scale in scales.items():
+        columns = np.flatnonzero(units[included.columns] == unit)
+        values[:, columns] = values[:, columns] / scale - (unit == "price")
+    return pd.DataFrame(values, included.index, included.columns)
 
 # %% ../../../nbs/models/indicators/dataset.ipynb #7623eae2785240b9bd12b16a66d81610
 def _usable(values):
-    "Columns that nearly always have a value, and more than one."
+    "Return which columns nearly always have a value, and more than one."
     spread = np.nanpercentile(values, 75, axis=0) - np.nanpercentile(values, 25, axis=0)
     return (np.isfinite(values).mean(0) > 0.99) & (np.nan_to_num(spread) > 1e-12)
 
-
+# %% ../../../nbs/models/indicators/dataset.ipynb #88592fcc
 def rank_indicators(
     values: np.ndarray, # (rows, indicators) of training rows
-    labels: np.ndarray, # of the same rows
+    labels: np.ndarray, # (rows,) classes
     sample_size: int = 2000, # rows for the mutual information, which is slow
     seed: int = 0,
-) -> np.ndarray: # positions, from the one that says most on
-    "Indicators by what they say about a label, one by one."
-    kept = np.flatnonzero(np.isfinite(values).all(1))
-    drawn = np.random.default_rng(seed).permutation(kept)[:sample_size]
-    variance = np.nan_to_num(f_classif(values[kept], labels[kept])[0])
-    information = mutual_info_classif(values[drawn], labels[drawn], random_state=seed)
+) -> np.ndarray: # column positions, the most informative first
+    "Rank indicators one by one by what they say about a label."
+    complete = np.flatnonzero(np.isfinite(values).all(1))
+    sample = np.random.default_rng(seed).permutation(complete)[:sample_size]
+    variance = np.nan_to_num(f_classif(values[complete], labels[complete])[0])
+    information = mutual_info_classif(values[sample], labels[sample], random_state=seed)
     ranks = [np.argsort(np.argsort(-scores, kind="stable")) for scores in (variance, information)]
     return np.argsort(sum(ranks), kind="stable")
 
-
+# %% ../../../nbs/models/indicators/dataset.ipynb #e45afea6
 def drop_correlated(
     values: np.ndarray, # (rows, indicators), the best first
-    max_count: int, # that are wanted
-    max_correlation: float = 0.999, # correlation from which one is a copy of another
-) -> np.ndarray: # positions of so many at most
-    "The best that are not copies of better ones."
-    alikes, chosen = np.abs(np.corrcoef(values[np.isfinite(values).all(1)], rowvar=False)), []
-    for k in range(len(alikes)):
-        if len(chosen) < max_count and np.max(alikes[k, chosen], initial=0) < max_correlation: chosen.append(k)
+    max_count: int, # of columns to return
+    max_correlation: float = 0.999, # absolute correlation from which a column is a copy
+) -> np.ndarray: # at most `max_count` column positions
+    "Return the first columns that are not copies of earlier ones."
+    complete = values[np.isfinite(values).all(1)]
+    correlations, chosen = np.abs(np.corrcoef(complete, rowvar=False)), []
+    for k in range(len(correlations)):
+        if len(chosen) < max_count and np.max(correlations[k, chosen], initial=0) < max_correlation: chosen.append(k)
     return np.array(chosen)
 
-
+# %% ../../../nbs/models/indicators/dataset.ipynb #33fcdf75
 def order_by_similarity(
     values: np.ndarray, # (rows, indicators)
-) -> np.ndarray: # positions
-    "An order in which like is beside like (Bar-Joseph, Gifford and Jaakkola 2001)."
-    kept = np.isfinite(values).all(1)
-    apart = 1 - np.abs(np.nan_to_num(np.corrcoef(values[kept], rowvar=False)))
-    np.fill_diagonal(apart, 0)
-    distances = squareform(np.clip(apart, 0, None), checks=False)
-    return leaves_list(optimal_leaf_ordering(linkage(distances, "average"), distances))
+) -> np.ndarray: # column positions
+    "Order columns so that similar ones are adjacent (Bar-Joseph, Gifford and Jaakkola 2001)."
+    complete = np.isfinite(values).all(1)
+    distance = 1 - np.abs(np.nan_to_num(np.corrcoef(values[complete], rowvar=False)))
+    np.fill_diagonal(distance, 0)
+    condensed = squareform(np.clip(distance, 0, None), checks=False)
+    return leaves_list(optimal_leaf_ordering(linkage(condensed, "average"), condensed))
 
-
+# %% ../../../nbs/models/indicators/dataset.ipynb #4967c5ae
 def serpentine_cells(
     side: int, # cells of the image's side
-    border: int = 0, # rows and columns at its border that stay null
+    border: int = 0, # rows and columns at the edge that stay null
 ) -> np.ndarray: # (cells, 2) row and column of each cell in turn
-    "A way through all cells from neighbour to neighbour."
+    "Return a path through all cells in which consecutive cells are neighbors."
     inner = range(border, side - border)
     return np.array([(row, column) for k, row in enumerate(inner) for column in (reversed(inner) if k % 2 else inner)])
 
 # %% ../../../nbs/models/indicators/dataset.ipynb #938c804e27f84196a10c8828c723f798
 @numba.njit(cache=True)
-def _ranks(values, window, rows):
-    "Share of the values in the window before that lie below, ties half."
+def _rank_shares(values, window, rows):
+    "Return the share of the values in the window before that are lower, with ties as half."
     out = np.full((len(rows), values.shape[1]), np.nan)
     for c in range(values.shape[1]):
         for r in range(len(rows)):
@@ -112,114 +114,125 @@ def _ranks(values, window, rows):
             if known: out[r, c] = below / known
     return out
 
-
+# %% ../../../nbs/models/indicators/dataset.ipynb #57229ee5
 def _to_bytes(shares):
-    "1 to 255 for shares from 0 to 1, 0 for what is missing."
+    "Return 1 to 255 for shares from 0 to 1, and 0 for missing values."
     return np.where(np.isfinite(shares), np.rint(1 + 254 * np.clip(np.nan_to_num(shares), 0, 1)), 0).astype(np.uint8)
 
 
 def _robust_deviation(values):
-    "Half of the distance between the quantiles that hold the middle 68%, without what is missing."
+    "Return half of the distance between the quantiles 0.16 and 0.84, without missing values."
     low, high = np.nanpercentile(values, [16, 84], axis=0)
     return np.maximum((high - low) / 2, 1e-12)
 
 
+def _select_columns(values, labels, count, seed):
+    "Return the columns of the most informative indicators, ordered by similarity."
+    usable = np.flatnonzero(_usable(values))
+    ranked = usable[rank_indicators(values[:, usable], labels, seed=seed)]
+    chosen = ranked[drop_correlated(values[:, ranked], count)]
+    return chosen[order_by_similarity(values[:, chosen])]
+
+# %% ../../../nbs/models/indicators/dataset.ipynb #4529e223
+def _measure(training, before):
+    "Return median, robust deviation, and robust deviation of the changes of each column."
+    median, spread = np.nanmedian(training, axis=0), _robust_deviation(training)
+    jump = _robust_deviation(training - before)
+    jump = np.where(jump > 1e-12, jump, spread)
+    return tuple(tuple(map(float, values)) for values in (median, spread, jump))
+
+# %% ../../../nbs/models/indicators/dataset.ipynb #59bbdb311c014d738909a11f9e486628
 @dataclass(frozen=True)
 class IndicatorImages:
-    "How indicators become images: which ones, in which cells, measured how."
+    "Draw indicators as images. Methods raise `KeyError` if the table lacks an indicator of the image."
     names: tuple[str, ...] # in the order of the cells
-    centre: tuple[float, ...] # median of each, on training rows
+    centre: tuple[float, ...] # median of each on training rows
     spread: tuple[float, ...] # robust deviation of each
     jump: tuple[float, ...] # robust deviation of its changes
-    side: int = 15
-    frame: int = 0 # rows and columns at the border that stay null
+    side: int = 15 # cells of the image's side
+    frame: int = 0 # rows and columns at the edge that stay null
     window: int = 60 # bars of the rank
 
     @staticmethod
     def fit(
         frame: pd.DataFrame, # n OHLCV bars
         table: pd.DataFrame, # (n, indicators) of `indicator_table`
-        rows: np.ndarray, # bars that may be learned from
+        rows: np.ndarray, # positions of the training bars
         labels: np.ndarray, # of these
         side: int = 15,
-        border: int = 0,
-        window: int = 60,
-        max_rows: int = 20_000, # rows that are looked at, evenly taken from those given
+        border: int = 0, # rows and columns at the edge that stay null
+        window: int = 60, # bars of the rank
+        max_rows: int = 20_000, # rows that are used, evenly spaced
         seed: int = 0,
     ) -> IndicatorImages:
-        "Choose, lay out and measure on training rows."
-        free, taken = scale_free_indicators(frame, table), np.linspace(0, len(rows) - 1, min(max_rows, len(rows))).astype(int)
-        rows, labels = np.asarray(rows)[taken], np.asarray(labels)[taken]
+        "Select, arrange and measure indicators on training rows."
+        sample = np.linspace(0, len(rows) - 1, min(max_rows, len(rows))).astype(int)
+        rows, labels = np.asarray(rows)[sample], np.asarray(labels)[sample]
+        free = scale_free_indicators(frame, table)
         values = free.to_numpy()
-        there = np.flatnonzero(_usable(values[rows]))
-        ranked = there[rank_indicators(values[rows][:, there], labels, seed=seed)]
-        chosen = ranked[drop_correlated(values[rows][:, ranked], (side - 2 * border) ** 2)]
-        chosen = chosen[order_by_similarity(values[rows][:, chosen])]
-        taught, before = values[rows][:, chosen], values[np.maximum(rows - 1, 0)][:, chosen]
-        centre, spread = np.nanmedian(taught, axis=0), _robust_deviation(taught)
-        jump = _robust_deviation(taught - before)
-        jump = np.where(jump > 1e-12, jump, spread)
-        numbers = (tuple(map(float, of)) for of in (centre, spread, jump))
-        return IndicatorImages(tuple(free.columns[chosen]), *numbers, side, border, window)
+        chosen = _select_columns(values[rows], labels, (side - 2 * border) ** 2, seed)
+        training, before = values[rows][:, chosen], values[np.maximum(rows - 1, 0)][:, chosen]
+        return IndicatorImages(tuple(free.columns[chosen]), *_measure(training, before), side, border, window)
 
     def _values(self, frame, table):
-        if lacking := [name for name in self.names if name not in table]: raise KeyError(f"the table lacks {lacking[0]!r}")
+        if missing := [name for name in self.names if name not in table]: raise KeyError(f"the table lacks {missing[0]!r}")
         return scale_free_indicators(frame, table[list(self.names)]).to_numpy()
 
     def standardize(
         self,
         frame: pd.DataFrame, # n OHLCV bars
         table: pd.DataFrame, # (n, indicators) with at least those of the image
-        rows: Sequence[int], # bars
-    ) -> np.ndarray: # float32 (rows, indicators) deviations from the centre, at most 3; 0 where one is missing
-        "The indicators of the image as numbers."
-        away = (self._values(frame, table)[np.asarray(rows, np.int64)] - self.centre) / np.array(self.spread)
-        return np.nan_to_num(np.clip(away, -3, 3)).astype(np.float32)
+        rows: Sequence[int], # positions of bars
+    ) -> np.ndarray: # float32 (rows, indicators) robust deviations from the median, clipped at 3; 0 where one is missing
+        "Return the indicators of the image as numbers."
+        deviations = (self._values(frame, table)[np.asarray(rows, np.int64)] - self.centre) / np.array(self.spread)
+        return np.nan_to_num(np.clip(deviations, -3, 3)).astype(np.float32)
 
     def draw(
         self,
         frame: pd.DataFrame, # n OHLCV bars
         table: pd.DataFrame, # (n, indicators) with at least those of the image
-        rows: Sequence[int], # bars that are drawn
+        rows: Sequence[int], # positions of bars
     ) -> np.ndarray: # uint8 (rows, side, side, 3)
-        "Images of bars."
+        "Draw an image of each bar."
         values, rows = self._values(frame, table), np.asarray(rows, np.int64)
         now, before = values[rows], np.where(rows[:, None] > 0, values[np.maximum(rows - 1, 0)], np.nan)
         level = (now - self.centre) / np.array(self.spread) / 6 + 0.5
         change = (now - before) / np.array(self.jump) / 6 + 0.5
         cells = serpentine_cells(self.side, self.frame)[:len(self.names)]
         images = np.zeros((len(rows), self.side, self.side, 3), np.uint8)
-        for channel, shares in enumerate((level, change, _ranks(values, self.window, rows))):
+        for channel, shares in enumerate((level, change, _rank_shares(values, self.window, rows))):
             images[:, cells[:, 0], cells[:, 1], channel] = _to_bytes(shares)
         return images
 
-    def to_dict(self) -> dict[str, Any]: # in JSON's types
-        "What `from_dict` takes."
+    def to_dict(self) -> dict[str, Any]: # of JSON types
+        "Return the fields, for `from_dict`."
         return asdict(self)
 
     @staticmethod
     def from_dict(settings: dict[str, Any]) -> IndicatorImages:
-        "The same images again."
+        "Return the images of stored fields."
         return IndicatorImages(**{name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()})
 
-# %% ../../../nbs/models/indicators/dataset.ipynb #f6fa52606d8c4a75a9b52967216f8f3f
+# %% ../../../nbs/models/indicators/dataset.ipynb #277c27b1587741f2af2001be3712ef0d
 LABEL_KINDS = ("turning points", "barriers")
 
 
 def indicator_samples(
     frame: pd.DataFrame, # n OHLCV bars
     kind: str = "turning points", # of labels, one of `LABEL_KINDS`
-    window: int = 11, # bars, of turning points
-    horizon: int = 20, # bars, of barriers
+    window: int = 11, # bars of a turning point
+    horizon: int = 20, # bars to the vertical barrier
     ranges: float = 2.0, # average true ranges to a barrier
-    warm_up: int = 300, # first bars that are not asked about
-) -> pd.DataFrame: # a row a bar whose label is known: bar, time, start, end, label (of `CLASSES`, by position), candidate
-    "Bars to learn from and to ask about."
+    warm_up: int = 300, # first bars, which are no samples
+) -> pd.DataFrame: # a row per bar with a known label: bar, time, start, end, label (position in `CLASSES`), candidate
+    "Return the labeled bars of a series. Raises `ValueError` if there are no labels of that kind."
     if kind not in LABEL_KINDS: raise ValueError(f"there are no labels {kind!r}; use one of {', '.join(LABEL_KINDS)}")
-    found = turning_point_labels(frame, window) if kind == "turning points" else barrier_labels(frame, ranges * atr(frame), horizon)
-    bars = np.flatnonzero(found.label.notna().to_numpy() & (np.arange(len(frame)) >= warm_up))
-    ends = frame.index[found.end_bar.to_numpy()[bars]]
+    turning = kind == "turning points"
+    labels = turning_point_labels(frame, window) if turning else barrier_labels(frame, ranges * atr(frame), horizon)
+    bars = np.flatnonzero(labels.label.notna().to_numpy() & (np.arange(len(frame)) >= warm_up))
     return pd.DataFrame({
-        "bar": bars, "time": frame.index[bars], "start": frame.index[bars - warm_up], "end": ends,
-        "label": found.label.to_numpy()[bars].astype(int) + 1,
+        "bar": bars, "time": frame.index[bars], "start": frame.index[bars - warm_up],
+        "end": frame.index[labels.end_bar.to_numpy()[bars]],
+        "label": labels.label.to_numpy()[bars].astype(int) + 1,
         "candidate": extremum_candidates(frame, window).to_numpy()[bars].astype(int) + 1})

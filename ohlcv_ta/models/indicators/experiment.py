@@ -20,18 +20,19 @@ from .network import CLASSES, IndicatorCNN, predict_class_probabilities
 from ..training import train_classifier
 
 # %% auto #0
-__all__ = ['RULE_BASELINES', 'IndicatorExperiment', 'one_hot', 'run_indicator_experiment', 'model_names', 'model_probabilities',
+__all__ = ['RULE_BASELINES', 'one_hot', 'IndicatorExperiment', 'run_indicator_experiment', 'model_names', 'model_probabilities',
            'score_classes', 'score_candidates', 'importance_by_family']
 
 # %% ../../../nbs/models/indicators/experiment.ipynb #8edb47106e1a46a883d545849b8ab81b
 def _crossover_signals(frame):
-    "Up where the short mean rises above the long one, down where it falls below."
+    "Return 1 where the short mean rises above the long one, -1 where it falls below, else 0."
     short, long = (frame.Close.ewm(span=span, adjust=False).mean() for span in (9, 21))
     above = (short > long).astype(int)
     return above.diff().fillna(0).to_numpy()
 
 
 def _rsi_signals(frame):
+    "Return 1 where the RSI is below 30, -1 where it is above 70, else 0."
     value = rsi(frame).to_numpy()
     return (value < 30).astype(int) - (value > 70)
 
@@ -39,108 +40,120 @@ def _rsi_signals(frame):
 RULE_BASELINES: Mapping[str, Callable[[pd.DataFrame], np.ndarray]] = {
     "always hold": lambda frame: np.zeros(len(frame)), "RSI": _rsi_signals, "moving averages": _crossover_signals}
 
-
-class IndicatorExperiment(NamedTuple):
-    "What one walk forward gives."
-    answers: pd.DataFrame # the test rows with, for each model, its probabilities, such as network_sell
-    network: IndicatorCNN
-    images: IndicatorImages # chosen and measured on the training rows
-    history: pd.DataFrame # losses of each check
-    trees: Any # the boosted trees, for what they look at
-
-
+# %% ../../../nbs/models/indicators/experiment.ipynb #72816b84
 def one_hot(
-    classes: np.ndarray, # n of `CLASSES`, by position
+    classes: np.ndarray, # n positions in `CLASSES`
 ) -> np.ndarray: # (n, 3)
-    "Answers that are sure."
+    "Return probabilities that are 1 for the given class."
     return np.eye(len(CLASSES))[np.asarray(classes, int)]
 
 
-def _probability_columns(name, probabilities): return {f"{name}_{one}": column for one, column in zip(CLASSES, probabilities.T, strict=True)}
+def _probability_columns(name, probabilities):
+    return {f"{name}_{label}": column for label, column in zip(CLASSES, probabilities.T, strict=True)}
 
 
+def _rule_predictions(frame, samples, rows):
+    "Return the probabilities of every rule for some of the samples."
+    bars, columns = samples.bar.to_numpy()[rows], {}
+    for name, rule in RULE_BASELINES.items(): columns |= _probability_columns(name, one_hot(rule(frame)[bars] + 1))
+    return columns | _probability_columns("candidates", one_hot(samples.candidate.to_numpy()[rows]))
+
+# %% ../../../nbs/models/indicators/experiment.ipynb #8763a12b2bbd4a93a75aff182afb95dc
+class IndicatorExperiment(NamedTuple):
+    "Hold the result of one walk-forward split."
+    answers: pd.DataFrame # the test rows with the probabilities of each model, such as network_sell
+    network: IndicatorCNN
+    images: IndicatorImages # selected and measured on training rows
+    history: pd.DataFrame # losses of each validation check
+    trees: Any # the fitted gradient-boosted trees; None if they are not among the baselines
+
+
+def _fit_baselines(names, train, labels, seed):
+    return {name: make_baseline(name, seed, class_weight="balanced").fit(train, labels) for name in names}
+
+# %% ../../../nbs/models/indicators/experiment.ipynb #8b9f6e84
 def run_indicator_experiment(
     frame: pd.DataFrame, # n OHLCV bars
     table: pd.DataFrame, # (n, indicators)
-    samples: pd.DataFrame, # of `indicator_samples`; its labels may be others
+    samples: pd.DataFrame, # of `indicator_samples`; labels may be replaced
     split: Split, # positions in `samples`
-    shape: Mapping[str, Any] | None = None, # of the `IndicatorCNN`
-    baselines: Sequence[str] = ("logistic", "trees"), # that learn
-    selection_rows: np.ndarray | None = None, # positions that choose the indicators: those of train, unless a leak is to be shown
+    shape: Mapping[str, Any] | None = None, # arguments of `IndicatorCNN`
+    baselines: Sequence[str] = ("logistic", "trees"), # trained baselines
+    selection_rows: np.ndarray | None = None, # rows that select indicators; None: training rows; others show a leak
     seed: int = 0,
     **fit_options, # of `train_classifier` and `fit_model`
 ) -> IndicatorExperiment:
-    "Choose indicators, draw them, teach, and ask everyone about the test rows."
+    "Select indicators, draw them, train a network, and predict the test rows with it, with rules and with baselines."
     bars, labels = samples.bar.to_numpy(), samples.label.to_numpy()
-    choosing = split.train if selection_rows is None else selection_rows
-    images = IndicatorImages.fit(frame, table, bars[choosing], labels[choosing], seed=seed)
-    taught, chosen, asked = (images.draw(frame, table, bars[rows]) for rows in split)
-    network, history = train_classifier(lambda: IndicatorCNN(**(shape or {})), (taught, labels[split.train]),
-                                     (chosen, labels[split.valid]), seed=seed, **fit_options)
-    said = _probability_columns("network", predict_class_probabilities(network, asked))
-    for name, rule in RULE_BASELINES.items(): said |= _probability_columns(name, one_hot(rule(frame)[bars[split.test]] + 1))
-    said |= _probability_columns("candidates", one_hot(samples.candidate.to_numpy()[split.test]))
-    numbers, fitted = (images.standardize(frame, table, bars[rows]) for rows in (split.train, split.test)), {}
-    learned, wanted = numbers
-    for name in baselines:
-        fitted[name] = make_baseline(name, seed, class_weight="balanced").fit(learned, labels[split.train])
-        said |= _probability_columns(name, fitted[name].predict_proba(wanted))
-    answers = samples.iloc[split.test].reset_index(drop=True).assign(**said)
-    return IndicatorExperiment(answers, network, images, history, fitted.get("trees"))
+    selecting = split.train if selection_rows is None else selection_rows
+    images = IndicatorImages.fit(frame, table, bars[selecting], labels[selecting], seed=seed)
+    train, valid, test = (images.draw(frame, table, bars[rows]) for rows in split)
+    network, history = train_classifier(lambda: IndicatorCNN(**(shape or {})), (train, labels[split.train]),
+                                        (valid, labels[split.valid]), seed=seed, **fit_options)
+    columns = _probability_columns("network", predict_class_probabilities(network, test))
+    columns |= _rule_predictions(frame, samples, split.test)
+    train, test = (images.standardize(frame, table, bars[rows]) for rows in (split.train, split.test))
+    fitted = _fit_baselines(baselines, train, labels[split.train], seed)
+    for name, model in fitted.items(): columns |= _probability_columns(name, model.predict_proba(test))
+    predictions = samples.iloc[split.test].reset_index(drop=True).assign(**columns)
+    return IndicatorExperiment(predictions, network, images, history, fitted.get("trees"))
 
-
+# %% ../../../nbs/models/indicators/experiment.ipynb #71d1718a
 def model_names(
     predictions: pd.DataFrame, # of `run_indicator_experiment`
 ) -> list[str]:
-    "Who was asked."
+    "Return the names of the models that made predictions."
     return [name.removesuffix("_hold") for name in predictions if name.endswith("_hold")]
 
-
+# %% ../../../nbs/models/indicators/experiment.ipynb #b47b079d
 def model_probabilities(
     predictions: pd.DataFrame, # of `run_indicator_experiment`
     model: str, # one of `model_names`
 ) -> np.ndarray: # (n, 3)
-    "What one of them said."
-    return predictions[[f"{model}_{one}" for one in CLASSES]].to_numpy()
+    "Return the class probabilities of one model."
+    return predictions[[f"{model}_{label}" for label in CLASSES]].to_numpy()
 
-# %% ../../../nbs/models/indicators/experiment.ipynb #8763a12b2bbd4a93a75aff182afb95dc
+# %% ../../../nbs/models/indicators/experiment.ipynb #938c804e27f84196a10c8828c723f798
 def score_classes(
-    predictions: pd.DataFrame, # of `run_indicator_experiment`, in order of time
+    predictions: pd.DataFrame, # of `run_indicator_experiment`, ascending by time
     **settings, # of `class_intervals`, such as draws
 ) -> pd.DataFrame: # index (model, metric); value, low, high, undefined
-    "Every metric of every model."
-    return pd.concat({model: class_intervals(predictions.label, model_probabilities(predictions, model).argmax(1), CLASSES, **settings)
-                      for model in model_names(predictions)}, names=["model"])
+    "Return every class metric of every model, with intervals."
+    def score(model):
+        classes = model_probabilities(predictions, model).argmax(1)
+        return class_intervals(predictions.label, classes, CLASSES, **settings)
 
+    return pd.concat({model: score(model) for model in model_names(predictions)}, names=["model"])
 
+# %% ../../../nbs/models/indicators/experiment.ipynb #b43b363d81ae4b689946ece5c682cd59
 def score_candidates(
-    predictions: pd.DataFrame, # of `run_indicator_experiment`, in order of time
+    predictions: pd.DataFrame, # of `run_indicator_experiment`, ascending by time
     models: Sequence[str] = ("network",),
     **settings, # of `metric_intervals`, such as draws
 ) -> pd.DataFrame: # index (model, metric); value, low, high, undefined
-    "Does a candidate remain what it may be?"
-    asked = predictions[predictions.candidate != 1]
-    side = one_hot(asked.candidate).astype(bool)
+    "Score the probability that a local-extremum candidate becomes a turning point, with intervals."
+    candidates = predictions[predictions.candidate != 1]
+    side = one_hot(candidates.candidate).astype(bool)
 
-    def chance(model):
-        said = model_probabilities(asked, model)
-        return said[side] / np.maximum(said[side] + said[:, 1], 1e-12)
+    def confirmation(model):
+        probabilities = model_probabilities(candidates, model)
+        return probabilities[side] / np.maximum(probabilities[side] + probabilities[:, 1], 1e-12)
 
-    true = (asked.label == asked.candidate).astype(float)
-    return pd.concat({model: metric_intervals(true, chance(model), **settings) for model in models}, names=["model"])
+    confirmed = (candidates.label == candidates.candidate).astype(float)
+    return pd.concat({model: metric_intervals(confirmed, confirmation(model), **settings) for model in models}, names=["model"])
 
-# %% ../../../nbs/models/indicators/experiment.ipynb #c3933fab20d04ec698c2621248eb3be0
+# %% ../../../nbs/models/indicators/experiment.ipynb #4dd4641cc4064e0191573fe9c69df29b
 def importance_by_family(
-    trees, # a fitted gradient boosting
-    values: np.ndarray, # (rows, indicators) of `IndicatorImages.measured`
+    trees, # fitted gradient-boosted trees
+    values: np.ndarray, # (rows, indicators) of `IndicatorImages.standardize`
     names: Sequence[str], # of the indicators
-    families: pd.Series, # by indicator, as of `indicator_catalog`
-) -> pd.DataFrame: # index family: indicators (how many), share (of all that moved the answers)
-    "Which families of indicators move the answers of trees."
+    families: pd.Series, # family by indicator, as in `indicator_catalog`
+) -> pd.DataFrame: # index family; indicators (number), share (of the sum of absolute Shapley values)
+    "Return which families of indicators move the predictions of trees, the most important first."
     from shap import TreeExplainer
 
-    moved = np.abs(TreeExplainer(trees).shap_values(values)) # (rows, indicators, classes)
-    each = pd.Series(moved.sum(axis=(0, 2)), list(names))
-    shares = (each / each.sum()).groupby(families[list(names)].to_numpy())
+    contributions = np.abs(TreeExplainer(trees).shap_values(values)) # (rows, indicators, classes)
+    totals = pd.Series(contributions.sum(axis=(0, 2)), list(names))
+    shares = (totals / totals.sum()).groupby(families[list(names)].to_numpy())
     table = pd.DataFrame({"indicators": shares.size(), "share": shares.sum()}).rename_axis("family")
     return table.sort_values("share", ascending=False)

@@ -11,41 +11,49 @@ import numpy as np
 import torch
 from torch import nn
 
-
 # %% auto #0
-__all__ = ['CLASSES', 'IndicatorCNN', 'IndicatorServingModel', 'predict_class_probabilities', 'adjust_priors']
+__all__ = ['CLASSES', 'IndicatorCNN', 'predict_class_probabilities', 'IndicatorServingModel', 'adjust_priors']
 
 # %% ../../../nbs/models/indicators/network.ipynb #8edb47106e1a46a883d545849b8ab81b
-CLASSES = ("sell", "hold", "buy") # what is learned: a label of features.labels, plus one
+CLASSES = ("sell", "hold", "buy") # position of a class: a label of `features.labels`, plus one
 
 
 class IndicatorCNN(nn.Module):
-    "Logits of sell, hold and buy (system E)."
+    "Compute the logits of sell, hold and buy (system E)."
     def __init__(
         self,
         side: int = 15, # cells of an image's side
         widths: tuple[int, int] = (30, 10), # channels of the two convolutions
-        hidden: int = 100, # of the dense layer
-        dropout: float = 0.0, # share of its values left out in training
+        hidden: int = 100, # units of the dense layer
+        dropout: float = 0.0, # share of these set to zero in training
     ):
         super().__init__()
         cells = (side - 1) // 2
         first, second = nn.Conv2d(3, widths[0], 2), nn.Conv2d(*widths, 2, stride=2)
+        # the names `see` and `weigh` are part of published ONNX files
         self.see = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten())
         self.weigh = nn.Sequential(nn.Linear(widths[1] * cells**2, hidden), nn.ReLU(), nn.Dropout(dropout))
         self.last = nn.Linear(hidden, len(CLASSES))
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(
-        self,
-        images: torch.Tensor, # (n, side, side, 3) 0 to 255
-    ) -> torch.Tensor: # (n, 3) logits
+    def forward(self, images: torch.Tensor) -> torch.Tensor: # (n, side, side, 3) 0 to 255 -> (n, 3) logits
         return self.last(self.weigh(self.see(images.permute(0, 3, 1, 2).float() / 127.5 - 1)))
 
+# %% ../../../nbs/models/indicators/network.ipynb #30946f38
+def predict_class_probabilities(
+    network: nn.Module, # an `IndicatorCNN`
+    images: np.ndarray, # uint8 (n, side, side, 3)
+    batch: int = 2048, # images
+) -> np.ndarray: # float64 (n, 3) probabilities of sell, hold and buy
+    "Predict the class probabilities of images."
+    with torch.inference_mode():
+        parts = [network.eval()(torch.as_tensor(images[k:k + batch])).softmax(1).numpy() for k in range(0, len(images), batch)]
+    return np.concatenate(parts).astype(float)
 
+# %% ../../../nbs/models/indicators/network.ipynb #7cdc8c89c7104fffa095e18ddfef8986
 class IndicatorServingModel(nn.Module):
-    "The network as it is served."
+    "Compute the class probabilities of a network."
     def __init__(self, network: IndicatorCNN):
         super().__init__()
         self.network = network
@@ -53,25 +61,14 @@ class IndicatorServingModel(nn.Module):
     def forward(
         self,
         images: torch.Tensor, # uint8 (n, side, side, 3)
-    ) -> torch.Tensor: # (n, 3) probabilities of sell, hold and buy, as if they came equally often
+    ) -> torch.Tensor: # (n, 3) probabilities of sell, hold and buy for equally frequent classes
         return self.network(images).softmax(1)
 
-
-def predict_class_probabilities(
-    network: nn.Module,
-    images: np.ndarray, # uint8 (n, side, side, 3)
-    batch: int = 2048, # images
-) -> np.ndarray: # float64 (n, 3) probabilities of sell, hold and buy
-    "What a network says of images."
-    with torch.inference_mode():
-        parts = [network.eval()(torch.as_tensor(images[k:k + batch])).softmax(1).numpy() for k in range(0, len(images), batch)]
-    return np.concatenate(parts).astype(float)
-
-# %% ../../../nbs/models/indicators/network.ipynb #7cdc8c89c7104fffa095e18ddfef8986
+# %% ../../../nbs/models/indicators/network.ipynb #ee071a26
 def adjust_priors(
-    probabilities: np.ndarray, # (n, k) where all classes come equally often
-    priors: Sequence[float], # how often each of the k comes
+    probabilities: np.ndarray, # (n, k) for equally frequent classes
+    priors: Sequence[float], # frequencies of the k classes
 ) -> np.ndarray: # (n, k)
-    "The same answers in a world with other shares."
-    weighed = np.asarray(probabilities) * np.asarray(priors)
-    return weighed / weighed.sum(axis=1, keepdims=True)
+    "Return the probabilities for other class frequencies."
+    weighted = np.asarray(probabilities) * np.asarray(priors)
+    return weighted / weighted.sum(axis=1, keepdims=True)

@@ -26,37 +26,37 @@ __all__ = ['TrendTask', 'trend_samples', 'write_shard', 'write_shards', 'Sharded
 
 # %% ../../../nbs/models/trend/dataset.ipynb #19e1c578
 class TrendTask(NamedTuple):
-    "What is shown, and what is asked."
-    look: PriceImageStyle
+    "Describe a prediction task: the style of the images and the position that the label is about."
+    look: PriceImageStyle # style of the images, with the number of bars in one
     horizon: int # bars that a position is held
-    shift: int = 0 # bars until it is taken
+    shift: int = 0 # bars from the end of the image to the entry
     side: str = "RET_LONG" # or "RET_SHORT"
 
-
+# %% ../../../nbs/models/trend/dataset.ipynb #8f17c7f0
 def trend_samples(
     frame: pd.DataFrame, # n OHLCV bars
     task: TrendTask,
-    share: float = 1.0, # of the windows that are kept, drawn by lot
+    share: float = 1.0, # share of the images that are sampled at random, above 0 and at most 1
     seed: int = 0,
-) -> pd.DataFrame: # a row an image: bar (its last), time, start (its first bar's), end (its label's last bar's), return, label
-    "Images that can be drawn of a series, and their labels."
+) -> pd.DataFrame: # a row per image: bar (last), time, start (of its first bar), end (last bar of the label), return, label
+    "Return the images of a series and their labels. Raises `ValueError` if `share` is not above 0 and at most 1."
     if not 0 < share <= 1: raise ValueError(f"share={share} must be above 0 and at most 1")
     labels, first = trend_labels(frame, *task[1:]), task.look.lookback - 1
     bars = np.flatnonzero(labels.label.notna() & (np.arange(len(frame)) >= first))
     bars = bars[np.random.default_rng(seed).random(len(bars)) < share] if share < 1 else bars
-    kept, times = labels.iloc[bars], frame.index
-    return pd.DataFrame({"bar": bars, "time": times[bars], "start": times[bars - first], "end": times[kept.end_bar],
-                         "return": kept["return"].to_numpy(), "label": kept.label.to_numpy(np.int64)})
+    labels, times = labels.iloc[bars], frame.index
+    return pd.DataFrame({"bar": bars, "time": times[bars], "start": times[bars - first], "end": times[labels.end_bar],
+                         "return": labels["return"].to_numpy(), "label": labels.label.to_numpy(np.int64)})
 
 # %% ../../../nbs/models/trend/dataset.ipynb #050b4d8b
 def _origin(frame: pd.DataFrame, task: TrendTask, share: float, seed: int) -> dict:
-    "What a shard was made from."
+    "Return what a shard is made from."
     content = hashlib.sha256(frame[list(COLUMNS)].to_numpy(float).tobytes() + frame.index.asi8.tobytes())
     return {"bars": content.hexdigest(), "task": task._asdict() | {"look": asdict(task.look)}, "share": share, "seed": seed}
 
 
 def _write_images(path: Path, frame: pd.DataFrame, style: PriceImageStyle, bars: np.ndarray) -> None:
-    "Draw straight into a mapped file, which takes its name when it is full."
+    "Draw into a memory-mapped temporary file and rename it when it is complete."
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(bars), style.height, style.width))
@@ -66,47 +66,47 @@ def _write_images(path: Path, frame: pd.DataFrame, style: PriceImageStyle, bars:
     finally:
         temporary.unlink(missing_ok=True)
 
-
+# %% ../../../nbs/models/trend/dataset.ipynb #f3783d6b
 def write_shard(
     folder: str | Path,
-    name: str, # of the series; of its files too
+    name: str, # of the series, and of its files
     frame: pd.DataFrame, # n OHLCV bars
     task: TrendTask,
-    share: float = 1.0, # as in `trend_samples`
+    share: float = 1.0, # see `trend_samples`
     seed: int = 0,
-) -> bool: # whether it had to be made
-    "Images and labels of one series, whole or not at all."
+) -> bool: # whether files were written
+    "Write the images and labels of one series, as a whole or not at all."
     folder, origin = Path(folder), _origin(frame, task, share, seed)
-    made = folder / f"{name}.json"
-    if made.exists() and read_json(made) == origin: return False
+    complete = folder / f"{name}.json"
+    if complete.exists() and read_json(complete) == origin: return False
     folder.mkdir(parents=True, exist_ok=True)
-    made.unlink(missing_ok=True)
+    complete.unlink(missing_ok=True)
     table = trend_samples(frame, task, share, seed)
     _write_images(folder / f"{name}.npy", frame, task.look, table.bar.to_numpy())
     write_parquet(folder / f"{name}.parquet", table.assign(symbol=name))
-    write_json(made, origin)
+    write_json(complete, origin)
     return True
 
-
+# %% ../../../nbs/models/trend/dataset.ipynb #6e19ca7d
 def write_shards(
     folder: str | Path,
     series: Mapping[str, pd.DataFrame], # OHLCV bars by name
     task: TrendTask,
-    share: float = 1.0, # as in `trend_samples`
+    share: float = 1.0, # see `trend_samples`
     seed: int = 0,
-    jobs: int | None = None, # processes; None: what joblib's configuration says
-) -> int: # series that had to be made
-    "A set of images, one series after another on each core."
+    jobs: int | None = None, # processes; None: the setting of joblib
+) -> int: # number of series that were written
+    "Write a dataset, with one series at a time in each process."
     return sum(Parallel(jobs)(delayed(write_shard)(folder, name, frame, task, share, [seed, k])
                               for k, (name, frame) in enumerate(series.items())))
 
 # %% ../../../nbs/models/trend/dataset.ipynb #90d007a9
 class ShardedImages:
-    "Rows of images from several files."
+    "Index rows of images in several files."
     def __init__(
         self,
         parts: Sequence[np.ndarray], # uint8 (k, height, width) each
-        rows: np.ndarray | None = None, # positions in all of them, one after another; all by default
+        rows: np.ndarray | None = None, # positions in all parts, one after another; None: all
     ):
         self.parts, self.edges = list(parts), np.cumsum([0, *map(len, parts)])
         self.rows = np.arange(self.edges[-1]) if rows is None else np.asarray(rows)
@@ -115,25 +115,25 @@ class ShardedImages:
 
     @property
     def shape(self) -> tuple[int, int, int]: # rows, height, width
-        "As of an array."
+        "Return the shape of the images as one array."
         return (len(self), *self.parts[0].shape[1:])
 
     def take(self, rows: np.ndarray) -> ShardedImages: # positions
-        "Some of the rows; nothing is read."
+        "Return some of the rows, without reading them."
         return ShardedImages(self.parts, self.rows[rows])
 
     def __getitem__(self, at: np.ndarray | slice) -> np.ndarray: # uint8 (k, height, width)
         rows = self.rows[at]
-        found, place = np.empty((len(rows), *self.shape[1:]), np.uint8), np.searchsorted(self.edges, rows, side="right") - 1
-        for part in np.unique(place): found[place == part] = self.parts[part][rows[place == part] - self.edges[part]]
-        return found
+        images, part_of = np.empty((len(rows), *self.shape[1:]), np.uint8), np.searchsorted(self.edges, rows, side="right") - 1
+        for k in np.unique(part_of): images[part_of == k] = self.parts[k][rows[part_of == k] - self.edges[k]]
+        return images
 
-
+# %% ../../../nbs/models/trend/dataset.ipynb #56c8c576
 def load_shards(
-    folder: str | Path, # that `write_shards` filled
-) -> tuple[ShardedImages, pd.DataFrame]: # images; a row each: bar, time, start, end, return, label, symbol
-    "A set of images, in order of names and times."
-    made = sorted(Path(folder).glob("*.json"))
-    if not made: raise FileNotFoundError(f"{folder} holds no images; the stage that renders them is `trend_render`")
-    tables = [pd.read_parquet(path.with_suffix(".parquet")) for path in made]
-    return ShardedImages([np.load(path.with_suffix(".npy"), mmap_mode="r") for path in made]), pd.concat(tables, ignore_index=True)
+    folder: str | Path, # written by `write_shards`
+) -> tuple[ShardedImages, pd.DataFrame]: # images; a row per image: bar, time, start, end, return, label, symbol
+    "Open a dataset, sorted by name and time. Raises `FileNotFoundError` if the folder holds no images."
+    complete = sorted(Path(folder).glob("*.json"))
+    if not complete: raise FileNotFoundError(f"{folder} holds no images; the stage that renders them is `trend_render`")
+    table = pd.concat([pd.read_parquet(path.with_suffix(".parquet")) for path in complete], ignore_index=True)
+    return ShardedImages([np.load(path.with_suffix(".npy"), mmap_mode="r") for path in complete]), table

@@ -30,25 +30,27 @@ __all__ = ['SPLIT_KINDS', 'load_trend_series', 'trend_split', 'train_ensemble', 
 def load_trend_series(
     series: Sequence[Mapping[str, str]], # symbol and venue of each, or only a venue: all of its series
     timeframe: str, # of the bars
-    max_bars: int | None = None, # bars of each at most, the last ones
+    max_bars: int | None = None, # only this number of last bars of each
 ) -> dict[str, pd.DataFrame]: # OHLCV bars by symbol
-    "The series of a data set."
-    rows = read_catalog()
-    named = [(one["symbol"], one.get("venue")) if "symbol" in one else (symbol, one["venue"])
-             for one in series for symbol in ([None] if "symbol" in one else rows.symbol[rows.venue == one["venue"]])]
-    return {symbol: load_series(symbol, timeframe, venue).iloc[-(max_bars or 10**9):] for symbol, venue in named}
+    "Load the series of a data set."
+    catalog = read_catalog()
+    pairs = [(entry["symbol"], entry.get("venue")) if "symbol" in entry else (symbol, entry["venue"]) for entry in series
+             for symbol in ([None] if "symbol" in entry else catalog.symbol[catalog.venue == entry["venue"]])]
+    return {symbol: load_series(symbol, timeframe, venue).iloc[-(max_bars or 10**9):] for symbol, venue in pairs}
 
 # %% ../../../nbs/models/trend/experiment.ipynb #eb0a16fb
 SPLIT_KINDS = ("random", "by time", "purged")
 
+
 def trend_split(
-    table: pd.DataFrame, # a row an image: time, start, end, label
-    first: float = 0.7, # share of the history that is not tested
-    valid: float = 0.15, # share of that by which the best check is chosen
+    table: pd.DataFrame, # a row per image: time, start, end, label
+    first: float = 0.7, # share of the history before the test
+    valid: float = 0.15, # share of that for validation
     kind: str = "purged", # one of `SPLIT_KINDS`
-    seed: int = 0, # of the random one
+    seed: int = 0, # of the random split
 ) -> Split:
-    "What is learned from, what chooses, and what is tested."
+    "Split images into training, validation and test. Raises `ValueError` if there is no split of that kind."
+    if kind not in SPLIT_KINDS: raise ValueError(f"there is no split {kind!r}; use one of {', '.join(SPLIT_KINDS)}")
     if kind == "random": return stratified_split(table.label, (first * (1 - valid), first * valid, 1 - first), seed)
     label_ends = table.end if kind == "purged" else table.time
     starts = table.start if kind == "purged" else None
@@ -61,147 +63,160 @@ def train_ensemble(
     labels: np.ndarray, # n of 0 and 1
     split: Split,
     seeds: Sequence[int] = (0,),
-    resume: str | Path | None = None, # folder for what a killed training goes on from
+    resume: str | Path | None = None, # folder of checkpoints from which an interrupted training continues
     **fit_options, # of `train_trend_network`
-) -> tuple[TrendEnsemble, pd.DataFrame]: # the ensemble; losses of each seed and check
-    "The same network, taught from several seeds."
-    taught = []
+) -> tuple[TrendEnsemble, pd.DataFrame]: # the ensemble; losses of each seed and validation check
+    "Train a network once for each seed."
+    runs = []
     for seed in seeds:
-        more = {"resume": Path(resume) / f"{seed}.safetensors"} if resume else {}
-        taught.append(train_trend_network(settings, images, labels, split.train, split.valid, seed=seed, **more, **fit_options))
-    histories = pd.concat({seed: history for seed, (_, history) in zip(seeds, taught, strict=True)}, names=["seed"])
-    return TrendEnsemble.of([network for network, _ in taught], settings), histories
+        checkpoint = {"resume": Path(resume) / f"{seed}.safetensors"} if resume else {}
+        runs.append(train_trend_network(settings, images, labels, split.train, split.valid, seed=seed,
+                                        **checkpoint, **fit_options))
+    histories = pd.concat({seed: history for seed, (_, history) in zip(seeds, runs, strict=True)}, names=["seed"])
+    return TrendEnsemble.of([network for network, _ in runs], settings), histories
 
-
+# %% ../../../nbs/models/trend/experiment.ipynb #888b120a
 def predict_network(
     ensemble: TrendEnsemble,
     images: ShardedImages | np.ndarray, # uint8 (n, height, width)
-    table: pd.DataFrame, # a row an image
+    table: pd.DataFrame, # a row per image
     split: Split,
-) -> pd.DataFrame: # the rows of valid and test, with part, network (mean of the members) and network_0 and so on
-    "What an ensemble says of images that it did not learn from."
-    asked = np.concatenate([split.valid, split.test])
+) -> pd.DataFrame: # the rows of valid and test, with part, network (mean of the members), network_0 and so on
+    "Predict the validation and the test images with an ensemble."
+    rows = np.concatenate([split.valid, split.test])
     images = images if isinstance(images, ShardedImages) else ShardedImages([images])
-    said = predict_trend_probabilities(ensemble, images.take(asked))
-    columns = {"network": said.mean(axis=1), **{f"network_{k}": column for k, column in enumerate(said.T)}}
-    return table.iloc[asked].assign(part=np.repeat(["valid", "test"], [len(split.valid), len(split.test)]), **columns)
+    probabilities = predict_trend_probabilities(ensemble, images.take(rows))
+    columns = {"network": probabilities.mean(axis=1), **{f"network_{k}": column for k, column in enumerate(probabilities.T)}}
+    return table.iloc[rows].assign(part=np.repeat(["valid", "test"], [len(split.valid), len(split.test)]), **columns)
 
-
+# %% ../../../nbs/models/trend/experiment.ipynb #8c78702f
 def predict_baselines(
     series: Mapping[str, pd.DataFrame], # OHLCV bars by symbol
-    table: pd.DataFrame, # a row an image: symbol, bar, label
+    table: pd.DataFrame, # a row per image: symbol, bar, label
     style: PriceImageStyle,
     split: Split,
     names: Sequence[str] = BASELINES,
     seed: int = 0,
-) -> pd.DataFrame: # the rows of valid and test, a column a baseline
-    "What baselines say of the windows that the images show."
+) -> pd.DataFrame: # the rows of valid and test, a column per baseline
+    "Predict with baselines, which see the bars of each image as numbers."
     features = np.empty((len(table), style.lookback * (5 if style.volume else 4)), np.float32)
     for symbol, rows in table.groupby("symbol", sort=False).indices.items():
         features[rows] = window_features(series[symbol], style, table.bar.to_numpy()[rows])
-    asked, labels = np.concatenate([split.valid, split.test]), table.label.to_numpy()
-    return pd.DataFrame({name: predict_baseline(name, features, labels, split.train, asked, style, seed)
-                         for name in names}, table.index[asked])
+    rows, labels = np.concatenate([split.valid, split.test]), table.label.to_numpy()
+    return pd.DataFrame({name: predict_baseline(name, features, labels, split.train, rows, style, seed)
+                         for name in names}, table.index[rows])
 
 # %% ../../../nbs/models/trend/experiment.ipynb #a708d31f
 def overlap_block_length(
-    table: pd.DataFrame, # rows in order of time: time, start, end
+    table: pd.DataFrame, # rows ascending by time: time, start, end
 ) -> int: # rows
-    "How many rows lie in the span of one image and its label."
-    stamps = table.time.drop_duplicates()
-    length = (np.searchsorted(stamps, table.end) - np.searchsorted(stamps, table.start)).max() + 1
-    return int(np.clip(np.ceil(length * len(table) / len(stamps)), 1, max(len(table) // 3, 1)))
+    "Return how many rows lie in the span of one image and its label."
+    times = table.time.drop_duplicates()
+    length = (np.searchsorted(times, table.end) - np.searchsorted(times, table.start)).max() + 1
+    return int(np.clip(np.ceil(length * len(table) / len(times)), 1, max(len(table) // 3, 1)))
 
-
+# %% ../../../nbs/models/trend/experiment.ipynb #59ec198e
 def score_trend_predictions(
     predictions: pd.DataFrame, # of `predict_network`, joined with those of baselines
     names: Sequence[str] = ("network", *BASELINES),
     **settings, # of `metric_intervals`: level, draws, seed
 ) -> pd.DataFrame: # index (model, metric); value, low, high, undefined
-    "Every metric of every model on the test rows, with intervals."
+    "Return every metric of every model on the test rows, with intervals."
     test = predictions[predictions.part == "test"].sort_values(["time", "symbol"])
     block = overlap_block_length(test)
-    return pd.concat({name: metric_intervals(test.label, test[name], block=block, **settings) for name in names}, names=["model"])
+    intervals = {name: metric_intervals(test.label, test[name], block=block, **settings) for name in names}
+    return pd.concat(intervals, names=["model"])
 
 # %% ../../../nbs/models/trend/experiment.ipynb #e89b96c9
 def null_auc_error(
     labels: Sequence, # of 0 and 1
 ) -> float:
-    "Standard error of the AUC of answers that know nothing."
+    "Return the standard error of the AUC of a no-skill model (Mann and Whitney 1947)."
     up = int(np.sum(labels))
     down = len(labels) - up
     return float(np.sqrt((up + down + 1) / (12 * up * down)))
 
-
+# %% ../../../nbs/models/trend/experiment.ipynb #ec0ebc25
 def find_outlying_controls(
-    controls: pd.DataFrame, # a row a control: auc, error
-    level: float = 0.999, # chance that all stay inside if nothing can be known
-) -> pd.DataFrame: # the rows that do not
-    "Controls that found what is not there."
+    controls: pd.DataFrame, # a row per control: auc, error
+    level: float = 0.999, # probability that no control of no-skill models is returned
+) -> pd.DataFrame: # rows outside the bounds
+    "Return the controls whose AUC is too far from 0.5 for a no-skill model."
     bound = NormalDist().inv_cdf((1 + level ** (1 / len(controls))) / 2)
     return controls[(controls.auc - 0.5).abs() > bound * controls.error]
 
 # %% ../../../nbs/models/trend/experiment.ipynb #0f26545f
+def _train_and_predict(settings, images, labels, split, seed, fit_options):
+    "Return the probability of up of each test image."
+    network, _ = train_trend_network(settings, images, labels, split.train, split.valid, seed=seed, **fit_options)
+    return predict_trend_probabilities(TrendEnsemble.of([network], settings), images[split.test])[:, 0]
+
+# %% ../../../nbs/models/trend/experiment.ipynb #5d193201
 def injected_signal_auc(
-    network: str, # of `ARCHITECTURES`, whose look is drawn
+    network: str, # name in `ARCHITECTURES`
     style: PriceImageStyle,
     kind: str, # of signal: one of `TREND_SIGNALS`
-    strength: float, # of the drift, in deviations
-    windows: int = 6000, # half of them to learn from, a sixth to choose by, a third to test
+    strength: float, # of the drift, in standard deviations
+    windows: int = 6000, # half for training, a sixth for validation, a third for the test
     horizon: int = 9, # bars
     seed: int = 0,
-    settings: dict | None = None, # of the network; those in `ARCHITECTURES` by default
+    settings: dict | None = None, # of the network; None: those in `ARCHITECTURES`
     **fit_options, # of `train_trend_network`
-) -> dict[str, float]: # auc, error (if there were nothing), oracle: what knowing the rule is worth
-    "How well a network finds a planted signal."
+) -> dict[str, float]: # auc, error (of a no-skill model), oracle: AUC of the rule of the signal
+    "Return how well a network finds an injected signal."
     frame, last = synthetic_trends(windows, style.lookback, horizon, seed, strength, kind)
     close, rows = frame.Close.to_numpy(), np.arange(windows)
     labels = (close[last + horizon] > close[last]).astype(np.int64)
     split = Split(*np.split(rows, [windows // 2, windows * 2 // 3]))
     images = draw_price_images(frame, style, last)
-    taught, _ = train_trend_network(settings or ARCHITECTURES[network], images, labels, split.train, split.valid, seed=seed, **fit_options)
-    said = predict_trend_probabilities(TrendEnsemble.of([taught], settings or ARCHITECTURES[network]), images[split.test])[:, 0]
-    return {"auc": float(binary_metrics(labels[split.test], said)["roc_auc"]), "error": null_auc_error(labels[split.test]),
+    probability = _train_and_predict(settings or ARCHITECTURES[network], images, labels, split, seed, fit_options)
+    test = labels[split.test]
+    return {"auc": float(binary_metrics(test, probability)["roc_auc"]), "error": null_auc_error(test),
             "oracle": NormalDist().cdf(strength)}
 
 # %% ../../../nbs/models/trend/experiment.ipynb #d655bf7d
 def sample_spaced_windows(
     series: Mapping[str, pd.DataFrame], # OHLCV bars by symbol
     task: TrendTask,
-    max_windows: int, # windows at most, drawn by lot
+    max_windows: int, # larger samples are reduced at random
     seed: int = 0,
-    step: int | None = None, # bars from one window to the next; by default so many that labels share none
-) -> pd.DataFrame: # as `trend_samples`, with symbol, in order of time
-    "Windows at equal distances."
+    step: int | None = None, # bars from one window to the next; None: as many as labels need to share no bar
+) -> pd.DataFrame: # as `trend_samples`, with symbol, ascending by time
+    "Return windows at equal distances."
     step = step or task.shift + task.horizon
     parts = [trend_samples(frame, task).iloc[::step].assign(symbol=symbol) for symbol, frame in series.items()]
     table = pd.concat(parts, ignore_index=True)
-    kept = np.random.default_rng(seed).permutation(len(table))[:max_windows]
-    return table.iloc[np.sort(kept)].sort_values(["time", "symbol"], ignore_index=True)
+    rows = np.random.default_rng(seed).permutation(len(table))[:max_windows]
+    return table.iloc[np.sort(rows)].sort_values(["time", "symbol"], ignore_index=True)
 
+# %% ../../../nbs/models/trend/experiment.ipynb #735040c7
+def _draw_samples(series, table, style):
+    "Draw the image of each row."
+    images = np.empty((len(table), style.height, style.width), np.uint8)
+    for symbol, rows in table.groupby("symbol").indices.items():
+        images[rows] = draw_price_images(series[symbol], style, table.bar.to_numpy()[rows])
+    return images
 
+# %% ../../../nbs/models/trend/experiment.ipynb #245aef8a
 def train_and_evaluate(
     series: Mapping[str, pd.DataFrame], # OHLCV bars by symbol
-    table: pd.DataFrame, # of `sample_spaced_windows`; its labels may be others
-    network: str, # of `ARCHITECTURES`
+    table: pd.DataFrame, # of `sample_spaced_windows`; labels may be replaced
+    network: str, # name in `ARCHITECTURES`
     style: PriceImageStyle,
     kind: str = "purged", # of split, one of `SPLIT_KINDS`
     seed: int = 0,
-    draws: int = 0, # bootstrap resamples; none if 0
-    settings: dict | None = None, # of the network; those in `ARCHITECTURES` by default
+    draws: int = 0, # bootstrap resamples; 0: no interval
+    settings: dict | None = None, # of the network; None: those in `ARCHITECTURES`
     **fit_options, # of `train_trend_network`
-) -> dict[str, float]: # auc, error (if there were nothing), gain (mean of trades that go with the answer); low, high if drawn
-    "A network is taught and tested once."
-    settings, images = settings or ARCHITECTURES[network], np.empty((len(table), style.height, style.width), np.uint8)
-    for symbol, rows in table.groupby("symbol").indices.items():
-        images[rows] = draw_price_images(series[symbol], style, table.bar.to_numpy()[rows])
-    split, labels = trend_split(table, kind=kind, seed=seed), table.label.to_numpy()
-    taught, _ = train_trend_network(settings, images, labels, split.train, split.valid, seed=seed, **fit_options)
+) -> dict[str, float]: # auc, error (of a no-skill model), gain (mean return of trades in the predicted direction); low, high
+    "Train a network and evaluate it on one split. Raises `ValueError` if there is no split of that kind."
+    settings, images = settings or ARCHITECTURES[network], _draw_samples(series, table, style)
+    split = trend_split(table, kind=kind, seed=seed)
+    probability = _train_and_predict(settings, images, table.label.to_numpy(), split, seed, fit_options)
     test = table.iloc[split.test]
-    said = predict_trend_probabilities(TrendEnsemble.of([taught], settings), images[split.test])[:, 0]
-    found = {"auc": float(binary_metrics(test.label, said)["roc_auc"]), "error": null_auc_error(test.label),
-             "gain": float((np.sign(said - 0.5) * test["return"]).mean())}
+    result = {"auc": float(binary_metrics(test.label, probability)["roc_auc"]), "error": null_auc_error(test.label),
+              "gain": float((np.sign(probability - 0.5) * test["return"]).mean())}
     if draws:
-        drawn = metric_intervals(test.label, said, block=overlap_block_length(test), draws=draws, seed=seed)
-        found |= dict(drawn.loc["roc_auc", ["low", "high"]])
-    return found
+        intervals = metric_intervals(test.label, probability, block=overlap_block_length(test), draws=draws, seed=seed)
+        result |= dict(intervals.loc["roc_auc", ["low", "high"]])
+    return result

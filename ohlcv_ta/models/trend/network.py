@@ -31,24 +31,32 @@ ARCHITECTURES = {
             "leak": 0.01},
 }
 
-
+# %% ../../../nbs/models/trend/network.ipynb #754195ff
 def _block(inputs, outputs, stride=1, dilation=1, padding=2, leak=0.0):
     convolution = nn.Conv2d(inputs, outputs, (5, 3), (stride, 1), (padding, 1), (dilation, 1))
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(leak) if leak else nn.ReLU(), nn.MaxPool2d((2, 1)))
 
 
+def _initialize_weights(network):
+    "Draw the weights of convolutions after Glorot and Bengio (2010); set the last layer to zero."
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d): nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(network.last.weight)
+    nn.init.zeros_(network.last.bias)
+
+# %% ../../../nbs/models/trend/network.ipynb #56055074
 class TrendCNN(nn.Module):
-    "Logits of down and up (Jiang, Kelly and Xiu 2023, section III)."
+    "Compute the logits of down and up (Jiang, Kelly and Xiu 2023, section III)."
     def __init__(
         self,
         height: int, # of images, in pixels
         width: int,
         channels: Sequence[int] = (64, 128), # of each block
-        stride: int = 1, # rows from one place of the first convolution to the next
-        dilation: int = 1, # rows between its weights
-        padding: int = 2, # rows added above and below for it
+        stride: int = 1, # of the first convolution, in rows
+        dilation: int = 1, # of the first convolution, in rows
+        padding: int = 2, # of the first convolution, in rows above and below
         leak: float = 0.0, # slope of the rectifiers below zero
-        dropout: float = 0.5, # share of values left out before the answer
+        dropout: float = 0.5, # share of values set to zero before the last layer, in training
     ):
         super().__init__()
         first = _block(1, channels[0], stride, dilation, padding, leak)
@@ -57,16 +65,10 @@ class TrendCNN(nn.Module):
         rows = (height + 2 * padding - 4 * dilation - 1) // stride + 1
         self.shape = channels[-1], rows // 2 ** len(channels), width
         self.dropout, self.last = nn.Dropout(dropout), nn.Linear(int(np.prod(self.shape)), 2)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d): nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        _initialize_weights(self)
 
-    def features(
-        self,
-        images: torch.Tensor, # (n, height, width) 0 to 255
-    ) -> torch.Tensor: # (n, channels, rows, width)
-        "What the last block gives."
+    def features(self, images: torch.Tensor) -> torch.Tensor: # (n, height, width) 0 to 255 -> (n, channels, rows, width)
+        "Return the output of the last block."
         x = images[:, None].float() / 255
         for block in self.blocks: x = block(x)
         return x
@@ -79,25 +81,25 @@ def train_trend_network(
     settings: dict, # of the `TrendCNN`
     images: ShardedImages | np.ndarray, # uint8 (n, height, width)
     labels: np.ndarray, # n of 0 and 1
-    train: np.ndarray, # positions to learn from
-    valid: np.ndarray, # positions by which the best check is chosen
+    train: np.ndarray, # positions of the training rows
+    valid: np.ndarray, # positions of the rows by which the best validation check is selected
     **fit_options, # of `train_classifier` and `fit_model`, such as batch, seed, epochs and rate
-) -> tuple[TrendCNN, pd.DataFrame]: # the network; losses of each check
-    "One network, taught with one seed."
+) -> tuple[TrendCNN, pd.DataFrame]: # the network; losses of each validation check
+    "Train one network with one seed."
     images = images if isinstance(images, ShardedImages) else ShardedImages([images])
-    taught, asked = ((images.take(rows), labels[rows]) for rows in (train, valid))
-    return train_classifier(lambda: TrendCNN(**settings), taught, asked, **fit_options)
+    training, validation = ((images.take(rows), labels[rows]) for rows in (train, valid))
+    return train_classifier(lambda: TrendCNN(**settings), training, validation, **fit_options)
 
-
+# %% ../../../nbs/models/trend/network.ipynb #a1b9882e
 class TrendEnsemble(nn.Module):
-    "Networks of several seeds, whose probabilities are averaged."
+    "Compute the probability of up of each of several networks."
     def __init__(self, members: int = 1, **settings):
         super().__init__()
         self.members = nn.ModuleList(TrendCNN(**settings) for _ in range(members))
 
     @staticmethod
     def of(networks: Sequence[TrendCNN], settings: dict) -> TrendEnsemble:
-        "An ensemble of networks that were taught one by one."
+        "Return an ensemble of trained networks."
         ensemble = TrendEnsemble(len(networks), **settings)
         for member, network in zip(ensemble.members, networks, strict=True): member.load_state_dict(network.state_dict())
         return ensemble.eval()
@@ -108,13 +110,13 @@ class TrendEnsemble(nn.Module):
     ) -> torch.Tensor: # (n, members) probability of up
         return torch.stack([member(images).softmax(1)[:, 1] for member in self.members], 1)
 
-
+# %% ../../../nbs/models/trend/network.ipynb #687efe64
 def predict_trend_probabilities(
     ensemble: TrendEnsemble,
     images: ShardedImages | np.ndarray, # uint8 (n, height, width)
     batch: int = 512, # images
 ) -> np.ndarray: # float32 (n, members) probability of up
-    "What each member of an ensemble says of images."
+    "Predict with each member of an ensemble."
     ensemble = ensemble.eval().to(memory_format=torch.channels_last)
     with torch.inference_mode():
         parts = [ensemble(torch.as_tensor(images[k:k + batch])).numpy() for k in range(0, len(images), batch)]
@@ -124,21 +126,21 @@ def predict_trend_probabilities(
 def grad_cam(
     network: TrendCNN,
     images: torch.Tensor, # (n, height, width) 0 to 255
-    block: int = -1, # which one
-) -> torch.Tensor: # (n, rows, width): for up where positive, for down where negative
-    "Where in an image a block finds what speaks for up or down."
-    kept = []
-    hook = network.blocks[block].register_forward_hook(lambda layer, given, answer: kept.append(answer))
+    block: int = -1, # position of the block
+) -> torch.Tensor: # (n, rows, width): positive for up, negative for down
+    "Return the contribution of each place of an image to up minus down (Selvaraju et al. 2017)."
+    outputs = []
+    hook = network.blocks[block].register_forward_hook(lambda layer, inputs, output: outputs.append(output))
     try:
         logits = network.eval()(images)
     finally:
         hook.remove()
-    slope, = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), kept[0])
-    return (slope.mean((2, 3), keepdim=True) * kept[0]).sum(1).detach()
+    gradient, = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), outputs[0])
+    return (gradient.mean((2, 3), keepdim=True) * outputs[0]).sum(1).detach()
 
 # %% ../../../nbs/models/trend/network.ipynb #77210b9f
 class TrendServingModel(nn.Module):
-    "An ensemble as it is served: the mean probability, and where in the image it comes from."
+    "Compute the mean probability of an ensemble and the mean map of its members."
     def __init__(self, ensemble: TrendEnsemble):
         super().__init__()
         self.ensemble = ensemble
@@ -147,11 +149,11 @@ class TrendServingModel(nn.Module):
         self,
         images: torch.Tensor, # uint8 (n, height, width)
     ) -> tuple[torch.Tensor, torch.Tensor]: # (n,) probability of up; (n, height, width) map as of `grad_cam`
-        said, maps = [], []
+        probabilities, maps = [], []
         for member in self.ensemble.members:
             features = member.features(images)
-            said.append(member.last(features.flatten(1)).softmax(1)[:, 1])
-            slope = (member.last.weight[1] - member.last.weight[0]).view(member.shape).mean((1, 2))
-            maps.append((slope[:, None, None] * features).sum(1, keepdim=True))
-        picture = F.interpolate(sum(maps) / len(maps), size=images.shape[1:], mode="bilinear")
-        return sum(said) / len(said), picture[:, 0]
+            probabilities.append(member.last(features.flatten(1)).softmax(1)[:, 1])
+            gradient = (member.last.weight[1] - member.last.weight[0]).view(member.shape).mean((1, 2))
+            maps.append((gradient[:, None, None] * features).sum(1, keepdim=True))
+        mean_map = F.interpolate(sum(maps) / len(maps), size=images.shape[1:], mode="bilinear")
+        return sum(probabilities) / len(probabilities), mean_map[:, 0]

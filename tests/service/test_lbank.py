@@ -190,9 +190,9 @@ def test_an_exchange_that_is_gone():
         source, other = source_of(address), source_of(address)
         source.bars("eth_usdt", limit=1)
     for one in (source, other):
-        asked = one.counts["asked"]
+        asked = one.counts["requests"]
         with pytest.raises(SourceError, match=r"LBank does not answer .*2 times.*embedded data"): one.bars("eth_usdt")
-        assert one.counts["asked"] - asked == 2
+        assert one.counts["requests"] - asked == 2
 
 
 def test_a_pair_that_is_delisted_or_listed_later(monkeypatch):
@@ -204,13 +204,13 @@ def test_a_pair_that_is_delisted_or_listed_later(monkeypatch):
         del lbank.pairs["doge_usdt"]
         with pytest.raises(UnknownPairError, match="no longer has the pair DOGE/USDT"): source.bars("doge_usdt")
         with pytest.raises(UnknownPairError): source.bars("new_usdt")
-        monkeypatch.setattr(exchanges, "_LISTED", 0.0)
+        monkeypatch.setattr(exchanges, "_LIST_LIFETIME", 0.0)
         ask(lbank, source, "new_usdt", "day1", 5)
 
 
 def test_the_most_traded_pairs_are_asked_for(calm):
     names = calm[1].top()
-    assert names == ["btc_usdt", "eth_usdt", "doge_usdt", "young_usdt", "thin_usdt"] and names.asked
+    assert names == ["btc_usdt", "eth_usdt", "doge_usdt", "young_usdt", "thin_usdt"] and names.live
     assert calm[1].top(2) == names[:2]
 
 
@@ -221,8 +221,8 @@ def test_the_list_of_pairs_has_a_stand_in_that_is_told(caplog):
         source.bars("eth_usdt", limit=1)
     with caplog.at_level(logging.WARNING):
         names, all_names = source.top(), other.top()
-    assert names == ["btc_usdt", "eth_usdt", "doge_usdt"] and not names.asked # of those that this exchange is known to have
-    assert all_names == default_pairs() and not all_names.asked
+    assert names == ["btc_usdt", "eth_usdt", "doge_usdt"] and not names.live # of those that this exchange is known to have
+    assert all_names == default_pairs() and not all_names.live
     assert "does not answer" in caplog.text and "stored list" in caplog.text
 
 
@@ -234,7 +234,7 @@ def test_many_threads_share_one_list_of_pairs_and_one_clock():
         source = source_of(address)
         list(pool.map(lambda question: ask(lbank, source, *question), questions))
     assert (lbank.counts["/v2/accuracy.do"], lbank.counts["/v2/timestamp.do"]) == (1, 1)
-    assert lbank.counts["/v2/kline.do"] == source.counts["asked"] - 2
+    assert lbank.counts["/v2/kline.do"] == source.counts["requests"] - 2
     assert len(source._idle) <= 16
 
 
@@ -273,7 +273,7 @@ def test_all_bars_that_are_wanted_are_gathered(present, limit, page, step, conta
         first = int(np.searchsorted(stamps, since, "right")) - 1 if containing else int(np.searchsorted(stamps, since))
         return [(stamp,) for stamp in stamps[max(first, 0):][:min(size, page)] if stamp >= since] # as ccxt has it
 
-    rows = [row[0] for row in exchanges._gather(told, now, limit, step, step, 1000)]
+    rows = [row[0] for row in exchanges._gather_bars(told, now, limit, step, step, 1000)]
     closed, wanted = [s for s in rows if s + step <= now], [s for s in stamps if s + step <= now]
     assert rows == sorted(set(rows)) and closed[-limit:] == wanted[-limit:]
 

@@ -73,7 +73,8 @@ def test_yahoo_does_not_know_or_does_not_answer(yahoo):
 @given(st.integers(0, 729 * 24 * 60), st.sampled_from(["minute30", "hour1", "hour4", "hour12", "day1", "week1", "month1"]))
 def test_a_replay_that_is_stopped_knows_nothing_of_what_came_later(minutes, timeframe):
     end = pd.Timestamp("2017-10-02", tz="UTC") + pd.Timedelta(minutes=minutes)
-    whole = ReplaySource().bars("btc_usd", timeframe, 20).frame if timeframe == "month1" else load_series("BTC-USD", TIMEFRAMES[timeframe])
+    months = timeframe == "month1"
+    whole = ReplaySource().bars("btc_usd", timeframe, 20).frame if months else load_series("BTC-USD", TIMEFRAMES[timeframe])
     over = bar_ends(whole.index, timeframe) <= end
     try: bars = ReplaySource(end).bars("btc_usd", timeframe, 3)
     except InvalidRequest:
@@ -119,10 +120,11 @@ def test_every_embedded_series_gives_what_it_has_of_2000_bars():
 
 
 def test_who_asks_for_shorter_bars_is_told_who_has_them():
-    with pytest.raises(InvalidRequest) as error: ReplaySource().bars("eth_usdt", "minute5")
+    with pytest.raises(InvalidRequest) as error: open_market_source("replay").bars("eth_usdt", "minute5")
     said = str(error.value)
     assert "ETH-USD: it has 30m bars" in said and "from lbank, binance, yahoo, or of the embedded series from spy" in said
-    assert all(len(ReplaySource().bars(pair, "minute5", 5).frame) == 5 for pair in said.rsplit("from ", 1)[1].strip(".").split(", "))
+    pairs = said.rsplit("from ", 1)[1].strip(".").split(", ")
+    assert all(len(ReplaySource().bars(pair, "minute5", 5).frame) == 5 for pair in pairs)
 
 
 def test_there_is_no_other_source():

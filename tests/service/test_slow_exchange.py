@@ -145,7 +145,7 @@ def test_retries_and_pauses_count():
         with source.open_request(): began = time.monotonic()
         with pytest.raises(SourceError, match=r"LBank does not answer within 1.5 s \(last failure: answers 503\)"):
             source.bars("eth_usdt")
-    assert time.monotonic() - began < 1.5 and 2 <= source.counts["asked"] < 10
+    assert time.monotonic() - began < 1.5 and 2 <= source.counts["requests"] < 10
 
 
 def test_no_thread_is_left_behind():

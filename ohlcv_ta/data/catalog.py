@@ -58,19 +58,24 @@ def _unknown_symbol(symbol, table):
     return f"There is no series {symbol!r}. Near it: {', '.join(near)}. {more}"
 
 # %% ../../nbs/data/catalog.ipynb #e3cc184b
-def find_series(
-    symbol: str, # such as BTC-USD, in any case
-    timeframe: str | None = None, # such as 1h; None: the shortest stored
-    venue: str | None = None, # None: the first of the catalog
-) -> pd.Series: # a row of `read_catalog`
-    "Return the stored series to load. Raises `LookupError` if it is unknown, `ValueError` if its bars are too long."
+def _stored_rows(symbol, venue):
+    "Return the rows of a symbol at one venue; raises `LookupError` if there are none."
     table = read_catalog()
     rows = table[table.symbol.str.upper() == str(symbol).upper()]
     if rows.empty:
         raise LookupError(_unknown_symbol(symbol, table))
     if venue is not None and venue not in set(rows.venue):
         raise LookupError(f"{symbol} is not held from {venue!r}, but from {', '.join(rows.venue.unique())}.")
-    rows = rows[rows.venue == (venue or rows.venue.iloc[0])]
+    return rows[rows.venue == (venue or rows.venue.iloc[0])]
+
+# %% ../../nbs/data/catalog.ipynb #727cc137
+def find_series(
+    symbol: str, # such as BTC-USD, in any case
+    timeframe: str | None = None, # such as 1h; None: the shortest stored
+    venue: str | None = None, # None: the first of the catalog
+) -> pd.Series: # a row of `read_catalog`
+    "Return the stored series to load. Raises `LookupError` if it is unknown, `ValueError` if its bars are too long."
+    rows = _stored_rows(symbol, venue)
     lengths = rows.timeframe.map(bar_length)
     if timeframe is None:
         return rows.loc[lengths.idxmin()]

@@ -288,6 +288,9 @@ SHANGHAI = ("Asia/Shanghai", "09:30", "15:00")
 _HQ_COLUMNS = ["date", "previous close", "open", "high", "low", "close", "volume"]
 _HQ = [("600000.sh", "600000.SH", "sse", "stock"), ("000001.sz", "000001.SZ", "szse", "stock"),
        ("000300.sh", "000300.SH", "sse", "index"), ("IFL8.cfe", "IFL8", "cffex", "future")] # file, symbol, venue, asset class
+_HQ_NOTES = {"stock": "Closing auction from 14:57: up to two minutes without volume, all in the last. ",
+             "index": "Volume not usable, set to 0. ",
+             "future": "Main contract, joined without adjustment. "}
 
 # %% ../../nbs/data/collect.ipynb #529c0b96
 def _hqchart_raw(archive, kind, name, clock, interest):
@@ -302,11 +305,6 @@ def _hqchart_raw(archive, kind, name, clock, interest):
     return raw if interest is None else raw.assign(OpenInterest=rows[interest])
 
 # %% ../../nbs/data/collect.ipynb #c5c49fac
-_HQ_NOTES = {"stock": "Closing auction from 14:57: up to two minutes without volume, all in the last. ",
-             "index": "Volume not usable, set to 0. ",
-             "future": "Main contract, joined without adjustment. "}
-
-
 def convert_hqchart(
     archive: Path, # of the package
 ) -> Iterator[CollectedSeries]:

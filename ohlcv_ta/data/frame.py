@@ -22,7 +22,7 @@ REPAIR_REMEDY = "Correct it, or repair with clean() or read_ohlcv(repair=True), 
 def _column_remedy(needed, missing):
     names = f"Name the columns {' '.join(needed)}"
     if missing == "Volume": return f"{names}; where volume is unknown, add it with assign(Volume=0.0)"
-    return f"{names}; clean() knows other usual ones and gives them these"
+    return f"{names}; clean() recognizes other usual names"
 
 # %% ../../nbs/data/frame.ipynb #618627bc
 def _check_columns(frame, source, needed=COLUMNS):
@@ -216,7 +216,7 @@ def _clock_time(text):
 
 
 def _to_utc(wall, zone):
-    "Return wall times in UTC; a time that the clock skips moves after the gap, of a repeated time the first is meant."
+    "Return wall times in UTC; a time that the clock skips moves after the gap, the first of a repeated time is used."
     first = np.ones(len(wall), bool)
     return wall.tz_localize(zone, ambiguous=first, nonexistent="shift_forward").tz_convert("UTC")
 

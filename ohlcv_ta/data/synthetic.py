@@ -158,7 +158,7 @@ def _upside_down(bar):
     start, high, low, end = bar
     return -start, -low, -high, -end
 
-
+# %% ../../nbs/data/synthetic.ipynb #4a2df43f
 @numba.njit(cache=True)
 def _real_bar(shapes, t, rng):
     "Return a real bar from about bar t, upside down in half of the cases."
@@ -166,7 +166,7 @@ def _real_bar(shapes, t, rng):
     bar = shapes[k, 0], shapes[k, 1], shapes[k, 2], shapes[k, 3]
     return bar if rng.random() < 0.5 else _upside_down(bar)
 
-
+# %% ../../nbs/data/synthetic.ipynb #e93c46ff
 @numba.njit(cache=True)
 def _cut(bar, edge, wick):
     "Return the bar with its body cut at the edge; its upper wick exceeds the edge by at most `wick`."
@@ -180,7 +180,7 @@ def _line_at(line, bar): # a line is a bar, the price there, and its change with
     "Return the log price of a line at a bar; a falling line never reaches zero."
     return np.log(max(line[1] + line[2] * (bar - line[0]), 0.01 * line[1]))
 
-
+# %% ../../nbs/data/synthetic.ipynb #c28aadca
 @numba.njit(cache=True)
 def _overshoot(unit, rng):
     "Return how far a body ends beyond a line that it touches: a little on either side, sometimes more."
@@ -250,7 +250,7 @@ def _swing(bars, t, shapes, ray, side, unit, rays, rng):
         rays[1] = first_away, np.exp(_line_at(away, first_away)), last_away, np.exp(_line_at(away, last_away))
     return t
 
-
+# %% ../../nbs/data/synthetic.ipynb #d31229ad
 @numba.njit(cache=True)
 def _horizontal(price):
     "Return the line at a log price."

@@ -235,7 +235,7 @@ def test_many_threads_share_one_list_of_pairs_and_one_clock():
         list(pool.map(lambda question: ask(lbank, source, *question), questions))
     assert (lbank.counts["/v2/accuracy.do"], lbank.counts["/v2/timestamp.do"]) == (1, 1)
     assert lbank.counts["/v2/kline.do"] == source.counts["requests"] - 2
-    assert len(source._idle) <= 16
+    assert len(source._pool.idle) <= 16
 
 
 def test_threads_that_wait_for_a_list_that_never_comes_are_not_kept():

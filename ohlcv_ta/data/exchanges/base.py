@@ -31,7 +31,7 @@ class UnknownPairError(LookupError):
 
 
 class InvalidRequest(ValueError):
-    "The source cannot answer the request; the message says which requests are valid."
+    "The source cannot answer the request; the message lists valid requests."
 
 # %% ../../../nbs/data/exchanges/base.ipynb #0ba3e4b8
 def validate_request(

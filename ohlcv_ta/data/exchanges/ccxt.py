@@ -217,7 +217,7 @@ def _checked_markets(markets):
 
 
 def _checked_time(answer):
-    if not isinstance(answer, int) or answer <= 0: raise TransientError("does not tell the time")
+    if not isinstance(answer, int) or answer <= 0: raise TransientError("sends no time")
     return answer
 
 
@@ -269,6 +269,25 @@ def _open_limited(venue, address, key, secret, timeout, limiter, calls):
     exchange.enableLastHttpResponse, exchange.parse_json = False, _limit_values(exchange.parse_json, venue)
     return exchange
 
+# %% ../../../nbs/data/exchanges/ccxt.ipynb #5d0b2077
+class _ExchangePool:
+    "Exchange objects of ccxt, each borrowed by one thread at a time."
+    def __init__(self, open_exchange):
+        self.open, self.idle, self.first = open_exchange, deque(), None # first: the object that has the list of markets
+
+    def prepare(self):
+        "Open an exchange if none is idle."
+        if not self.idle: self.idle.append(self.open())
+
+    @contextmanager
+    def borrow(self) -> Iterator[Any]:
+        "Yield an exchange for one thread."
+        try: exchange = self.idle.pop()
+        except IndexError: exchange = self.open()
+        if self.first is not None: exchange.set_markets_from_exchange(self.first)
+        try: yield exchange
+        finally: self.idle.append(exchange)
+
 # %% ../../../nbs/data/exchanges/ccxt.ipynb #277c27b1587741f2af2001be3712ef0d
 _MAX_PAUSE = 30.0 # seconds; a longer pause that an exchange asks for is an error
 
@@ -287,10 +306,10 @@ class ExchangeClient:
         total: float = math.inf, # seconds for one call, with all of its requests, retries, pages and pauses
     ):
         self.venue, self.name, self.title, self.total = venue, venue.name, venue.title, total
-        self.rate_limiter, self._calls = RateLimiter(), AbandonableCalls()
         self.counts = Counter({"requests": 0, "failed": 0}) # failed: with a failure that may pass
-        self.tries, self.pause, self._options = tries, wait, (address, key, secret, timeout)
-        self._idle, self._lock, self._first = deque(), threading.Lock(), None
+        self.tries, self.pause, self._lock, self.rate_limiter = tries, wait, threading.Lock(), RateLimiter()
+        options = (address, key, secret, timeout, self.rate_limiter, AbandonableCalls())
+        self._pool = _ExchangePool(lambda: _open_limited(venue, *options))
 
     def request(
         self,
@@ -306,18 +325,18 @@ class ExchangeClient:
 
     def markets(self) -> dict[str, dict]: # by ccxt's symbols
         "Load the list of markets, for all threads."
-        first = self._open()
+        first = self._pool.open()
         first.set_markets(self.request(_checked_markets, "fetch_markets"))
-        self._first = first
+        self._pool.first = first
         return first.markets
 
     def open_request(self) -> AbstractContextManager[RequestBudget]:
         "Open the budget of one call."
-        if not self._idle: self._idle.append(self._open()) # imports ccxt before the time runs
+        self._pool.prepare() # imports ccxt before the time runs
         return open_budget(RequestBudget(self.title, self.total, self.venue.megabytes))
 
     def _try(self, check, method, arguments, pause):
-        with self._borrowed() as exchange:
+        with self._pool.borrow() as exchange:
             self._count("requests")
             try:
                 return check(_call_method(exchange, self.title, method, arguments))
@@ -327,18 +346,6 @@ class ExchangeClient:
                 if pause and error.after is not None: pause = error.after
                 if pause <= _MAX_PAUSE: current_budget().require_time(pause, error.reason)
                 raise
-
-    def _open(self):
-        return _open_limited(self.venue, *self._options, self.rate_limiter, self._calls)
-
-    @contextmanager
-    def _borrowed(self) -> Iterator[Any]:
-        "Yield an exchange object of ccxt for one thread."
-        try: exchange = self._idle.pop()
-        except IndexError: exchange = self._open()
-        if self._first is not None: exchange.set_markets_from_exchange(self._first)
-        try: yield exchange
-        finally: self._idle.append(exchange)
 
     def _count(self, kind):
         with self._lock: self.counts[kind] += 1

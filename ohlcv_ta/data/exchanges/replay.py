@@ -60,6 +60,17 @@ def _bars_until(row, timeframe, end):
     if timeframe not in ("week1", "month1"): ends = _session_ends(frame, ends, timeframe == "day1", **hours)
     return frame, ends, now
 
+# %% ../../../nbs/data/exchanges/replay.ipynb #288eae28
+def _too_short_error(symbol, timeframe, live_sources, embedded):
+    "Return the error for bars that are shorter than the stored ones, with the sources and series that have them."
+    stored = read_catalog().query("symbol == @symbol").timeframe
+    possible = ", ".join(name for name in TIMEFRAMES if any(_can_make(one, name) for one in stored))
+    series = f", or of the embedded series from {', '.join(embedded)}" if embedded else ""
+    return InvalidRequest(
+        f"replay cannot make {timeframe} bars of {symbol}: it has {' and '.join(stored.unique())} bars, and only longer "
+        f"ones can be made of them: {possible}. {timeframe} bars come from {', '.join(live_sources) or 'an exchange'}"
+        f"{series}.")
+
 # %% ../../../nbs/data/exchanges/replay.ipynb #008c10ef
 class ReplaySource:
     "Serve the embedded series as if the newest bar had just closed."
@@ -105,17 +116,7 @@ class ReplaySource:
         try:
             row = find_series(symbol, _base(timeframe))
         except ValueError:
-            raise self._too_short(symbol, timeframe) from None
+            raise _too_short_error(symbol, timeframe, self.live_sources, self.top(5, timeframe)) from None
         frame, ends, now = _bars_until(row, timeframe, self.end)
         first = f"it begins on {row['first']:%Y-%m-%d}"
         return frame.iloc[-MAX_BARS - 1:].copy(), ends[-MAX_BARS - 1:], now, first, f"{symbol}, {row.venue}"
-
-    def _too_short(self, symbol, timeframe):
-        "Return the error for bars that are shorter than the stored ones."
-        stored = read_catalog().query("symbol == @symbol").timeframe
-        possible = ", ".join(name for name in TIMEFRAMES if any(_can_make(one, name) for one in stored))
-        embedded = ", ".join(self.top(5, timeframe))
-        return InvalidRequest(
-            f"replay cannot make {timeframe} bars of {symbol}: it has {' and '.join(stored.unique())} bars, and only longer "
-            f"ones can be made of them: {possible}. {timeframe} bars come from {', '.join(self.live_sources) or 'an exchange'}"
-            f"{embedded and f', or of the embedded series from {embedded}'}.")

@@ -67,6 +67,12 @@ def _download(symbol, interval, start, end, adjust, timeout, session):
         raise TransientError(f"does not answer ({type(error).__name__})") from None
 
 # %% ../../../nbs/data/exchanges/yahoo.ipynb #99aa732e
+def _cache_lifetime(timeframe, end):
+    "Return how long an answer may be cached (seconds): for ever if its range has ended, else for the length of a bar."
+    ended = end is not None and pd.Timestamp(end, tz="UTC") < pd.Timestamp.now("UTC") - pd.Timedelta(days=1)
+    return float("inf") if ended else bar_length(timeframe).total_seconds()
+
+# %% ../../../nbs/data/exchanges/yahoo.ipynb #b42a6e43
 def fetch_yahoo(
     symbol: str, # as Yahoo writes it, such as AAPL or BTC-USD
     timeframe: str = "1d", # one of 1m 2m 5m 15m 30m 1h 90m 1d 1w
@@ -91,11 +97,9 @@ def fetch_yahoo(
             raise SourceError(f"Yahoo Finance has no bars of {symbol} in that range. Ask for a later one.")
         return clean_and_warn(raw[COLUMNS], f"{symbol} from Yahoo Finance")
 
-    ended = end is not None and pd.Timestamp(end, tz="UTC") < pd.Timestamp.now("UTC") - pd.Timedelta(days=1)
-    lifetime = float("inf") if ended else bar_length(timeframe).total_seconds()
     key = ("yahoo", symbol, timeframe, str(start), str(end), adjust)
     folder = cache_folder() if cache is True else cache
-    frame = download() if folder is False else cached_frame(key, folder, lifetime, download)
+    frame = download() if folder is False else cached_frame(key, folder, _cache_lifetime(timeframe, end), download)
     return filter_unfinished(frame, timeframe, unfinished)
 
 # %% ../../../nbs/data/exchanges/yahoo.ipynb #b43b363d81ae4b689946ece5c682cd59

@@ -431,7 +431,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'ohlcv_ta.data.collect': { 'ohlcv_ta.data.collect.CollectedSeries': ( 'data/collect.html#collectedseries',
                                                                                   'ohlcv_ta/data/collect.py'),
                                        'ohlcv_ta.data.collect.Package': ('data/collect.html#package', 'ohlcv_ta/data/collect.py'),
-                                       'ohlcv_ta.data.collect._after_bell': ('data/collect.html#_after_bell', 'ohlcv_ta/data/collect.py'),
+                                       'ohlcv_ta.data.collect._after_close': ('data/collect.html#_after_close', 'ohlcv_ta/data/collect.py'),
                                        'ohlcv_ta.data.collect._catalog_row': ('data/collect.html#_catalog_row', 'ohlcv_ta/data/collect.py'),
                                        'ohlcv_ta.data.collect._catalog_text': ( 'data/collect.html#_catalog_text',
                                                                                 'ohlcv_ta/data/collect.py'),

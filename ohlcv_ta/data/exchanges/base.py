@@ -90,9 +90,11 @@ class MarketSource(Protocol):
 
     def bars(self, pair: str, timeframe: str = "day1", limit: int = 200) -> Bars:
         "Return the newest closed bars. Raises `UnknownPairError`, `InvalidRequest` or `SourceError`."
+        ...
 
     def top(self, count: int = 200, timeframe: str | None = None) -> PairList:
         "Return the most traded pairs of the last 24 hours; with a timeframe, only those that have such bars."
+        ...
 
 # %% ../../../nbs/data/exchanges/base.ipynb #573bf593
 def calendar_months(
@@ -117,9 +119,9 @@ def monthly_bars(
     days: pd.DataFrame, # daily OHLCV bars
 ) -> pd.DataFrame: # a bar per month
     "Return monthly bars, stamped at midnight UTC of the first day of the month."
-    months = days.groupby(calendar_months(days.index)).agg(
+    months = days.groupby(calendar_months(pd.DatetimeIndex(days.index))).agg(
         {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"})
-    return months.set_axis(months.index.to_timestamp().tz_localize("UTC").as_unit("us").rename("time"))
+    return months.set_axis(pd.PeriodIndex(months.index).to_timestamp().tz_localize("UTC").as_unit("us").rename("time"))
 
 # %% ../../../nbs/data/exchanges/base.ipynb #2bf26152
 def closed_bars(
@@ -147,7 +149,7 @@ def filter_unfinished(
     over = frame.index + bar_length(timeframe) <= pd.Timestamp.now("UTC")
     if unfinished == "mark":
         return frame.assign(Finished=over.astype(float))
-    return frame[over]
+    return frame.loc[over]
 
 # %% ../../../nbs/data/exchanges/base.ipynb #7a1aa093
 def import_live(

@@ -411,7 +411,7 @@ class ExchangeSource(ExchangeClient):
     def _symbol(self, pair):
         name = re.sub("[/-]", "_", str(pair)).lower()
         symbol = self._pairs.get().get(name) or self._pairs.get(_LIST_LIFETIME).get(name)
-        if symbol is None: raise unknown_pair_error(self.title, pair, self._pairs.value)
+        if symbol is None: raise unknown_pair_error(self.title, pair, self._pairs.value or {})
         return symbol
 
     def _clock_difference(self):

@@ -125,7 +125,7 @@ class SharedValue:
         load: Callable[[], Any], # raises `SourceError` if the value cannot be loaded
     ):
         self.load, self.value, self._loaded, self._lock = load, None, -math.inf, threading.Lock()
-        self._error_end, self._error = -math.inf, None # time until which the error is returned again
+        self._error_end, self._error = -math.inf, SourceError() # time until which the error is returned again
 
     def get(
         self,

@@ -33,37 +33,38 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from .frame import bar_length
+from .raw_tables import COLUMNS
 
 # %% ../../nbs/data/bar_store.ipynb #3f46ff04
 class SeriesKey(NamedTuple):
-    "Whose bars, and how long they are."
-    venue: str
-    symbol: str
-    timeframe: str
+    "The identity of a series of bars."
+    venue: str # such as binance
+    symbol: str # such as BTC/USDT
+    timeframe: str # such as 1m
 
-
+# %% ../../nbs/data/bar_store.ipynb #414a6c67
 _TABLES = MetaData()
-_PRICES = ("Open", "High", "Low", "Close", "Volume")
 
 
-def _of_series(): return [Column(name, String(40), primary_key=True) for name in SeriesKey._fields]
+def _series_columns(): return [Column(name, String(40), primary_key=True) for name in SeriesKey._fields]
 
 
-def _time(): return Column("time", BigInteger, primary_key=True, autoincrement=False)
+def _time_column(): return Column("time", BigInteger, primary_key=True, autoincrement=False)
 
 
-_BARS = Table("bars", _TABLES, *_of_series(), _time(),
-              *(Column(name.lower(), Double, nullable=False) for name in _PRICES), Column("final", Boolean, nullable=False))
-_RECORDS = Table("records", _TABLES, Column("kind", String(40), primary_key=True), *_of_series(),
-                 _time(), Column("author", String(80), primary_key=True),
+_BARS = Table("bars", _TABLES, *_series_columns(), _time_column(),
+              *(Column(name.lower(), Double, nullable=False) for name in COLUMNS), Column("final", Boolean, nullable=False))
+_RECORDS = Table("records", _TABLES, Column("kind", String(40), primary_key=True), *_series_columns(),
+                 _time_column(), Column("author", String(80), primary_key=True),
                  Column("made", BigInteger, nullable=False), Column("body", Text, nullable=False))
-_EMPTY = Table("empty", _TABLES, *_of_series(), _time(), Column("last", BigInteger, nullable=False))
+_EMPTY = Table("empty", _TABLES, *_series_columns(), _time_column(), Column("last", BigInteger, nullable=False))
 
 # %% ../../nbs/data/bar_store.ipynb #3236c8ac
 def _milliseconds(times): return pd.DatetimeIndex(times).as_unit("ms").asi8
 
 
-def _stamp(milliseconds): return pd.Timestamp(milliseconds, unit="ms", tz="UTC")
+def _time_index(milliseconds):
+    return pd.DatetimeIndex(pd.to_datetime(milliseconds, unit="ms", utc=True), name="time")
 
 
 def _engine(url):
@@ -78,15 +79,15 @@ def _engine(url):
     return engine
 
 # %% ../../nbs/data/bar_store.ipynb #c635df4c
-_WITH_CONFLICTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_DIALECT_INSERTS = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def _upsert(connection: Connection, table, rows, replace):
-    "Insert rows; where one is there, replace it, replace it unless that would make it less final, or leave it."
+    "Insert rows; an existing row is replaced, unless that would make it less final, or with replace=False left as it is."
     if not rows: return
-    insertion = _WITH_CONFLICTS.get(connection.dialect.name)
-    if insertion is None: return _one_by_one(connection, table, rows, replace)
-    statement = insertion(table)
+    dialect_insert = _DIALECT_INSERTS.get(connection.dialect.name)
+    if dialect_insert is None: return _upsert_one_by_one(connection, table, rows, replace)
+    statement = dialect_insert(table)
     if replace:
         news = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
         connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=news,
@@ -94,8 +95,9 @@ def _upsert(connection: Connection, table, rows, replace):
     else:
         connection.execute(statement.on_conflict_do_nothing(index_elements=table.primary_key.columns), rows)
 
-
-def _one_by_one(connection, table, rows, replace):
+# %% ../../nbs/data/bar_store.ipynb #91c180f1
+def _upsert_one_by_one(connection, table, rows, replace):
+    "Insert rows into a database without a statement for conflicts."
     for row in rows:
         same = [column == row[column.name] for column in table.primary_key.columns]
         try:
@@ -103,12 +105,30 @@ def _one_by_one(connection, table, rows, replace):
         except IntegrityError:
             if replace: connection.execute(table.update().where(*same, *([] if row["final"] else [~table.c.final])), row)
 
+# %% ../../nbs/data/bar_store.ipynb #2cb1672e
+def _bar_rows(series, frame, final):
+    "Return bars as rows of the table; raises `ValueError` if a value is not finite."
+    times, values = _milliseconds(frame.index), frame[COLUMNS].to_numpy(float)
+    if not np.isfinite(values).all():
+        raise ValueError(f"bars of {series.symbol} hold values that are no numbers; clean them first")
+    names = [name.lower() for name in COLUMNS]
+    return [series._asdict() | {"time": int(time), "final": final} | dict(zip(names, map(float, row), strict=True))
+            for time, row in zip(times, values, strict=True)]
+
+
+def _conditions(table, series, start=None, end=None):
+    "Return the conditions that select the rows of a series between two times."
+    conditions = [table.c[name] == value for name, value in series._asdict().items()]
+    if start is not None: conditions.append(table.c.time >= int(_milliseconds([start])[0]))
+    if end is not None: conditions.append(table.c.time <= int(_milliseconds([end])[0]))
+    return conditions
+
 # %% ../../nbs/data/bar_store.ipynb #e506b3aa
 class BarStore:
-    "Bars and records of many series in a database."
+    "Store bars and records of many series in a database."
     def __init__(
         self,
-        url: str | Path, # of the database, or a file name for SQLite
+        url: str | Path, # URL of the database, or a file name for SQLite
     ):
         self.engine = _engine(str(url))
         _TABLES.create_all(self.engine)
@@ -117,15 +137,10 @@ class BarStore:
         self,
         series: SeriesKey,
         frame: pd.DataFrame, # OHLCV bars
-        final: bool = True, # whether they are over
+        final: bool = True, # whether they have ended
     ) -> None:
-        "Write bars, all or none."
-        times, values = _milliseconds(frame.index), frame[list(_PRICES)].to_numpy(float)
-        if not np.isfinite(values).all():
-            raise ValueError(f"bars of {series.symbol} hold values that are no numbers; clean them first")
-        names = [name.lower() for name in _PRICES]
-        rows = [series._asdict() | {"time": int(time), "final": final} | dict(zip(names, map(float, row), strict=True))
-                for time, row in zip(times, values, strict=True)]
+        "Write bars, all or none. Raises `ValueError` if a value is not finite."
+        rows = _bar_rows(series, frame, final)
         with self.engine.begin() as connection: _upsert(connection, _BARS, rows, replace=True)
 
     def read(
@@ -133,46 +148,38 @@ class BarStore:
         series: SeriesKey,
         start: pd.Timestamp | None = None, # first time
         end: pd.Timestamp | None = None, # last time
-        unfinished: bool = False, # also bars that are not over
-        last: int | None = None, # so many at most, the newest
+        unfinished: bool = False, # include bars that have not ended
+        last: int | None = None, # number of bars at most, the newest
     ) -> pd.DataFrame: # OHLCV bars
-        "Bars of a series."
-        wanted = [_BARS.c.time, *(_BARS.c[name.lower()] for name in _PRICES)]
-        query = select(*wanted).where(*self._of(_BARS, series, start, end), *([] if unfinished else [_BARS.c.final]))
+        "Return the bars of a series."
+        columns = [_BARS.c.time, *(_BARS.c[name.lower()] for name in COLUMNS)]
+        query = select(*columns).where(*_conditions(_BARS, series, start, end), *([] if unfinished else [_BARS.c.final]))
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(_BARS.c.time.desc()).limit(last)).all()[::-1]
-        table = np.array([row[1:] for row in rows], float).reshape(-1, len(_PRICES))
-        index = pd.DatetimeIndex(pd.to_datetime([row[0] for row in rows], unit="ms", utc=True), name="time")
-        return pd.DataFrame(table, index, list(_PRICES))
+        table = np.array([row[1:] for row in rows], float).reshape(-1, len(COLUMNS))
+        return pd.DataFrame(table, _time_index([row[0] for row in rows]), COLUMNS)
 
     def series(self) -> list[SeriesKey]:
-        "All series of which there are bars."
+        "Return all series that have bars."
         columns = [_BARS.c[name] for name in SeriesKey._fields]
         with self.engine.connect() as connection:
             return [SeriesKey(*row) for row in connection.execute(select(*columns).distinct().order_by(*columns))]
 
-    @staticmethod
-    def _of(table, series, start=None, end=None):
-        conditions = [table.c[name] == value for name, value in series._asdict().items()]
-        if start is not None: conditions.append(table.c.time >= int(_milliseconds([start])[0]))
-        if end is not None: conditions.append(table.c.time <= int(_milliseconds([end])[0]))
-        return conditions
-
 # %% ../../nbs/data/bar_store.ipynb #a0a57455
 class Gap(NamedTuple):
-    "Bars that are missing, from the first to the last of them."
-    first: pd.Timestamp
-    last: pd.Timestamp
-    bars: int
+    "A run of missing bars."
+    first: pd.Timestamp # of the missing bars
+    last: pd.Timestamp # of the missing bars
+    bars: int # number of missing bars
 
-
+# %% ../../nbs/data/bar_store.ipynb #617e7a3e
 def find_gaps(
     store: BarStore,
     series: SeriesKey,
-    expected: pd.DatetimeIndex | None = None, # times at which bars begin; every one of the clock if None
-    start: pd.Timestamp | None = None, # from here on
+    expected: pd.DatetimeIndex | None = None, # times at which bars begin; None: every step of the clock
+    start: pd.Timestamp | None = None, # first time
 ) -> list[Gap]:
-    "Stretches without a final bar that were not marked as empty."
+    "Return the runs without a final bar that are not marked as empty."
     have = store.read(series, start).index
     if expected is None:
         if not len(have): return []
@@ -180,18 +187,18 @@ def find_gaps(
     times = _milliseconds(expected)
     missing = ~np.isin(times, _milliseconds(have))
     with store.engine.connect() as connection:
-        for first, last in connection.execute(select(_EMPTY.c.time, _EMPTY.c.last).where(*store._of(_EMPTY, series))):
+        for first, last in connection.execute(select(_EMPTY.c.time, _EMPTY.c.last).where(*_conditions(_EMPTY, series))):
             missing[np.searchsorted(times, first):np.searchsorted(times, last, "right")] = False
     runs = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(int))).reshape(-1, 2)
     return [Gap(expected[a], expected[b - 1], int(b - a)) for a, b in runs]
 
-
+# %% ../../nbs/data/bar_store.ipynb #27aa0232
 def mark_empty(
     store: BarStore,
     series: SeriesKey,
-    gap: Gap, # that the exchange has no bars for
+    gap: Gap, # for which the exchange has no bars
 ) -> None:
-    "Do not look for these bars again."
+    "Mark a gap as empty, so that `find_gaps` leaves it out."
     first, last = map(int, _milliseconds([gap.first, gap.last]))
     with store.engine.begin() as connection:
         _upsert(connection, _EMPTY, [series._asdict() | {"time": first, "last": last}], replace=False)
@@ -201,37 +208,38 @@ def write_record(
     store: BarStore,
     kind: str, # such as forecast or decision
     series: SeriesKey,
-    time: pd.Timestamp, # of the bar that it is about
+    time: pd.Timestamp, # of the bar that the record is about
     author: str, # such as the hash of a model
-    body: Mapping[str, Any], # what was said, in JSON's types
-    made: pd.Timestamp, # when
+    body: Mapping[str, Any], # content, of JSON's types
+    made: pd.Timestamp, # when the record was made
 ) -> None:
-    "Write down what was said about a bar; the first word stays."
+    "Store a record about a bar; an existing record stays."
     row = series._asdict() | {"kind": kind, "time": int(_milliseconds([time])[0]), "author": author,
                               "made": int(_milliseconds([made])[0]), "body": json.dumps(body)}
     with store.engine.begin() as connection: _upsert(connection, _RECORDS, [row], replace=False)
 
-
+# %% ../../nbs/data/bar_store.ipynb #73db6571
 def read_records(
     store: BarStore,
-    kind: str,
+    kind: str, # such as forecast or decision
     series: SeriesKey,
-    author: str | None = None, # all by default
+    author: str | None = None, # None: all authors
     start: pd.Timestamp | None = None, # first time
-) -> pd.DataFrame: # index time; author, made, and the parts of what was said
-    "What was said of a series, in order of time."
-    by = [] if author is None else [_RECORDS.c.author == author]
+) -> pd.DataFrame: # index time; columns author, made, and the keys of the bodies
+    "Return the records of a series, in order of time."
+    by_author = [] if author is None else [_RECORDS.c.author == author]
     query = select(_RECORDS.c.time, _RECORDS.c.author, _RECORDS.c.made, _RECORDS.c.body).where(
-        _RECORDS.c.kind == kind, *store._of(_RECORDS, series, start), *by)
+        _RECORDS.c.kind == kind, *_conditions(_RECORDS, series, start), *by_author)
     with store.engine.connect() as connection: rows = connection.execute(query.order_by(_RECORDS.c.time)).all()
-    table = pd.DataFrame([{"author": who, "made": _stamp(made), **json.loads(body)} for _, who, made, body in rows])
-    return table.set_index(pd.DatetimeIndex(pd.to_datetime([row[0] for row in rows], unit="ms", utc=True), name="time"))
+    table = pd.DataFrame([{"author": author, "made": pd.Timestamp(made, unit="ms", tz="UTC"), **json.loads(body)}
+                          for _, author, made, body in rows])
+    return table.set_index(_time_index([row[0] for row in rows]))
 
-
+# %% ../../nbs/data/bar_store.ipynb #fad14cbd
 def delete_series(
     store: BarStore,
     series: SeriesKey,
 ) -> None:
-    "Remove all bars and records of a series."
+    "Delete all bars, records and marked gaps of a series."
     with store.engine.begin() as connection:
-        for table in (_BARS, _RECORDS, _EMPTY): connection.execute(delete(table).where(*store._of(table, series)))
+        for table in (_BARS, _RECORDS, _EMPTY): connection.execute(delete(table).where(*_conditions(table, series)))

@@ -25,7 +25,7 @@ from .raw_tables import COLUMNS, FrameError, match_columns, normalize_table
 
 # %% ../../nbs/data/formats.ipynb #8edb47106e1a46a883d545849b8ab81b
 def _decode(content, name):
-    "Text of a file in UTF-8."
+    "Return the text of a file; raises `FrameError` if it is not UTF-8."
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -33,17 +33,19 @@ def _decode(content, name):
         raise FrameError(f"the file is not in UTF-8 (byte 0x{content[error.start]:02x})", "Save it as UTF-8", name,
                          line, unit="line") from None
 
-def _csv_shape(text):
-    "Separator and header line (from 0): the first of five lines that names four of the columns, else the first."
+# %% ../../nbs/data/formats.ipynb #10185d26023b46108eb7d9f57d49d2b3
+def _csv_layout(text):
+    "Return the separator, and the header line (from 0): the first of five lines that names four columns, else the first."
     lines = text.splitlines()[:5]
     mark = max(",;\t|", key=lambda mark: max(line.count(mark) for line in lines))
     cells = [[cell.strip('" ') for cell in line.split(mark)] for line in lines]
     return mark, next((i for i, row in enumerate(cells) if len(match_columns(row)) >= 4), 0)
 
+# %% ../../nbs/data/formats.ipynb #8763a12b2bbd4a93a75aff182afb95dc
 def _read_csv(content, name):
-    "A CSV file as a table whose index is the line number."
+    "Return a CSV file as a table whose index is the line number."
     text = _decode(content, name)
-    mark, header = _csv_shape(text)
+    mark, header = _csv_layout(text)
     try:
         raw = pd.read_csv(io.StringIO(text), sep=mark, header=header, index_col=False, skip_blank_lines=False,
                           skipinitialspace=True, low_memory=False)
@@ -54,9 +56,9 @@ def _read_csv(content, name):
     raw.index += header + 2
     return raw.dropna(how="all") if raw.iloc[:, 0].isna().any() else raw
 
-# %% ../../nbs/data/formats.ipynb #10185d26023b46108eb7d9f57d49d2b3
+# %% ../../nbs/data/formats.ipynb #7cdc8c89c7104fffa095e18ddfef8986
 def _read_json(content, name):
-    "A JSON file of records, of columns, or of an exchange's lists as a table."
+    "Return a JSON file of records, of columns, or of an exchange's lists as a table."
     text = _decode(content, name)
     try:
         data = json.loads(text)
@@ -68,7 +70,9 @@ def _read_json(content, name):
                              error.lineno, unit="line") from None
     return _json_table(data, name)
 
+# %% ../../nbs/data/formats.ipynb #26662922
 def _json_table(data, name):
+    "Return parsed JSON as a table."
     if isinstance(data, dict) and {"columns", "data"} <= data.keys():
         return pd.DataFrame(data["data"], columns=data["columns"], index=data.get("index")).reset_index()
     if isinstance(data, dict):
@@ -81,17 +85,18 @@ def _json_table(data, name):
         raise FrameError(f"this JSON is not a table ({error})", "Write a list of records", name) from None
     return frame.reset_index() if isinstance(data, dict) and frame.index.dtype.kind not in "iu" else frame
 
-# %% ../../nbs/data/formats.ipynb #8763a12b2bbd4a93a75aff182afb95dc
+# %% ../../nbs/data/formats.ipynb #c7a6622c
 def _read_parquet(content, name):
-    "A parquet file as a table."
+    "Return a parquet file as a table."
     try:
         return pq.read_table(io.BytesIO(content)).to_pandas()
     except (pa.ArrowException, OSError) as error:
         raise FrameError(f"the parquet file cannot be read, it may be truncated ({str(error).splitlines()[0]})",
                          "Copy or write the file again", name) from None
 
+# %% ../../nbs/data/formats.ipynb #42f2d9ca
 def _read_table(path):
-    "A file's table by content and extension, and what its rows are called."
+    "Return a file's table, by its content and extension, and the unit of its rows: line or row."
     content = path.read_bytes()
     if not content.strip():
         raise FrameError("the file is empty", "Provide a header and at least one row of data", path.name)
@@ -101,39 +106,41 @@ def _read_table(path):
         return _read_json(content, path.name), "row"
     return _read_csv(content, path.name), "line"
 
-# %% ../../nbs/data/formats.ipynb #7cdc8c89c7104fffa095e18ddfef8986
-def _as_the_file_says(error, raw, unit):
-    "An error about the frame as one about the file it came from."
+# %% ../../nbs/data/formats.ipynb #673d9290
+def _error_in_file(error, raw, unit):
+    "Return an error about the frame as one about the file it came from."
     own = {standard: name for name, standard in match_columns(raw.columns).items()}
     column = own.get(error.column, error.column)
     row = error.row if error.row is None or unit == "row" or error.unit == "line" else int(raw.index[error.row])
     return FrameError(error.problem, error.remedy, error.source, row, column and str(column), unit)
 
-
+# %% ../../nbs/data/formats.ipynb #71b87d8c
 def read_ohlcv(
     path: str | Path, # a CSV, JSON or parquet file
-    tz: str | None = None, # zone of times that name none, such as America/New_York
-    repair: bool = False, # repair what can be repaired, with a warning, instead of refusing
-) -> pd.DataFrame: # checked bars; with `repair`, attrs["repairs"] lists what was done
-    "Bars from a file, or a `FrameError` that says where it is wrong and what to do."
+    tz: str | None = None, # zone of times without an offset, such as America/New_York
+    repair: bool = False, # repair what can be repaired, with a warning; False: raise an error
+) -> pd.DataFrame: # checked bars; with `repair`, attrs["repairs"] lists the repairs
+    "Return the bars of a file. Raises `FrameError` with the place of the first fault and its remedy."
     path = Path(path)
     raw, unit = _read_table(path)
     try:
         return clean_and_warn(raw, path.name, tz) if repair else check(normalize_table(raw, path.name, tz), path.name)
     except FrameError as error:
-        raise _as_the_file_says(error, raw, unit) from None
+        raise _error_in_file(error, raw, unit) from None
 
 # %% ../../nbs/data/formats.ipynb #c3933fab20d04ec698c2621248eb3be0
 class AnnotatedChart(NamedTuple):
-    "A chart and what a person drew on it."
+    "A chart and the lines that a person drew on it."
     frame: pd.DataFrame # n bars
     levels: np.ndarray # prices of horizontal lines
     rays: pd.DataFrame # start, start_price, end, end_price; times in UTC
 
+# %% ../../nbs/data/formats.ipynb #cc675ba4
 _RAY = {"start_date": "start", "start_price": "start_price", "end_date": "end", "end_price": "end_price"}
 
-def _labels(data, name):
-    "Levels and rays of one annotated chart."
+
+def _read_labels(data, name):
+    "Return the levels and rays of one annotated chart; raises `FrameError` if a label cannot be read."
     try:
         levels = np.array([line["price"] for line in data.get("horizontal_lines", [])], dtype=float)
         rays = pd.DataFrame([{new: ray[old] for old, new in _RAY.items()} for ray in data.get("ray_lines", [])],
@@ -144,51 +151,54 @@ def _labels(data, name):
     times = {c: pd.to_datetime(rays[c], utc=True, format="ISO8601").dt.as_unit("us") for c in ("start", "end")}
     return levels, rays.assign(**times).astype({"start_price": float, "end_price": float})
 
+# %% ../../nbs/data/formats.ipynb #84e9b58b
 def read_annotated_chart(
     path: str | Path, # a JSON file of system A
 ) -> AnnotatedChart: # frame, levels, rays
-    "A chart with the levels and rays that a person drew on it."
+    "Return a chart with its levels and rays. Raises `FrameError` if the bars or the labels are not valid."
     path = Path(path)
     frame = read_ohlcv(path)
     data = json.loads(_decode(path.read_bytes(), path.name))
-    return AnnotatedChart(frame, *_labels(data.get("labels") or {}, path.name))
+    return AnnotatedChart(frame, *_read_labels(data.get("labels") or {}, path.name))
 
 # %% ../../nbs/data/formats.ipynb #cb1e1581032b452c9409d6c6813c49d1
 def rays_to_bars(
-    chart: AnnotatedChart, # a chart, its rays told by times
+    chart: AnnotatedChart, # a chart with its rays by times
 ) -> np.ndarray: # (m, 4): start_bar, start_price, end_bar, end_price; the earlier end first
-    "Rays by bar numbers."
+    "Return the rays of a chart by bar numbers."
     stamps = chart.frame.index.as_unit("us").asi8
     start, end = (np.interp(chart.rays[c].astype("int64"), stamps, np.arange(len(stamps))) for c in ("start", "end"))
     rays = np.column_stack([start, chart.rays.start_price, end, chart.rays.end_price]).reshape(-1, 4)
     return np.where(rays[:, :1] <= rays[:, 2:3], rays, rays[:, [2, 3, 0, 1]])
 
+# %% ../../nbs/data/formats.ipynb #bdfb6c99
 def rays_to_times(
     frame: pd.DataFrame, # n bars
     rays: np.ndarray, # (m, 4): start_bar, start_price, end_bar, end_price
 ) -> pd.DataFrame: # start, start_price, end, end_price; times in UTC
-    "Rays by times, as a chart holds them."
+    "Return rays by times, as an annotated chart holds them."
     stamps, rays = frame.index.as_unit("us").asi8, np.asarray(rays, dtype=float).reshape(-1, 4)
     start, end = (pd.to_datetime(np.interp(rays[:, k], np.arange(len(stamps)), stamps).round().astype("int64"), unit="us",
                                  utc=True) for k in (0, 2))
     return pd.DataFrame({"start": start, "start_price": rays[:, 1], "end": end, "end_price": rays[:, 3]})
 
+# %% ../../nbs/data/formats.ipynb #916684f9a58a4a2aa5f864670399430d
 def write_annotated_chart(
-    path: str | Path, # where to; missing folders are made
+    path: str | Path, # of the file; missing folders are made
     chart: AnnotatedChart, # frame, levels, rays
 ) -> Path: # the same path
-    "A chart with its levels and rays as a JSON file of system A."
+    "Write a chart with its levels and rays as a JSON file of system A."
     bars = chart.frame[COLUMNS].rename(columns=str.lower).assign(time=[time.isoformat() for time in chart.frame.index])
     rays = chart.rays.assign(**{c: [time.isoformat() for time in chart.rays[c]] for c in ("start", "end")})
     labels = {"horizontal_lines": [{"price": price} for price in chart.levels.tolist()],
               "ray_lines": rays.rename(columns={new: old for old, new in _RAY.items()}).to_dict("records")}
     return write_atomic(path, json.dumps({"ohlcv_data": bars.to_dict("records"), "labels": labels}, allow_nan=False))
 
-# %% ../../nbs/data/formats.ipynb #916684f9a58a4a2aa5f864670399430d
+# %% ../../nbs/data/formats.ipynb #a515edcc
 def read_annotated_folder(
-    folder: str | Path | None = None, # of JSON files of system A; None: what OHLCV_TA_ANNOTATED names
-) -> dict[str, AnnotatedChart]: # by the name of the file without its ending, sorted
-    "All annotated charts of a folder."
+    folder: str | Path | None = None, # of JSON files of system A; None: the value of OHLCV_TA_ANNOTATED
+) -> dict[str, AnnotatedChart]: # by file name without its extension, sorted
+    "Return all annotated charts of a folder. Raises `FileNotFoundError` if none is named or it holds no chart."
     folder = folder or os.environ.get("OHLCV_TA_ANNOTATED")
     if not folder:
         raise FileNotFoundError("No folder of annotated charts was named. Give one, or set OHLCV_TA_ANNOTATED.")

@@ -1,4 +1,4 @@
-"Yahoo and an exchange that misbehave, played by a local server."
+"fetch_yahoo and fetch_ccxt with a local server that fails in many ways."
 
 import time
 from urllib.parse import urlparse
@@ -66,14 +66,14 @@ def test_the_unfinished_candle_is_dropped_or_marked(kraken):
     assert len(frame) == 5 and frame.index[-1] == marked.index[-2]
 
 
-def test_an_exchange_that_asks_for_a_pause_gets_it(kraken, service):
+def test_retry_after_is_kept(kraken, service):
     service.faults = [TOO_MANY]
     assert len(fetch_ccxt(kraken, "BTC/USD", limit=5, wait=0.01)) == 5
     assert service.asked[1][0] - service.asked[0][0] >= 1
 
 
 @pytest.mark.parametrize("fault", [BROKEN, "sleep"])
-def test_an_exchange_that_fails_is_asked_again(kraken, service, fault):
+def test_failures_are_retried(kraken, service, fault):
     service.faults = [fault, fault]
     assert len(fetch_ccxt(kraken, "BTC/USD", limit=5, wait=0.01)) == 5
     service.faults = [fault] * 9
@@ -81,7 +81,7 @@ def test_an_exchange_that_fails_is_asked_again(kraken, service, fault):
         fetch_ccxt(kraken, "BTC/USD", limit=5, tries=2, wait=0.01)
 
 
-def test_an_exchange_with_nothing_to_say(kraken, service):
+def test_an_exchange_without_bars(kraken, service):
     service.answer = lambda path, query: kraken_answers(path, query, page=0)
     with pytest.raises(SourceError, match="gives no 1h bars"):
         fetch_ccxt(kraken, "BTC/USD")
@@ -96,7 +96,7 @@ def test_an_exchange_with_nothing_to_say(kraken, service):
 
 @pytest.fixture
 def yahoo(service, tmp_path):
-    "A session that takes every request for Yahoo to the local server: the whole of yfinance runs, unchanged."
+    "A session that sends all requests for Yahoo to the local server; yfinance itself is unchanged."
     yfinance = pytest.importorskip("yfinance")
     requests = pytest.importorskip("requests")
     yfinance.set_tz_cache_location(str(tmp_path / "zones"))
@@ -117,7 +117,7 @@ def yahoo(service, tmp_path):
     return ask
 
 
-def test_yahoo_answers_in_utc_and_is_asked_once(yahoo, service):
+def test_yahoo_bars_are_in_utc_and_cached(yahoo, service):
     frame = yahoo()
     assert str(frame.index[0]) == "2024-05-01 13:30:00+00:00" and len(frame) == 5
     asked = len(service.asked)
@@ -125,7 +125,7 @@ def test_yahoo_answers_in_utc_and_is_asked_once(yahoo, service):
     assert yahoo(cache=False).equals(frame) and len(service.asked) > asked
 
 
-def test_yahoo_under_load_is_asked_again(yahoo, service):
+def test_yahoo_under_load_is_retried(yahoo, service):
     yahoo(cache=False)
     service.faults = [(429, {}, b"Too Many Requests")]
     assert len(yahoo(cache=False)) == 5
@@ -149,7 +149,7 @@ def test_yahoo_without_an_answer(yahoo, service):
         yahoo(cache=False, tries=2, timeout=1)
 
 
-def test_a_cached_answer_is_whole_or_absent(yahoo, service, tmp_path):
+def test_a_cached_answer_is_complete_or_absent(yahoo, service, tmp_path):
     service.answer = lambda path, query: yahoo_answers(path, query, bars=0)
     with pytest.raises(SourceError):
         yahoo()

@@ -1,4 +1,4 @@
-"LBank is asked for everything that it has, and it misbehaves; every answer is held against the history that it was made from."
+"Bars from a simulated LBank that fails in many ways, compared with its history."
 
 import logging
 import random
@@ -26,7 +26,7 @@ def source_of(address, **settings):
 
 
 def ask(lbank, source, pair, timeframe, limit, late=0):
-    "Bars, found to be those of the exchange's history: the newest closed ones and no others."
+    "Return bars, after a comparison with the newest closed bars of the exchange's history."
     before = lbank.clock() - SETTLED
     bars = source.bars(pair, timeframe, limit)
     after = lbank.clock()
@@ -43,7 +43,7 @@ def ask(lbank, source, pair, timeframe, limit, late=0):
 
 @pytest.fixture(scope="module")
 def calm():
-    "An exchange that behaves, and who asks it."
+    "An exchange without failures, and a source that uses it."
     lbank = LBank()
     with open_lbank(lbank) as address:
         yield lbank, source_of(address)
@@ -51,7 +51,7 @@ def calm():
 
 @pytest.mark.parametrize("timeframe", TIMEFRAMES)
 @pytest.mark.parametrize("limit", [1, 2000])
-def test_every_timeframe_from_the_least_to_the_most(calm, timeframe, limit):
+def test_every_timeframe_with_the_smallest_and_largest_limit(calm, timeframe, limit):
     bars = ask(*calm, "eth_usdt", timeframe, limit)
     assert len(bars.frame) == (limit if timeframe != "month1" else min(limit, len(bars.frame))) and len(bars.unfinished) == 1
     assert len(bars.frame) >= min(limit, 600) and bars.series == "ETH/USDT, LBank"
@@ -59,23 +59,23 @@ def test_every_timeframe_from_the_least_to_the_most(calm, timeframe, limit):
 
 
 @pytest.mark.parametrize("limit", [0, -1, 2001, 10**9, True, 1.5, "5", None])
-def test_no_other_number_can_be_asked_for(calm, limit):
+def test_invalid_limits(calm, limit):
     asked = calm[0].counts["/v2/kline.do"]
     with pytest.raises(InvalidRequest, match="Ask for 1 to 2000"): calm[1].bars("eth_usdt", "day1", limit)
     assert calm[0].counts["/v2/kline.do"] == asked
 
 
 @pytest.mark.parametrize("timeframe", ["1d", "hour2", "", "day1; drop table", None, 5])
-def test_no_other_timeframe_can_be_asked_for(calm, timeframe):
+def test_invalid_timeframes(calm, timeframe):
     with pytest.raises(InvalidRequest, match="month1"): calm[1].bars("eth_usdt", timeframe)
 
 
 @pytest.mark.parametrize("name", ["eth_usdt", "ETH_USDT", "eth/usdt", "ETH-usdt"])
-def test_a_pair_has_many_spellings(calm, name):
+def test_spellings_of_a_pair(calm, name):
     assert calm[1].bars(name, limit=3).series == "ETH/USDT, LBank"
 
 
-def test_an_unknown_pair_is_told_with_its_neighbours_and_never_sent(calm):
+def test_an_unknown_pair_lists_similar_pairs_and_is_not_requested(calm):
     lbank, source = calm
     source.bars("eth_usdt", limit=1)
     heard = len(lbank.heard)
@@ -86,7 +86,7 @@ def test_an_unknown_pair_is_told_with_its_neighbours_and_never_sent(calm):
 
 
 @pytest.mark.parametrize(("page", "limit"), [(2, 25), (7, 100), (300, 2000)])
-def test_a_page_may_be_smaller_than_asked(page, limit):
+def test_a_page_smaller_than_requested(page, limit):
     lbank = LBank(page=page)
     with open_lbank(lbank) as address:
         source = source_of(address)
@@ -96,7 +96,7 @@ def test_a_page_may_be_smaller_than_asked(page, limit):
 
 
 @pytest.mark.parametrize("limit", [1, 100, 1500])
-def test_bars_that_are_missing_are_made_up_for_by_older_ones(calm, limit):
+def test_older_bars_replace_missing_ones(calm, limit):
     bars = ask(*calm, "thin_usdt", "minute5", limit)
     assert len(bars.frame) == limit
 
@@ -107,7 +107,7 @@ def test_a_young_market_has_fewer_bars(calm):
 
 
 @pytest.mark.parametrize("ahead", [-86_400 * 365, -3600, 3600])
-def test_the_clock_that_counts_is_that_of_the_exchange(ahead):
+def test_the_exchange_clock_decides(ahead):
     lbank = LBank(ahead=ahead)
     with open_lbank(lbank) as address:
         bars = ask(lbank, source_of(address), "btc_usdt", "minute1", 5)
@@ -121,7 +121,7 @@ def test_the_newest_bar_may_be_missing():
     assert len(bars.frame) == 50 and len(bars.unfinished) == 0
 
 
-def test_the_last_closed_bar_may_be_missing_and_then_the_answer_says_so():
+def test_as_of_when_the_last_closed_bar_is_missing():
     lbank = LBank(tails={"late": 1})
     with open_lbank(lbank) as address:
         bars = ask(lbank, source_of(address), "eth_usdt", "hour8", 50, late=1)
@@ -140,7 +140,7 @@ def test_an_exchange_that_fails_a_third_of_the_time_gives_the_same_bars():
     assert lbank.counts["impatient"] == 0 and source.counts["failed"] >= 20
 
 
-def test_who_is_told_to_wait_waits():
+def test_retry_after_is_kept():
     lbank = LBank(rest=1)
     with open_lbank(lbank) as address:
         lbank.next.extend(["busy", "good"] * 3) # for the pairs, the time and the bars
@@ -148,7 +148,7 @@ def test_who_is_told_to_wait_waits():
     assert (lbank.counts["busy"], lbank.counts["impatient"]) == (3, 0)
 
 
-def test_nobody_waits_an_hour():
+def test_a_long_retry_after_is_an_error():
     lbank = LBank(rest=3600)
     with open_lbank(lbank) as address:
         source = source_of(address, tries=5)
@@ -162,7 +162,7 @@ def test_nobody_waits_an_hour():
 @pytest.mark.parametrize(("mood", "words"), [("broken", "answers 503"), ("busy in words", "answers that it is busy"),
                                              ("half an answer", "what is no answer|does not answer"),
                                              ("nonsense", "sends what is no answer"), ("slow", "RequestTimeout")])
-def test_patience_ends_with_what_to_do(mood, words):
+def test_the_error_after_the_last_try_has_a_remedy(mood, words):
     lbank = LBank(slow=0.6)
     with open_lbank(lbank) as address:
         source = source_of(address, timeout=0.3, tries=3)
@@ -184,15 +184,15 @@ def test_a_refusal_is_final():
     assert lbank.counts["/v2/kline.do"] == 2
 
 
-def test_an_exchange_that_is_gone():
+def test_an_unreachable_exchange():
     lbank = LBank()
     with open_lbank(lbank) as address:
         source, other = source_of(address), source_of(address)
         source.bars("eth_usdt", limit=1)
     for one in (source, other):
-        asked = one.counts["asked"]
+        asked = one.counts["requests"]
         with pytest.raises(SourceError, match=r"LBank does not answer .*2 times.*embedded data"): one.bars("eth_usdt")
-        assert one.counts["asked"] - asked == 2
+        assert one.counts["requests"] - asked == 2
 
 
 def test_a_pair_that_is_delisted_or_listed_later(monkeypatch):
@@ -204,25 +204,25 @@ def test_a_pair_that_is_delisted_or_listed_later(monkeypatch):
         del lbank.pairs["doge_usdt"]
         with pytest.raises(UnknownPairError, match="no longer has the pair DOGE/USDT"): source.bars("doge_usdt")
         with pytest.raises(UnknownPairError): source.bars("new_usdt")
-        monkeypatch.setattr(exchanges, "_LISTED", 0.0)
+        monkeypatch.setattr(exchanges, "_LIST_LIFETIME", 0.0)
         ask(lbank, source, "new_usdt", "day1", 5)
 
 
-def test_the_most_traded_pairs_are_asked_for(calm):
+def test_the_most_traded_pairs(calm):
     names = calm[1].top()
-    assert names == ["btc_usdt", "eth_usdt", "doge_usdt", "young_usdt", "thin_usdt"] and names.asked
+    assert names == ["btc_usdt", "eth_usdt", "doge_usdt", "young_usdt", "thin_usdt"] and names.live
     assert calm[1].top(2) == names[:2]
 
 
-def test_the_list_of_pairs_has_a_stand_in_that_is_told(caplog):
+def test_a_stored_list_replaces_an_unreachable_one(caplog):
     lbank = LBank()
     with open_lbank(lbank) as address:
         source, other = source_of(address), source_of(address)
         source.bars("eth_usdt", limit=1)
     with caplog.at_level(logging.WARNING):
         names, all_names = source.top(), other.top()
-    assert names == ["btc_usdt", "eth_usdt", "doge_usdt"] and not names.asked # of those that this exchange is known to have
-    assert all_names == default_pairs() and not all_names.asked
+    assert names == ["btc_usdt", "eth_usdt", "doge_usdt"] and not names.live # of those that this exchange is known to have
+    assert all_names == default_pairs() and not all_names.live
     assert "does not answer" in caplog.text and "stored list" in caplog.text
 
 
@@ -234,11 +234,11 @@ def test_many_threads_share_one_list_of_pairs_and_one_clock():
         source = source_of(address)
         list(pool.map(lambda question: ask(lbank, source, *question), questions))
     assert (lbank.counts["/v2/accuracy.do"], lbank.counts["/v2/timestamp.do"]) == (1, 1)
-    assert lbank.counts["/v2/kline.do"] == source.counts["asked"] - 2
-    assert len(source._idle) <= 16
+    assert lbank.counts["/v2/kline.do"] == source.counts["requests"] - 2
+    assert len(source._pool.idle) <= 16
 
 
-def test_threads_that_wait_for_a_list_that_never_comes_are_not_kept():
+def test_threads_share_the_failure_of_the_list():
     lbank, barrier = LBank(slow=0.6), threading.Barrier(8)
     lbank.next.extend(["slow"] * 2)
     with open_lbank(lbank) as address, ThreadPoolExecutor(8) as pool:
@@ -253,7 +253,7 @@ def test_threads_that_wait_for_a_list_that_never_comes_are_not_kept():
     assert any(isinstance(answer, SourceError) for answer in answers) and lbank.counts["slow"] == 2
 
 
-def test_the_key_is_neither_sent_nor_told(caplog):
+def test_the_key_is_neither_sent_nor_logged(caplog):
     lbank = LBank(moods={"good": 1, "nonsense": 1})
     with open_lbank(lbank) as address, caplog.at_level(logging.DEBUG):
         source = source_of(address, key="the-key", secret="the-secret", tries=4)
@@ -265,21 +265,21 @@ def test_the_key_is_neither_sent_nor_told(caplog):
 
 
 @given(st.sets(st.integers(1, 400), max_size=120), st.integers(1, 60), st.integers(2, 50), st.integers(1, 10), st.booleans())
-def test_all_bars_that_are_wanted_are_gathered(present, limit, page, step, containing):
-    "Whatever is missing, however small the pages, and whether an answer begins before or after the asked moment."
+def test_all_requested_bars_are_gathered(present, limit, page, step, containing):
+    "With missing bars, small pages, and answers that begin before or after the requested time."
     stamps, now = [k * step for k in sorted(present)], 400 * step
 
     def told(since, size):
         first = int(np.searchsorted(stamps, since, "right")) - 1 if containing else int(np.searchsorted(stamps, since))
         return [(stamp,) for stamp in stamps[max(first, 0):][:min(size, page)] if stamp >= since] # as ccxt has it
 
-    rows = [row[0] for row in exchanges._gather(told, now, limit, step, step, 1000)]
+    rows = [row[0] for row in exchanges._gather_bars(told, now, limit, step, step, 1000)]
     closed, wanted = [s for s in rows if s + step <= now], [s for s in stamps if s + step <= now]
     assert rows == sorted(set(rows)) and closed[-limit:] == wanted[-limit:]
 
 
 @given(st.integers(0, 720), st.integers(-12, 14))
-def test_a_month_is_over_when_the_next_begins(month, zone):
+def test_a_month_ends_when_the_next_begins(month, zone):
     first = pd.Timestamp("1990-01-01", tz="UTC") + pd.DateOffset(months=month)
     starts = pd.DatetimeIndex([first, first + pd.DateOffset(months=1)]) - pd.Timedelta(hours=zone)
     assert bar_ends(starts, "month1")[0] == starts[1]

@@ -1,4 +1,4 @@
-"Binance, Yahoo Finance and the replay behind the same interface."
+"Binance, Yahoo Finance and the replay through the interface of market sources."
 
 from urllib.parse import urlparse
 
@@ -18,7 +18,7 @@ from ohlcv_ta.data.exchanges.retry import SourceError
 from ohlcv_ta.data.exchanges.yahoo import YahooSource
 
 
-def test_binance_misbehaves_and_tells_the_same():
+def test_bars_from_a_failing_binance():
     frame = history(2600)
     exchange = Exchange(frame, 2500, speed=50) # its clock stands at minute 2,500 until somebody comes to its socket
     with open_exchange(exchange) as (address, _):
@@ -30,7 +30,7 @@ def test_binance_misbehaves_and_tells_the_same():
 
 @pytest.fixture
 def yahoo(tmp_path):
-    "A session that takes every request for Yahoo to a local server, and who asks it."
+    "A local server that answers all requests for Yahoo, and a source that uses it."
     yfinance, requests = pytest.importorskip("yfinance"), pytest.importorskip("requests")
     yfinance.set_tz_cache_location(str(tmp_path / "zones"))
     service = Service()
@@ -49,7 +49,7 @@ def yahoo(tmp_path):
     service.server.server_close()
 
 
-def test_yahoo_is_asked_in_the_same_words(yahoo):
+def test_yahoo_has_the_same_interface(yahoo):
     bars = yahoo[1].bars("btc_usdt", "hour1", 3)
     assert len(bars.frame) == 3 and bars.as_of == pd.Timestamp("2024-05-01 18:30", tz="UTC") and len(bars.unfinished) == 0
     assert (bars.source, bars.series) == ("yahoo", "BTC-USD, Yahoo Finance")
@@ -58,7 +58,7 @@ def test_yahoo_is_asked_in_the_same_words(yahoo):
     assert yahoo[1].bars("spy", "month1", 1).as_of == pd.Timestamp("2024-06-01", tz="UTC")
 
 
-def test_yahoo_does_not_know_or_does_not_answer(yahoo):
+def test_errors_of_yahoo(yahoo):
     service, source = yahoo
     for name in ("../etc", "a b", "", "x" * 50, "?q=1"):
         with pytest.raises(UnknownPairError): source.bars(name)
@@ -71,10 +71,10 @@ def test_yahoo_does_not_know_or_does_not_answer(yahoo):
 
 @settings(max_examples=40)
 @given(st.integers(0, 729 * 24 * 60), st.sampled_from(["minute30", "hour1", "hour4", "hour12", "day1", "week1", "month1"]))
-def test_a_replay_that_is_stopped_knows_nothing_of_what_came_later(minutes, timeframe):
+def test_a_replay_knows_nothing_after_its_date(minutes, timeframe):
     end = pd.Timestamp("2017-10-02", tz="UTC") + pd.Timedelta(minutes=minutes)
-    monthly = timeframe == "month1"
-    whole = ReplaySource().bars("btc_usd", timeframe, 20).frame if monthly else load_series("BTC-USD", TIMEFRAMES[timeframe])
+    months = timeframe == "month1"
+    whole = ReplaySource().bars("btc_usd", timeframe, 20).frame if months else load_series("BTC-USD", TIMEFRAMES[timeframe])
     over = bar_ends(whole.index, timeframe) <= end
     try: bars = ReplaySource(end).bars("btc_usd", timeframe, 3)
     except InvalidRequest:
@@ -89,7 +89,7 @@ def test_a_replay_that_is_stopped_knows_nothing_of_what_came_later(minutes, time
         assert bars.unfinished.High.item() == told.High.max() and bars.unfinished.Close.item() == told.Close.iloc[-1]
 
 
-def test_every_embedded_series_answers_in_every_timeframe_or_says_why_not():
+def test_every_embedded_series_in_every_timeframe():
     replay = ReplaySource()
     for timeframe in TIMEFRAMES:
         able = replay.top(len(read_catalog()), timeframe)
@@ -103,7 +103,7 @@ def test_every_embedded_series_answers_in_every_timeframe_or_says_why_not():
             assert not len(bars.unfinished) or bars.unfinished.index[0] > bars.frame.index[-1]
 
 
-def test_a_replay_has_no_more_than_it_has():
+def test_a_replay_returns_a_short_series_whole():
     replay = ReplaySource()
     whole = replay.bars("btc_usdt", "day1", 2000)
     assert len(whole.frame) == 730 and whole.frame.index[0] == pd.Timestamp("2017-10-01", tz="UTC")
@@ -112,20 +112,20 @@ def test_a_replay_has_no_more_than_it_has():
         ReplaySource("2001-01-01").bars("btc_usdt", "day1", 1)
 
 
-def test_every_embedded_series_gives_what_it_has_of_2000_bars():
+def test_every_embedded_series_with_the_largest_limit():
     replay = ReplaySource()
     for pair in replay.top(len(read_catalog())):
         bars = replay.bars(pair, "week1", 2000)
         assert 1 <= len(bars.frame) <= 2000 and bars.frame.index[-1] < bars.as_of
 
 
-def test_who_asks_for_shorter_bars_is_told_who_has_them():
-    with pytest.raises(InvalidRequest) as error: ReplaySource().bars("eth_usdt", "minute5")
+def test_the_error_for_short_bars_names_sources_that_have_them():
+    with pytest.raises(InvalidRequest) as error: open_market_source("replay").bars("eth_usdt", "minute5")
     said = str(error.value)
     assert "ETH-USD: it has 30m bars" in said and "from lbank, binance, yahoo, or of the embedded series from spy" in said
     pairs = said.rsplit("from ", 1)[1].strip(".").split(", ")
     assert all(len(ReplaySource().bars(pair, "minute5", 5).frame) == 5 for pair in pairs)
 
 
-def test_there_is_no_other_source():
+def test_an_unknown_source_is_an_error():
     with pytest.raises(InvalidRequest, match="replay, lbank, binance, yahoo"): open_market_source("kraken")

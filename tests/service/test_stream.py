@@ -51,7 +51,7 @@ def test_bars_that_never_were_are_not_waited_for(tmp_path):
 
 
 def test_a_database_without_upserts_keeps_the_same_promises(tmp_path, monkeypatch):
-    monkeypatch.setattr(stores, "_WITH_CONFLICTS", {})
+    monkeypatch.setattr(stores, "_DIALECT_INSERTS", {})
     store, day = BarStore(tmp_path / "plain.db"), load_series("SPY", "1m").loc["2019-01-03"].iloc[:30]
     store.write(SPY, day)
     store.write(SPY, day * 2, final=False)

@@ -1,4 +1,4 @@
-"Annotated charts: what is written is read again, whatever was drawn."
+"Round trips of annotated charts."
 
 import json
 
@@ -25,7 +25,7 @@ points = st.tuples(st.integers(0, 48), prices, st.integers(49, 59), prices)
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(prices, max_size=12), st.lists(points, max_size=4))
-def test_a_chart_survives_the_file(tmp_path_factory, levels, rays):
+def test_round_trip_of_a_chart(tmp_path_factory, levels, rays):
     frame = random_walk(60)
     chart = AnnotatedChart(frame, np.array(levels, dtype=float), rays_to_times(frame, rays))
     again = read_annotated_chart(write_annotated_chart(tmp_path_factory.mktemp("chart") / "one.json", chart))
@@ -34,7 +34,7 @@ def test_a_chart_survives_the_file(tmp_path_factory, levels, rays):
     np.testing.assert_allclose(rays_to_bars(again), np.array(rays, dtype=float).reshape(-1, 4))
 
 
-def test_the_file_has_the_names_of_system_a(tmp_path):
+def test_the_file_has_the_keys_of_system_a(tmp_path):
     frame = random_walk(60)
     chart = AnnotatedChart(frame, np.array([99.0]), rays_to_times(frame, [[1, 2, 3, 4]]))
     path = write_annotated_chart(tmp_path / "one.json", chart)
@@ -44,12 +44,12 @@ def test_the_file_has_the_names_of_system_a(tmp_path):
     assert list(content["labels"]["ray_lines"][0]) == ["start_date", "start_price", "end_date", "end_price"]
 
 
-def test_a_ray_drawn_backwards_is_turned():
+def test_a_backward_ray_is_reversed():
     frame = random_walk(60)
     assert rays_to_bars(AnnotatedChart(frame, np.array([]), rays_to_times(frame, [[9, 1, 3, 2]]))).tolist() == [[3, 2, 9, 1]]
 
 
-def test_the_folder_may_be_named_by_the_environment(tmp_path, monkeypatch):
+def test_folder_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.delenv("OHLCV_TA_ANNOTATED", raising=False)
     with pytest.raises(FileNotFoundError, match="set OHLCV_TA_ANNOTATED"):
         read_annotated_folder()
@@ -59,7 +59,7 @@ def test_the_folder_may_be_named_by_the_environment(tmp_path, monkeypatch):
     assert list(read_annotated_folder()) == ["x"]
 
 
-def test_a_broken_chart_is_named(tmp_path):
+def test_the_error_names_the_broken_chart(tmp_path):
     (tmp_path / "broken.json").write_text('{"ohlcv_data": [')
     with pytest.raises(FrameError, match=r"broken\.json"):
         read_annotated_folder(tmp_path)

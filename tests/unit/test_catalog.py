@@ -1,4 +1,4 @@
-"The catalog tells the truth about the files beside it."
+"The catalog agrees with the files of the data set."
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ def named(monkeypatch):
 
 
 @BOTH
-def test_files_are_those_that_were_written(folder):
+def test_files_have_the_stored_hashes(folder):
     content = json.loads((folder / "catalog.json").read_text())
     assert {p.name for p in folder.glob("*.parquet")} == set(content["files"])
     for name, facts in content["files"].items():
@@ -42,7 +42,7 @@ def test_rows_and_ends_of_every_series(folder, named):
 
 
 @BOTH
-def test_every_series_says_where_it_comes_from(folder, named):
+def test_every_series_has_its_origin(folder, named):
     named(folder)
     table = read_catalog()
     assert not table.duplicated(["symbol", "venue", "timeframe"]).any()
@@ -61,7 +61,7 @@ def test_the_sample_is_the_embedded_series(folder, named):
 
 
 @pytest.mark.parametrize("folder", [FULL])
-def test_what_was_promised_about_the_data(folder, named):
+def test_known_properties_of_the_data(folder, named):
     named(folder)
     assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
     assert len(load_series("BTC-USD", "1h")) == 17_514
@@ -78,7 +78,7 @@ def test_what_was_promised_about_the_data(folder, named):
 
 
 @pytest.mark.parametrize("folder", [FULL])
-def test_longer_bars_keep_to_the_session(folder, named):
+def test_longer_bars_follow_the_session(folder, named):
     named(folder)
     daily, hourly = load_series("SPY", "1d"), load_series("SPY", "1h")
     assert (daily.index == daily.index.normalize()).all() and (daily.index.day_of_week < 5).all()
@@ -87,7 +87,7 @@ def test_longer_bars_keep_to_the_session(folder, named):
     assert pd.Timestamp("2018-07-05", tz="UTC") in daily.index
 
 
-def test_an_unknown_name_is_answered_with_near_ones(named):
+def test_the_error_for_an_unknown_name_lists_similar_names(named):
     named(SAMPLE)
     with pytest.raises(LookupError, match=r"Near it: BTC-USD.*dvc pull.*OHLCV_TA_DATA"):
         load_series("BTCUSD")

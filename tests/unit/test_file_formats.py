@@ -1,4 +1,4 @@
-"Files that are wrong in every usual way."
+"Reading valid files in many formats, and the errors of invalid ones."
 
 import json
 import subprocess
@@ -49,7 +49,7 @@ BAD = { # what: content, line, column, words
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_file_is_refused_with_what_to_do(tmp_path, kind):
+def test_the_error_of_an_invalid_file_has_its_place_and_a_remedy(tmp_path, kind):
     content, line, column, words = BAD[kind]
     path = tmp_path / "prices.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -61,7 +61,7 @@ def test_a_bad_file_is_refused_with_what_to_do(tmp_path, kind):
     assert line is None or f"prices.csv, line {line}" in str(error)
 
 
-def test_lines_are_those_of_a_text_editor(tmp_path):
+def test_line_numbers_are_those_of_a_text_editor(tmp_path):
     path = tmp_path / "prices.csv"
     path.write_text("https://example.org\n\n" + changed(",110", ",-1").replace("\n2024-05-01 11", "\n\n2024-05-01 11"))
     with pytest.raises(FrameError) as caught:
@@ -73,7 +73,7 @@ def test_lines_are_those_of_a_text_editor(tmp_path):
     GOOD, GOOD.replace(",", ";"), GOOD.replace(",", "\t"), "\ufeff" + GOOD, GOOD.replace("\n", "\r\n"), GOOD + "\n\n",
     GOOD.replace("time,Open,High,Low,Close,Volume", "Date,BTC.open,BTC.high,BTC.low,BTC.close,BTC.volume"),
     GOOD.replace("time,Open,High,Low,Close,Volume", "t,O,H,L,C,V"), GOOD.replace("time", "").replace("+00:00", "Z")])
-def test_the_same_bars_in_many_spellings(tmp_path, content):
+def test_the_same_bars_in_many_formats(tmp_path, content):
     (tmp_path / "prices.txt").write_bytes(content.encode())
     frame = read_ohlcv(tmp_path / "prices.txt")
     assert frame.Close.tolist() == [11, 12, 13] and str(frame.index[0]) == "2024-05-01 10:00:00+00:00"
@@ -99,14 +99,14 @@ def test_round_trip(tmp_path, name):
     pd.testing.assert_frame_equal(back, frame, check_freq=False, check_index_type=False)
 
 
-def test_naive_times_are_read_in_the_zone_that_is_named(tmp_path):
+def test_naive_times_are_read_in_the_given_zone(tmp_path):
     (tmp_path / "a.csv").write_text(GOOD.replace("+00:00", ""))
     assert read_ohlcv(tmp_path / "a.csv", tz="America/New_York").index[0] == pd.Timestamp("2024-05-01 14:00", tz="UTC")
     with pytest.raises(FrameError, match="is not a time zone"):
         read_ohlcv(tmp_path / "a.csv", tz="Mars/Olympus")
 
 
-def test_repairs_are_told(tmp_path):
+def test_repairs_are_reported(tmp_path):
     (tmp_path / "a.csv").write_text(changed("12,14,11,13", "12,10,11,13").replace(",110", ",-110"))
     with pytest.warns(UserWarning, match=r"a\.csv was repaired: negative volume set to 0 \(1\); high raised"):
         frame = read_ohlcv(tmp_path / "a.csv", repair=True)
@@ -152,7 +152,7 @@ def test_annotated_charts(tmp_path):
         read_annotated_chart(path)
 
 
-def test_importing_brings_nothing_heavy():
+def test_import_loads_no_heavy_package():
     heavy = ["yfinance", "ccxt", "torch", "sklearn", "matplotlib"]
     code = f"import sys, ohlcv_ta.data; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"What every frame must survive: checks, repairs, resampling and sessions, on frames that nobody thought of."
+"Validation, repair, resampling and sessions of frames, on generated frames."
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def test_a_valid_frame_passes_unchanged(frame):
 
 
 def spoil(frame, kind, row):
-    "One fault in one row, and the column that is to blame."
+    "One fault in one row, and the column that the error must name."
     frame = frame.copy()
     times = frame.index.to_list()
     if kind == "duplicate":
@@ -71,7 +71,7 @@ def test_each_fault_is_found_at_its_row(frame, data, kind):
     assert caught.value.remedy in str(caught.value)
 
 
-def test_the_first_of_several_faults_is_told():
+def test_the_first_of_several_faults_is_reported():
     frame = pd.DataFrame(10.0, pd.date_range("2024", periods=9, tz="UTC", name="time"), COLUMNS)
     frame.iloc[7, 0], frame.iloc[4, 4], frame.iloc[6, 1] = np.nan, -1, 5
     with pytest.raises(FrameError) as caught:
@@ -160,20 +160,20 @@ def test_a_session_is_named_by_its_last_instant():
 @pytest.mark.parametrize("names", [["time", *COLUMNS], ["Date", "open", "high", "low", "close", "volume"],
                                    ["TIMESTAMP", "O", "H", "L", "C", "V"], ["<DATE>", "<OPEN>", "<HIGH>", "<LOW>",
                                     "<CLOSE>", "<VOL>"], ["datetime", *(f"BTC.{c.lower()}" for c in COLUMNS)]])
-def test_usual_names_and_times_are_recognised(names, stamps):
+def test_usual_names_and_times_are_recognized(names, stamps):
     raw = pd.DataFrame([[stamp, 2, 3, 1, 2, 10] for stamp in stamps], columns=names)
     frame = check(normalize_table(raw))
     assert list(frame.columns) == COLUMNS
     assert frame.index[0] == pd.Timestamp("2024-05-01 10:00", tz="UTC")
 
 
-def test_date_and_time_may_stand_in_two_columns():
+def test_date_and_time_in_two_columns():
     raw = pd.DataFrame({"<DATE>": ["2024.05.01"] * 2, "<TIME>": ["10:00", "11:00"], "o": 2, "h": 3, "l": 1, "c": 2,
                         "v": 5})
     assert str(check(normalize_table(raw, tz="Europe/London")).index[0]) == "2024-05-01 09:00:00+00:00"
 
 
-def test_what_would_be_a_guess_stays_an_error():
+def test_ambiguous_input_is_an_error():
     frame = pd.DataFrame(1.0, pd.date_range("2024-05-01 10:00", periods=3, freq="h", name="time"), COLUMNS)
     for raw, words in [(frame, "no time zone"), (frame.tz_localize("UTC").drop(columns="Low"), "missing"),
                        (frame.tz_localize("UTC").iloc[:0], "no bars"),

@@ -1,4 +1,4 @@
-"Planted charts: frames that pass every check, whose truth lies on the chart and is the same for a seed."
+"Synthetic charts with known levels: valid frames, levels on the chart, the same for a seed."
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ LIKE = random_walk(2000, seed=5, timeframe="15m")
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(40, 600), st.integers(0, 10_000), st.integers(1, 4))
-def test_the_truth_lies_on_a_clean_chart(n, seed, bounces):
+def test_levels_and_rays_lie_on_a_valid_chart(n, seed, bounces):
     frame, levels, rays = synthetic_levels(n, seed, LIKE, bounces)
     assert check(frame).shape == (n, 5)
     assert ((levels > frame.Low.min() * 0.98) & (levels < frame.High.max() * 1.02)).all()
@@ -26,7 +26,7 @@ def test_the_same_seed_gives_the_same_chart():
     np.testing.assert_array_equal(one[2], other[2])
 
 
-def test_bars_are_real_ones_in_time_and_volume():
+def test_times_and_volumes_are_those_of_the_template():
     frame, _, _ = synthetic_levels(300, 1, LIKE)
     assert frame.index.isin(LIKE.index).all()
     assert (frame.Volume == LIKE.Volume.loc[frame.index]).all()

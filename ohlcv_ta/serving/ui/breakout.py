@@ -248,7 +248,8 @@ def build_breakout_tab(
              *(file[name].input for name in ("tz", "repair", "date", "rule"))])
 
 # %% ../../../nbs/serving/ui/breakout.ipynb #f8464730
-_SHARED: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal"}
+_SHARED: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal",
+                           "trigger_mode": "always_last"} # otherwise an event during a running one would be dropped
 
 def _listen(handler: Any, name: str, inputs: dict[str, Any], result: Any, triggers: list[Any]) -> None:
     gr.on(triggers, handler, list(inputs.values()), outputs=[inputs["date"], result], api_name=name, **_SHARED)

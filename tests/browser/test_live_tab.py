@@ -98,6 +98,6 @@ def test_an_error_of_the_feed_is_raised(tmp_path):
     class Broken(ReplayFeed):
         def updates(self): raise KeyError("nothing of the kind")
 
-    feed = Broken(SeriesKey("replay", "SPY", "1m"), load_series("SPY", "1m").iloc[:500], begin=400)
+    feed = Broken(SeriesKey("replay", "SPY", "1m"), load_series("SPY", "1m").iloc[:500], history=400)
     with pytest.raises(KeyError, match="nothing of the kind"):
         list(follow_feed(BarStore(f"{tmp_path}/istream.db"), feed, RsiForecaster(), TradingRules(), interval=0.05))

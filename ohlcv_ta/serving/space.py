@@ -26,25 +26,26 @@ from ..models.registry import MODEL_LOADERS, load_served_model, models_folder
 from ..pipeline import find_project_root
 
 # %% ../../nbs/serving/space.ipynb #331e96bf
-SAMPLE_SYMBOLS = ("BTC-USD", "ETH-USD", "SPY") # symbols that a Space shows
+SAMPLE_SYMBOLS = ("BTC-USD", "ETH-USD", "SPY") # symbols in a Space
 
 def copy_sample(
-    folder: Path, # where to
-    symbols: Iterable[str] = SAMPLE_SYMBOLS, # which series
-) -> Path: # the folder; OHLCV_TA_DATA may name it
-    "The embedded data set with only some of its series."
-    catalog, wanted = read_json(data_folder() / "catalog.json"), set(symbols)
-    series = [one for one in catalog["series"] if one["symbol"] in wanted]
-    missing = wanted - {one["symbol"] for one in series}
+    folder: Path, # target
+    symbols: Iterable[str] = SAMPLE_SYMBOLS, # symbols to copy
+) -> Path: # the folder, usable as OHLCV_TA_DATA
+    "Copy the series of some symbols of the embedded data set. Raises `LookupError` if a symbol is missing."
+    catalog, chosen = read_json(data_folder() / "catalog.json"), set(symbols)
+    series = [entry for entry in catalog["series"] if entry["symbol"] in chosen]
+    missing = chosen - {entry["symbol"] for entry in series}
     if missing:
         raise LookupError(f"The data set has no {', '.join(sorted(missing))}; fetch it with `dvc pull`")
     write_json(folder / "catalog.json", catalog | {"series": series}, digits=17)
-    for name in {one["file"] for one in series}:
-        _copy_rows(data_folder() / name, folder / name, wanted)
+    for name in {entry["file"] for entry in series}:
+        _copy_rows(data_folder() / name, folder / name, chosen)
     return folder
 
+# %% ../../nbs/serving/space.ipynb #e749d171
 def _copy_rows(source: Path, target: Path, symbols: set[str]) -> None:
-    "The rows of some symbols; the file as it is when they are all."
+    "Copy the rows of some symbols; copy the file unchanged if it has no other rows."
     table = pq.read_table(source)
     rows = table.filter(pc.field("symbol").isin(list(symbols)))
     if len(rows) == len(table):
@@ -53,21 +54,22 @@ def _copy_rows(source: Path, target: Path, symbols: set[str]) -> None:
         pq.write_table(rows, target, compression="zstd", compression_level=19)
 
 # %% ../../nbs/serving/space.ipynb #f27ef7c6
-_SPACE = {"sys_platform": "linux"} # what a Space runs on
+_SPACE = {"sys_platform": "linux"} # environment of a Space
 
 def _names(settings: dict[str, str]) -> list[str]:
-    asked = map(Requirement, f"{settings['requirements']} {settings['serve_requirements']}".split())
-    return [one.name for one in asked if one.marker is None or one.marker.evaluate(_SPACE)]
+    requirements = map(Requirement, f"{settings['requirements']} {settings['serve_requirements']}".split())
+    return [item.name for item in requirements if item.marker is None or item.marker.evaluate(_SPACE)]
 
 def _pinned(names: Iterable[str], lock: str) -> list[str]:
     pins = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^\s;]+)", lock, flags=re.M)}
     return [f"{name}=={pins[canonicalize_name(name)]}" for name in names]
 
+# %% ../../nbs/serving/space.ipynb #594d52fa
 def pin_requirements(
-    root: Path, # a clone
+    root: Path, # root of the repository
     wheel: str, # file name of the package
 ) -> str: # content of requirements.txt
-    "Everything a Space installs, pinned."
+    "Return the pinned requirements of a Space."
     config = ConfigParser(delimiters=["="])
     config.read(root / "settings.ini", encoding="utf-8")
     settings = config["DEFAULT"]
@@ -79,7 +81,7 @@ def pin_requirements(
 _SOURCES = ("settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 def _build_wheel(root: Path, folder: Path) -> str: # its file name
-    "The wheel of a copy, since a build in place keeps modules that are gone from the package."
+    "Build the wheel from a copy, since a build in place includes deleted modules. Raises `RuntimeError` if it fails."
     with tempfile.TemporaryDirectory() as copy:
         for name in _SOURCES:
             shutil.copy(root / name, copy)
@@ -91,18 +93,20 @@ def _build_wheel(root: Path, folder: Path) -> str: # its file name
         raise RuntimeError(f"the wheel could not be built: {done.stderr.strip()}")
     return next(folder.glob("*.whl")).name
 
+# %% ../../nbs/serving/space.ipynb #b4191b8e
 def assemble_space(
-    folder: str | Path = "space", # where to; replaced if it is there
+    folder: str | Path = "space", # target, which is replaced
     models: str | Path | None = None, # folder of the served models
 ) -> Path: # the folder
-    "Everything a Space needs, in one folder."
+    "Assemble the folder of a Space. Raises the error of a served model that can't be loaded."
     folder, root = Path(folder).absolute(), find_project_root()
     new = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     source = Path(models or models_folder())
-    for name in [name for name in MODEL_LOADERS if (source / name).is_dir()] or MODEL_LOADERS: # none at all: the error says how to get them
-        load_served_model(name, source) # one that can't be read must not be uploaded
+    served = [name for name in MODEL_LOADERS if (source / name).is_dir()]
+    for name in served or MODEL_LOADERS: # without any, the error names how to fetch them
+        load_served_model(name, source) # raises if the model can't be read
         shutil.copytree(source / name, new / "models" / name)
     write_atomic(new / "requirements.txt", pin_requirements(root, _build_wheel(root, new)))
     for name in ("app.py", "README.md"):

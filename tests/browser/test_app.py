@@ -1,4 +1,4 @@
-"The app in a real browser: an embedded market, an uploaded file, and every kind of bad file."
+"The app in a browser: an embedded market, an uploaded file, and invalid files."
 
 import json
 import subprocess
@@ -15,10 +15,11 @@ from ohlcv_ta.charts.candlestick import draw_mplfinance
 from ohlcv_ta.charts.image_io import to_png
 from ohlcv_ta.data import load_series
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.ui.app import mount_ui
-from ohlcv_ta.serving.ui.components import TAB_NOTES, format_curl, format_python
+from ohlcv_ta.serving.ui.app import TABS, mount_ui
+from ohlcv_ta.serving.ui.components import format_curl, format_python
 
 pytestmark = needs_browser
+NOTES = {tab.name: tab.note for tab in TABS}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def url():
 
 @pytest.fixture
 def page(browser, url):
-    "A freshly loaded app; nothing may have gone wrong in the browser by the end of the test."
+    "A freshly loaded app, whose browser log must be free of errors at the end of the test."
     visit(browser, f"{url}/app/")
     wait_for(browser, ".ta-page")
     yield browser
@@ -38,7 +39,7 @@ def page(browser, url):
 
 def upload(browser, path):
     click(browser, "Your file")
-    wait_for(browser, ".ta-message", "Your own market")
+    wait_for(browser, ".ta-message", "No file is uploaded")
     browser.find_element("css selector", "input[type=file]").send_keys(str(path))
 
 
@@ -46,10 +47,10 @@ def hourly(rows=24 * 40):
     return load_series("BTC-USD", "1h").loc["2019-05-01":].head(rows)
 
 
-def test_an_embedded_market_is_read_at_once(page):
+def test_an_embedded_market_is_shown_at_once(page):
     shown = wait_for(page, ".ta-page")
     assert shown.startswith("BTC-USD, bitfinex")
-    for part in ("probability that the next session", "What it is worth", "Why", "SHAP", "all sessions"):
+    for part in ("probability that the next session", "Calibration", "Feature contributions", "SHAP", "all sessions"):
         assert part in shown
     chart = text(page, ".ta-wide svg") or page.execute_script("return document.querySelector('.ta-wide').textContent")
     assert all(level in chart for level in ("VAH", "POC", "VAL"))
@@ -62,9 +63,9 @@ def test_another_market_day_and_rule(page):
     assert "bars of 30m" in shown
     choose(page, "Session", "Mon 5 Feb 2018")
     shown = wait_for(page, ".ta-page", "Monday 5 February 2018")
-    assert "What followed" in shown
+    assert "Outcome" in shown
     click(page, "One row")
-    wait_for(page, ".ta-page", "trained with the value area of the other rule")
+    wait_for(page, ".ta-page", "trained with another value area rule")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -75,8 +76,8 @@ def test_it_fits_the_window_and_draws_one_chart(page, width):
         visible = "return ['.ta-wide', '.ta-narrow'].map(s => document.querySelector(s).offsetParent !== null)"
         assert page.execute_script(visible) == [width == 1280, width == 390]
         tabs = "return [...document.querySelector('[role=tablist]').querySelectorAll('[role=tab]')].map(tab => tab.innerText)"
-        wanted = ["Breakout", "Chart to levels", "Trend", "Analyse", "Volume scan", "Live"]
-        until(page, lambda: page.execute_script(tabs) == wanted, "six tabs in sight, none in a menu")
+        wanted = ["Breakout", "Chart to levels", "Trend", "Analysis", "Volume scan", "Live"]
+        until(page, lambda: page.execute_script(tabs) == wanted, "six tabs are visible, none in a menu")
         assert page.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
@@ -97,7 +98,7 @@ def test_an_uploaded_file_is_read(page, tmp_path, kind):
 
 
 def bad_files():
-    "Content of each, and a word that its sentence must have."
+    "Content of each file, and a word that its error must contain."
     frame = hourly().reset_index()
     csv = frame.to_csv(index=False)
     lines = csv.splitlines()
@@ -132,7 +133,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_file_gets_a_sentence(page, tmp_path, name):
+def test_a_bad_file_shows_its_error(page, tmp_path, name):
     content, says = bad_files()[name]
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -142,14 +143,14 @@ def test_a_bad_file_gets_a_sentence(page, tmp_path, name):
     assert len(shown) < 400
 
 
-def test_mending_is_offered_and_listed(page, tmp_path):
+def test_repairs_are_optional_and_listed(page, tmp_path):
     lines = hourly().to_csv().splitlines()
     path = tmp_path / "twice.csv"
     path.write_text("\n".join([*lines[:5], lines[4], *lines[5:]]))
     upload(page, path)
-    assert "Mend small faults" in wait_for(page, ".ta-message", "This file can't be read")
-    click(page, "Mend small faults")
-    assert "Mended" in wait_for(page, ".ta-notes", "Mended")
+    assert "Repair small errors" in wait_for(page, ".ta-message", "This file can't be read")
+    click(page, "Repair small errors")
+    assert "Repaired" in wait_for(page, ".ta-notes", "Repaired")
 
 
 def test_hours_of_another_market(page, tmp_path):
@@ -160,7 +161,7 @@ def test_hours_of_another_market(page, tmp_path):
     upload(page, path)
     wait_for(page, ".ta-message", "half of its bars") # 13 bars are few for a whole day in UTC
     choose(page, "Time zone of the exchange", "America/New_York")
-    for label, value in (("Session from", "09:30"), ("to", "16:00")):
+    for label, value in (("Session start", "09:30"), ("Session end", "16:00")):
         type_into(page, label, value)
     assert "Friday 31 August 2018" in wait_for(page, ".ta-page", "spy.csv")
 
@@ -179,7 +180,7 @@ def test_docs_render_without_a_network(browser, url):
     assert errors(browser) == []
 
 
-def test_without_a_model_the_page_says_what_to_do(browser):
+def test_without_a_model_the_page_shows_how_to_fetch_it(browser):
     with running(mount_ui(create_app({}))) as url:
         visit(browser, f"{url}/app/")
         assert "dvc pull" in wait_for(browser, ".ta-message")
@@ -187,33 +188,33 @@ def test_without_a_model_the_page_says_what_to_do(browser):
         browser.get_log("browser")
 
 
-def test_answers_of_the_app_are_the_models(page):
-    "The number on the page is what the model says about the same session."
+def test_the_app_shows_the_prediction_of_the_model(page):
+    "The probability on the page is the prediction of the model for the same session."
     from ohlcv_ta.data import session_hours
     from ohlcv_ta.models.breakout.inference import build_history, explain_session
 
     history = build_history(load_series("BTC-USD", "1h"), session_hours("BTC-USD"))
-    reading = explain_session(history, small_models()["breakout/relative"])
-    assert text(page, ".ta-big") == f"{reading.probability:.0%}"
-    assert np.isfinite(reading.why).all() and json.dumps(reading.probability)
+    explanation = explain_session(history, small_models()["breakout/relative"])
+    assert text(page, ".ta-big") == f"{explanation.probability:.0%}"
+    assert np.isfinite(explanation.why).all() and json.dumps(explanation.probability)
 
 
-def test_each_tab_names_a_chapter_as_it_is_called():
-    for note in TAB_NOTES.values():
+def test_each_tab_names_the_title_of_its_chapter():
+    for note in NOTES.values():
         cells = json.loads(Path("nbs/pipeline", f"{note.chapter}.ipynb").read_text())["cells"]
         assert cells[0]["source"][0].strip() == f"# {note.title}"
 
 
-def test_a_tab_tells_where_to_read_on_and_how_a_program_asks(page):
+def test_a_tab_names_its_chapter_and_its_request(page):
     wait_for(page, "body", "the chapter “Can a breakout be predicted?” of the book")
-    press(page, "From a program")
+    press(page, "Use from a program")
     wait_for(page, "body", "curl http://localhost:9696/predict")
 
 
-@pytest.mark.parametrize("name", [name for name, note in TAB_NOTES.items() if note.path])
-def test_what_a_program_sends_works_as_pasted(name, url, tmp_path):
+@pytest.mark.parametrize("name", [name for name, note in NOTES.items() if note.path])
+def test_requests_work_as_pasted(name, url, tmp_path):
     (tmp_path / "chart.png").write_bytes(to_png(draw_mplfinance(load_series("SPY", "1d").tail(120))[0]))
-    curl, python = format_curl(TAB_NOTES[name], url), format_python(TAB_NOTES[name], url)
+    curl, python = format_curl(NOTES[name], url), format_python(NOTES[name], url)
     for command in (["bash", "-c", f"{curl} --fail --silent --show-error"], [sys.executable, "-c", python]):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0 and done.stdout.startswith("{"), done.stdout + done.stderr

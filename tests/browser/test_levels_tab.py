@@ -1,4 +1,4 @@
-"Chart to levels in a real browser: pictures of every kind, a threshold, an axis, files to take home, and bars."
+"The levels tab in a browser: images of every format, threshold, axis, downloads and bars."
 
 import json
 from urllib.parse import unquote
@@ -26,7 +26,7 @@ def url():
 
 @pytest.fixture
 def tab(browser, url):
-    "The tab with its first example; nothing may have gone wrong in the browser by the end of the test."
+    "The tab with its first example, whose browser log must be free of errors at the end of the test."
     visit(browser, f"{url}/app/")
     wait_for(browser, "button[role=tab]", "Breakout")
     click(browser, "Chart to levels")
@@ -130,7 +130,7 @@ def test_the_files_hold_what_is_shown(tab, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "BMP"])
-def test_other_kinds_of_pictures(tab, tmp_path, kind):
+def test_other_image_formats(tab, tmp_path, kind):
     upload(tab, two_lines(tmp_path / f"two.{kind.lower()}", kind))
     wait_for(tab, PICTURE, "Levels, from the top down")
     assert abs(float(rows(tab)[0][1]) - 60.5) < 1.5
@@ -145,7 +145,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_picture_gets_a_sentence(tab, tmp_path, name):
+def test_a_bad_image_shows_its_error(tab, tmp_path, name):
     content, says = BAD[name]
     path = tmp_path / name
     if name == "half.jpg":
@@ -155,7 +155,7 @@ def test_a_bad_picture_gets_a_sentence(tab, tmp_path, name):
     else:
         path.write_bytes(content)
     upload(tab, path)
-    shown = wait_for(tab, PICTURE, "This picture can't be read")
+    shown = wait_for(tab, PICTURE, "This image can't be read")
     assert says in shown and str(tmp_path) not in shown and "uploads" not in shown
     assert tab.execute_script("return document.querySelectorAll('.ta-picture').length") == 0
 
@@ -165,18 +165,18 @@ def test_an_embedded_series(tab):
     assert "BTC-USD, bitfinex, 1h" in wait_for(tab, BARS, "Next above")
     choose(tab, "Series", "SPY (nyse)")
     wait_for(tab, BARS, "SPY, nyse, 1h")
-    type_into(tab, "Up to\nA date, then Enter; empty: the latest bar", "2018-02-05")
+    type_into(tab, "End date\nEnter applies it; empty: the latest bar", "2018-02-05")
     assert "Monday 5 February 2018" in wait_for(tab, BARS, "February 2018")
-    click(tab, "Clusters of swings")
+    click(tab, "Clustered swing points")
     wait_for(tab, BARS, "Next below")
     assert rows(tab) and "pine" in saved(tab)
-    type_into(tab, "Up to\nA date, then Enter; empty: the latest bar", "soon")
-    wait_for(tab, BARS, "is no date")
+    type_into(tab, "End date\nEnter applies it; empty: the latest bar", "soon")
+    wait_for(tab, BARS, "is not a date")
 
 
 def test_a_file_of_bars(tab, tmp_path):
     click(tab, "Your bars")
-    wait_for(tab, BARS, "Your own market")
+    wait_for(tab, BARS, "No file is uploaded")
     bars = load_series("BTC-USD", "1h").head(400)
     bars.to_csv(tmp_path / "mine.csv")
     bars.drop(columns="High").to_csv(tmp_path / "bad.csv")
@@ -204,7 +204,7 @@ def test_without_networks_bars_still_have_levels(browser):
         visit(browser, f"{url}/app/")
         wait_for(browser, "button[role=tab]", "Breakout")
         click(browser, "Chart to levels")
-        assert "dvc pull" in wait_for(browser, PICTURE, "No model for pictures")
+        assert "dvc pull" in wait_for(browser, PICTURE, "No image model")
         click(browser, "Market")
         wait_for(browser, BARS, "Next above")
         browser.get("about:blank")

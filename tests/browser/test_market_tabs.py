@@ -1,4 +1,4 @@
-"The tabs that tell a chart in words and that watch volume, in a real browser."
+"The analysis tab and the volume scan tab in a browser."
 
 import re
 
@@ -35,8 +35,8 @@ def says(browser, words):
 def persian(browser): return visible(browser, "section[dir=rtl]")
 
 
-def test_a_pair_is_told_in_two_languages(page):
-    click(page, "Analyse")
+def test_a_report_has_two_languages(page):
+    click(page, "Analysis")
     shown = says(page, "ETH/USDT")
     assert "RSI(14)" in shown and "replay" in shown
     found = persian(page)
@@ -45,26 +45,26 @@ def test_a_pair_is_told_in_two_languages(page):
     assert page.execute_script("return getComputedStyle(document.querySelector('section[dir=rtl] p')).direction") == "rtl"
 
 
-def test_another_timeframe_and_a_pair_that_is_none(page):
-    click(page, "Analyse")
+def test_another_timeframe_and_an_unknown_pair(page):
+    click(page, "Analysis")
     says(page, "ETH/USDT")
-    choose(page, "Length of a bar", "4-hour")
+    choose(page, "Timeframe", "4-hour")
     says(page, "4-hour bars up to")
     choose(page, "Pair", "nothing_usdt")
     says(page, "no pair 'nothing_usdt'")
 
 
-def test_the_sliders_change_what_rings(page):
+def test_the_sliders_change_the_alarms(page):
     click(page, "Volume scan")
     shown = says(page, "BTC-USD, bitfinex")
-    assert "cannot ring at 4.8" in shown and "confidence" in shown
-    choose(page, "number input for k: deviations above their mean", "6\t")
-    assert "so this alarm cannot ring" in says(page, "6 deviations, bar included")
+    assert "cannot fire at 4.8" in shown and "confidence" in shown
+    choose(page, "number input for Threshold k (standard deviations)", "6\t")
+    assert "so this alarm cannot fire" in says(page, "6 deviations, bar included")
     choose(page, "Market", "SPY, nyse")
     says(page, "SPY, nyse")
 
 
-@pytest.mark.parametrize("tab", ["Analyse", "Volume scan"])
+@pytest.mark.parametrize("tab", ["Analysis", "Volume scan"])
 def test_they_fit_a_narrow_window(page, tab):
     click(page, tab)
     says(page, "bars up to")

@@ -30,20 +30,21 @@ from .components import render_charts, render_download, render_message, render_n
 
 # %% ../../../nbs/serving/ui/level_pages.ipynb #065dd2da
 class AxisInput(NamedTuple):
-    "What a reader says about the price axis, whole or not."
-    row1: float | None = None # height in the picture, 0 at its upper edge
+    "Values of the price axis that the user has entered."
+    row1: float | None = None # pixels from the upper edge
     price1: float | None = None
     row2: float | None = None
     price2: float | None = None
-    log: bool = False # prices spaced by their logarithm
+    log: bool = False # whether the axis is logarithmic
     last: float | None = None # last price of the chart
 
 NO_AXIS = AxisInput()
-AXIS_HINT = ("Rows become prices once two points of the price axis are known: click on the picture at the height of a number on its "
-        "axis, and type that number. Then once more, far from the first.")
+AXIS_HINT = ("Rows become prices once two points of the price axis are known: click on the image at the height of a number "
+             "on its axis, and enter that number. Repeat this at a second number, far from the first.")
 
+# %% ../../../nbs/serving/ui/level_pages.ipynb #c978056f
 def _points(axis: AxisInput) -> Any: # ((row, price), (row, price)), or None
-    "Both points, checked."
+    "Return both points, or None without prices. Raises `ValueError` if values are missing or make no axis."
     rows, prices = (axis.row1, axis.row2), (axis.price1, axis.price2)
     if all(price is None for price in prices):
         return None
@@ -58,26 +59,27 @@ def _points(axis: AxisInput) -> Any: # ((row, price), (row, price)), or None
         raise ValueError(f"These two points make no axis: {error}.") from None
     return points
 
+# %% ../../../nbs/serving/ui/level_pages.ipynb #424388e6
 def _axis_warnings(points: Any, height: int) -> Iterable[str]:
-    "What makes an axis suspicious."
+    "Yield reasons why an axis may be wrong."
     (row1, price1), (row2, price2) = points
     if (row1 < row2) == (price1 < price2):
-        yield "On this axis the higher price lies lower. Are the two prices exchanged?"
+        yield "On this axis the higher price is below the lower one. Are the two prices exchanged?"
     if abs(row1 - row2) < 0.2 * height:
-        yield "The two points of the axis lie close together, which makes prices far from them less exact."
+        yield "The two points of the axis are close together, which makes prices far from them less exact."
 
 # %% ../../../nbs/serving/ui/level_pages.ipynb #16c52884
 @dataclass
 class ImageLines:
-    "What is seen in a picture."
-    title: str # of the picture
+    "Levels and rays of an image."
+    title: str # of the image
     size: tuple[int, int] # width and height
     levels: pd.DataFrame # price (missing where the axis is not known), row, confidence; from the top down
     rays: pd.DataFrame # start_price, end_price, start_column, start_row, end_column, end_row, confidence
     points: Any # of the axis, or None
     span: float | None # of prices from the lower to the upper edge
-    asked: AxisInput # what its reader said about the axis
-    notes: list[str] # what is missing or doubtful
+    axis: AxisInput # values of the price axis
+    notes: list[str] # missing or doubtful values of the axis
 
 _RAYS = {"price0": "start_price", "price1": "end_price", "x0": "start_column", "y0": "start_row", "x1": "end_column",
          "y1": "end_row", "confidence": "confidence"}
@@ -85,21 +87,23 @@ _RAYS = {"price0": "start_price", "price1": "end_price", "x0": "start_column", "
 def _frame(rows: list[Any], names: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame([row.model_dump() for row in rows], columns=list(names), dtype=float).rename(columns=names)
 
+# %% ../../../nbs/serving/ui/level_pages.ipynb #f625225c
 def _axis_or_note(axis: AxisInput, height: int) -> tuple[Any, list[str]]:
     try:
         points = _points(axis)
     except ValueError as error:
-        return None, [f"{error} Until then there are rows, and no prices."]
+        return None, [f"{error} Until then lines have rows, and no prices."]
     return points, [AXIS_HINT] if points is None else list(_axis_warnings(points, height))
 
+# %% ../../../nbs/serving/ui/level_pages.ipynb #76d6b0cf
 def read_image_lines(
-    masks: Sequence[np.ndarray], # of a picture, horizontal and ray
+    masks: Sequence[np.ndarray], # horizontal and ray mask of an image
     title: str, # of the picture
-    threshold: float = 0.5, # least confidence
+    threshold: float = 0.5, # minimum confidence, from 0 to 1
     axis: AxisInput = NO_AXIS, # the price axis
-    size: tuple[int, int] | None = None, # width and height of the picture; those of its masks by default
+    size: tuple[int, int] | None = None, # width and height of the image; those of its masks by default
 ) -> ImageLines:
-    "Lines of both masks, with prices where the axis is known."
+    "Return the lines of both masks, with prices if the axis is known."
     width, height = size or masks[0].shape[::-1]
     points, notes = _axis_or_note(axis, height)
     lines = extract_lines(masks, LevelsOptions(threshold=threshold, axis=points, log=axis.log), (width, height))
@@ -108,16 +112,16 @@ def read_image_lines(
     return ImageLines(title, (width, height), levels, _frame(lines.rays, _RAYS), points, span, axis, notes)
 
 # %% ../../../nbs/serving/ui/level_pages.ipynb #281671db
-_WIDEST = 1600 # pixels; a page shows no more
+_MAX_WIDTH = 1600 # pixels
 
 def render_image(
     image: np.ndarray, # uint8 (height, width, 3)
     title: str, # of the picture
 ) -> str: # HTML
-    "The picture as part of the page."
+    "Return the image as an HTML element."
     height, width = image.shape[:2]
-    if width > _WIDEST:
-        image = resize(image, _WIDEST, max(round(height * _WIDEST / width), 1))
+    if width > _MAX_WIDTH:
+        image = resize(image, _MAX_WIDTH, max(round(height * _MAX_WIDTH / width), 1))
     return f'<img class="ta-picture" src="data:image/png;base64,{to_base64(image)}" alt="Chart: {escape(title)}">'
 
 def _above(price: float | None, last: float | None) -> str: # a class of the style sheet
@@ -129,43 +133,45 @@ def _segment(x0: float, y0: float, x1: float, y1: float, kind: str, confidence: 
     ends = f'x1="{x0:.1f}" y1="{y0:.2f}" x2="{x1:.1f}" y2="{y1:.2f}"'
     return f'<line class="{kind}" {ends} opacity="{0.35 + 0.65 * confidence:.2f}"/>'
 
-def _segments(seen: ImageLines) -> str:
-    levels = (_segment(0, one.row, seen.size[0], one.row, _above(one.price, seen.asked.last), one.confidence)
-              for one in seen.levels.itertuples())
+# %% ../../../nbs/serving/ui/level_pages.ipynb #102e19d8
+def _segments(lines: ImageLines) -> str:
+    levels = (_segment(0, one.row, lines.size[0], one.row, _above(one.price, lines.axis.last), one.confidence)
+              for one in lines.levels.itertuples())
     rays = (_segment(one.start_column, one.start_row, one.end_column, one.end_row,
-                     f"ta-ray {_above(one.end_price, seen.asked.last)}", one.confidence) for one in seen.rays.itertuples())
+                     f"ta-ray {_above(one.end_price, lines.axis.last)}", one.confidence) for one in lines.rays.itertuples())
     return "".join([*levels, *rays])
 
 def _price(value: float | None, span: float | None) -> str:
     return "" if value is None or np.isnan(value) or not span else format_price(value, span)
 
-def _tags(seen: ImageLines, kind: str, gap: float) -> str:
-    "Labels at the right, none upon another."
-    height = seen.size[1]
-    places = spread_labels(list(100 * seen.levels.row / height), gap)
-    tags = (f'<span class="{_above(one.price, seen.asked.last)}" style="top:{place:.2f}%">'
-            f'{_price(one.price, seen.span) or f"row {one.row:.0f}"} <small>{one.confidence:.0%}</small></span>'
-            for one, place in zip(seen.levels.itertuples(), places, strict=True))
+def _tags(lines: ImageLines, kind: str, gap: float) -> str:
+    "Return labels at the right edge that do not overlap."
+    height = lines.size[1]
+    places = spread_labels(list(100 * lines.levels.row / height), gap)
+    tags = (f'<span class="{_above(one.price, lines.axis.last)}" style="top:{place:.2f}%">'
+            f'{_price(one.price, lines.span) or f"row {one.row:.0f}"} <small>{one.confidence:.0%}</small></span>'
+            for one, place in zip(lines.levels.itertuples(), places, strict=True))
     return f'<div class="ta-tags {kind}" aria-hidden="true">{"".join(tags)}</div>'
 
+# %% ../../../nbs/serving/ui/level_pages.ipynb #8659cf7d
 def _mark(point: int, row: float | None, price: float | None, height: int) -> str:
-    "Where a point of the axis is."
+    "Return the mark of an axis point."
     if row is None or not 0 <= row <= height:
         return ""
-    words = f"{point}" if price is None else f"{point}: {price:,.10g}"
-    return f'<span class="ta-mark" style="top:{100 * row / height:.2f}%">{words}</span>'
+    label = f"{point}" if price is None else f"{point}: {price:,.10g}"
+    return f'<span class="ta-mark" style="top:{100 * row / height:.2f}%">{label}</span>'
 
 def render_overlay(
-    lines: ImageLines, # what is seen
-) -> str: # HTML of the size of the picture below it
-    "Levels and rays over a picture, the prices at its right."
-    (width, height), asked = lines.size, lines.asked
-    said = f"{len(lines.levels)} levels and {len(lines.rays)} rays over the picture; the table below lists them"
-    marks = _mark(1, asked.row1, asked.price1, height) + _mark(2, asked.row2, asked.price2, height)
+    lines: ImageLines, # levels and rays of an image
+) -> str: # HTML of the size of the image below it
+    "Return levels and rays to lay over an image, with prices at the right edge."
+    (width, height), axis = lines.size, lines.axis
+    label = f"{len(lines.levels)} levels and {len(lines.rays)} rays over the image; the table below lists them"
+    marks = _mark(1, axis.row1, axis.price1, height) + _mark(2, axis.row2, axis.price2, height)
     tags = "".join(_tags(lines, kind, 100 * text * width / shown / height) for kind, text, shown in
-                   (("ta-wide", 17, 800), ("ta-narrow", 12, 270))) # heights of a line of text, widths of the picture
+                   (("ta-wide", 17, 800), ("ta-narrow", 12, 270))) # heights of a text line, widths of the image
     return f"""<div class="ta-overlay"><svg viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"
-aria-label="{said}">{_segments(lines)}</svg>{marks}{tags}</div>"""
+aria-label="{label}">{_segments(lines)}</svg>{marks}{tags}</div>"""
 
 # %% ../../../nbs/serving/ui/level_pages.ipynb #46f55bb3
 def _file_name(title: str) -> str:
@@ -177,75 +183,78 @@ def _pine(levels: pd.DataFrame, rays: pd.DataFrame, title: str) -> tuple[str | N
     except ValueError as error:
         return None, str(error)
 
+# %% ../../../nbs/serving/ui/level_pages.ipynb #10ebdf1d
 def render_downloads(
     levels: pd.DataFrame, # with a price
     rays: pd.DataFrame, # with a price at their start and end
     title: str, # of the chart
-    note: str = "", # what is to be said of the lines
-    **about: Any, # more for the JSON file
+    note: str = "", # note about the lines
+    **about: Any, # further fields of the JSON file
 ) -> str: # HTML
-    "Lines as files."
-    script, why = _pine(levels, rays, title)
+    "Return buttons that save the lines as files."
+    script, error = _pine(levels, rays, title)
     name = _file_name(title)
     buttons = (render_download("CSV", f"{name}-levels.csv", lines_to_csv(levels, rays)),
                render_download("JSON", f"{name}-levels.json", lines_to_json(levels, rays, title=title, note=note, **about)),
                render_download("Pine script", f"{name}-levels.pine", script))
-    said = " ".join(filter(None, [note, why])) or "The script goes into the Pine editor of TradingView."
+    text = " ".join(filter(None, [note, error])) or "Paste the script into the Pine editor of TradingView."
     return f"""<section class="ta-card ta-files"><h3>Save</h3><p>{''.join(buttons)}</p>
-<p class="ta-soft">{escape(said)}</p></section>"""
+<p class="ta-soft">{escape(text)}</p></section>"""
 
-def _level_cells(seen: ImageLines) -> Iterable[list[str]]:
-    last = seen.asked.last if seen.points else None
-    for one in seen.levels.itertuples():
+# %% ../../../nbs/serving/ui/level_pages.ipynb #99701eb2
+def _level_cells(lines: ImageLines) -> Iterable[list[str]]:
+    last = lines.axis.last if lines.points else None
+    for one in lines.levels.itertuples():
         away = [f"{one.price / last - 1:+.2%}"] if last else []
-        yield [_price(one.price, seen.span) or "unknown", f"{one.row:.1f}", f"{one.confidence:.0%}", *away]
+        yield [_price(one.price, lines.span) or "unknown", f"{one.row:.1f}", f"{one.confidence:.0%}", *away]
 
-def _ray_cells(seen: ImageLines) -> Iterable[list[str]]:
-    for one in seen.rays.itertuples():
+def _ray_cells(lines: ImageLines) -> Iterable[list[str]]:
+    for one in lines.rays.itertuples():
         ends = ((one.start_price, one.start_column, one.start_row), (one.end_price, one.end_column, one.end_row))
-        texts = (" ".join(filter(None, [_price(price, seen.span), f"({x:.0f}, {y:.1f})"])) for price, x, y in ends)
+        texts = (" ".join(filter(None, [_price(price, lines.span), f"({x:.0f}, {y:.1f})"])) for price, x, y in ends)
         yield [*texts, f"{one.confidence:.0%}"]
 
-def _picture_tables(seen: ImageLines) -> str:
-    away = ["From the last price"] if seen.asked.last and seen.points else []
+def _image_tables(lines: ImageLines) -> str:
+    away = ["From the last price"] if lines.axis.last and lines.points else []
     heads = ["Price", "Row", "Confidence", *away]
-    levels = render_table(heads, _level_cells(seen), "Levels, from the top down") if len(seen.levels) else ""
-    rays = render_table(["From (column, row)", "To", "Confidence"], _ray_cells(seen), "Rays") if len(seen.rays) else ""
+    levels = render_table(heads, _level_cells(lines), "Levels, from the top down") if len(lines.levels) else ""
+    rays = render_table(["From (column, row)", "To", "Confidence"], _ray_cells(lines), "Rays") if len(lines.rays) else ""
     return f'<section class="ta-card">{levels}{rays}</section>'
 
-def _resolution_notes(seen: ImageLines) -> list[str]:
-    step = (seen.span or 0.0) / seen.size[1]
+# %% ../../../nbs/serving/ui/level_pages.ipynb #c3002435
+def _resolution_notes(lines: ImageLines) -> list[str]:
+    step = (lines.span or 0.0) / lines.size[1]
     return [f"One row of pixels is {format_price(step, 50 * step)} in price."] if step else []
 
 def render_image_page(
-    lines: ImageLines, # what is seen
+    lines: ImageLines, # levels and rays of an image
 ) -> str: # HTML
-    "Tables, files and small print of a picture."
+    "Return tables, files and notes of an image."
     if lines.levels.empty and lines.rays.empty:
-        return render_message("No line is this sure", "Lower the threshold, or try a picture whose candles fill more of it.")
+        return render_message("No line reaches the threshold", "Lower the threshold, or crop the image to its candles.")
     levels = round_prices(lines.levels, lines.span or 1.0).round({"row": 2, "confidence": 3})
     rays = round_prices(lines.rays, lines.span or 1.0).round(2)
     note = "" if lines.points else "Without two points of the axis the files hold rows in pixels, and no prices."
     hint = "".join(f'<p class="ta-reading">{escape(one)}</p>' for one in lines.notes)
-    small = ["Confidence is the mean of the network's mask along a line, and no probability that price turns there.",
+    notes = ["Confidence is the mean of the network's mask along a line, and no probability that price turns there.",
              *_resolution_notes(lines)]
-    saved = render_downloads(levels, rays, lines.title, note, last=lines.asked.last, axis=lines.points, size=lines.size)
-    return f'<article class="ta-page">{hint}{_picture_tables(lines)}{saved}{render_notes(small)}</article>'
+    files = render_downloads(levels, rays, lines.title, note, last=lines.axis.last, axis=lines.points, size=lines.size)
+    return f'<article class="ta-page">{hint}{_image_tables(lines)}{files}{render_notes(notes)}</article>'
 
 # %% ../../../nbs/serving/ui/level_pages.ipynb #02faacdf
 @dataclass
 class BarLines:
-    "What is found on a chart of bars, as of its last one."
+    "Levels and rays of bars, as of the last one."
     title: str # of the chart
     frame: pd.DataFrame # the bars
-    levels: pd.DataFrame # of `find_levels`, by falling price, with a name; times in place of bar positions
+    levels: pd.DataFrame # of `find_levels`, by descending price, with a name, and times in place of bar positions
     rays: pd.DataFrame # of `find_rays`, with times
-    near: NearestLevels # the levels next to the last close
-    tz: str # time zone of what is shown
+    near: NearestLevels # the levels nearest to the last close
+    tz: str # time zone of displayed times
 
     @property
     def span(self) -> float: # of prices
-        "Height of the chart."
+        "Return the price range of the bars."
         return float(self.frame.High.max() - self.frame.Low.min())
 
 def _named(levels: pd.DataFrame) -> pd.DataFrame:
@@ -253,16 +262,17 @@ def _named(levels: pd.DataFrame) -> pd.DataFrame:
     names = levels.kind.str[0].str.upper() + rank.astype(str)
     return levels.assign(name=names).sort_values("price", ascending=False, ignore_index=True)
 
+# %% ../../../nbs/serving/ui/level_pages.ipynb #7929b86b
 def _at(frame: pd.DataFrame, bars: pd.Series) -> pd.Series: # times; missing where the position is
     return pd.Series(frame.index[bars.fillna(0).astype(int)], bars.index).where(bars.notna())
 
 def find_bar_lines(
-    frame: pd.DataFrame, # n OHLCV bars, the last of which has closed
+    frame: pd.DataFrame, # n closed OHLCV bars
     title: str, # of the chart
     scorer: Any = "rule", # a name in `SCORERS`, or a function of a frame
-    tz: str = "UTC", # time zone of what is shown
+    tz: str = "UTC", # time zone of displayed times
 ) -> BarLines:
-    "Levels, rays and the nearest levels of a chart."
+    "Return the levels, rays and nearest levels of bars."
     levels, rays = find_levels(frame, scorer), find_rays(frame)
     near = nearest_levels(levels, float(frame.Close.iloc[-1]), float(atr(frame).iloc[-1]))
     touches = {name: _at(frame, levels[name]) for name in ("first_touch", "last_touch")}
@@ -272,62 +282,66 @@ def find_bar_lines(
 # %% ../../../nbs/serving/ui/level_pages.ipynb #443e9fe7
 _COLUMNS = {"Name": "name", "Price": "price", "Strength": "strength", "Distance, ATR": "distance", "Touches": "touches",
             "Bounces": "bounces", "Breaks": "breaks", "Last touch": "last_touch"}
+_RAY_COLUMNS = {"Kind": "kind", "From": "start_time", "Start price": "start_price", "To": "end_time",
+                "End price": "end_price", "Strength": "strength", "Touches": "touches", "Distance, ATR": "distance"}
 
-def _cell(name: str, value: Any, found: BarLines) -> str:
+def _cell(name: str, value: Any, lines: BarLines) -> str:
     if value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
         return "none"
     if isinstance(value, pd.Timestamp):
-        return f"{value.tz_convert(found.tz):%Y-%m-%d %H:%M}"
-    forms = {"strength": ".2f", "distance": "+.1f"}
-    return format_price(value, found.span) if name.endswith("price") else f"{value:{forms.get(name, '')}}"
+        return f"{value.tz_convert(lines.tz):%Y-%m-%d %H:%M}"
+    formats = {"strength": ".2f", "distance": "+.1f"}
+    return format_price(value, lines.span) if name.endswith("price") else f"{value:{formats.get(name, '')}}"
 
-def _rows(lines: pd.DataFrame, names: Iterable[str], found: BarLines) -> Iterable[list[str]]:
-    return ([_cell(name, one[name], found) for name in names] for one in lines.to_dict("records"))
+def _rows(table: pd.DataFrame, names: Iterable[str], lines: BarLines) -> Iterable[list[str]]:
+    return ([_cell(name, row[name], lines) for name in names] for row in table.to_dict("records"))
 
-_RAY_TABLE = {"Kind": "kind", "From": "start_time", "Price there": "start_price", "To": "end_time",
-              "Price at its end": "end_price", "Strength": "strength", "Touches": "touches", "Distance, ATR": "distance"}
-
-def _bar_tables(found: BarLines) -> str:
-    parts = [render_table(heads, _rows(lines, heads.values(), found), caption) for heads, lines, caption in
-             ((_COLUMNS, found.levels, "Levels, from the top down"), (_RAY_TABLE, found.rays, "Rays")) if len(lines)]
+def _bar_tables(lines: BarLines) -> str:
+    parts = [render_table(columns, _rows(table, columns.values(), lines), caption) for columns, table, caption in
+             ((_COLUMNS, lines.levels, "Levels, from the top down"), (_RAY_COLUMNS, lines.rays, "Rays")) if len(table)]
     return f'<section class="ta-card">{"".join(parts)}</section>' if parts else ""
 
-def _nearest_card(found: BarLines, above: bool) -> str:
-    side, who = ("above", "buyer") if above else ("below", "seller")
-    price, far, worth = ((found.near.above, found.near.up, found.near.long) if above else
-                         (found.near.below, found.near.down, found.near.short))
+# %% ../../../nbs/serving/ui/level_pages.ipynb #b8b179fe
+def _nearest_card(lines: BarLines, above: bool) -> str:
+    side, position = ("above", "long") if above else ("below", "short")
+    price, distance, ratio = ((lines.near.above, lines.near.up, lines.near.long) if above else
+                              (lines.near.below, lines.near.down, lines.near.short))
     if np.isnan(price):
         return render_message(f"Next {side}", f"No level lies {side} the last close.")
-    reward = "" if np.isnan(worth) else (f" A {who} with that target and a stop 0.25 ATR beyond the level on the other side "
-                                         f"stands to win {worth:.2f} for each 1 at risk.")
-    return f"""<section class="ta-card"><h3>Next {side}</h3><div class="ta-big">{format_price(price, found.span)}</div>
-<p>{far:.1f} ATR {side} the last close.{reward}</p></section>"""
+    reward = "" if np.isnan(ratio) else (f" Reward to risk of a {position} position with this target and a stop 0.25 ATR "
+                                         f"beyond the next level on the other side: {ratio:.2f}.")
+    return f"""<section class="ta-card"><h3>Next {side}</h3><div class="ta-big">{format_price(price, lines.span)}</div>
+<p>{distance:.1f} ATR {side} the last close.{reward}</p></section>"""
 
 # %% ../../../nbs/serving/ui/level_pages.ipynb #4ae7971e
-def _rays_on(found: BarLines, shown: int) -> np.ndarray: # (m, 4) on the last bars
-    ends = found.rays[["start_bar", "start_price", "end_bar", "end_price"]].to_numpy(float)
-    return ends - [len(found.frame) - shown, 0, len(found.frame) - shown, 0]
+def _rays_in_chart(lines: BarLines, shown: int) -> np.ndarray: # (m, 4), with positions in the last `shown` bars
+    ends = lines.rays[["start_bar", "start_price", "end_bar", "end_price"]].to_numpy(float)
+    return ends - [len(lines.frame) - shown, 0, len(lines.frame) - shown, 0]
 
-def _bar_chart(found: BarLines) -> str:
-    named = dict(zip(found.levels.name, found.levels.price, strict=True))
+def _bar_chart(lines: BarLines) -> str:
+    levels = dict(zip(lines.levels.name, lines.levels.price, strict=True))
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
-        shown = min(len(found.frame), 100 if narrow else 1000)
-        return draw_candles(found.frame.tail(shown), levels=named, rays=_rays_on(found, shown), tz=found.tz, size=size)
-    return render_charts(draw, f"Candles with {len(found.levels)} levels and {len(found.rays)} rays", "R: resistance, above the last "
-                  f"close. S: support, below it. Each is counted from the close. Times in {found.tz}.", height=4.7)
+        shown = min(len(lines.frame), 100 if narrow else 1000)
+        return draw_candles(lines.frame.tail(shown), levels=levels, rays=_rays_in_chart(lines, shown), tz=lines.tz, size=size)
+    label = f"Candles with {len(lines.levels)} levels and {len(lines.rays)} rays"
+    caption = f"R: resistance, above the last close. S: support, below it. Numbers count from the close. Times in {lines.tz}."
+    return render_charts(draw, label, caption, height=4.7)
 
+def _bar_downloads(lines: BarLines) -> str:
+    levels = lines.levels[["name", *(name for name in lines.levels if name != "name")]]
+    rays = lines.rays[[name for name in lines.rays if not name.endswith("_bar") and not name.endswith("_touch")]]
+    return render_downloads(round_prices(levels, lines.span), round_prices(rays, lines.span), lines.title,
+                            last=float(lines.frame.Close.iloc[-1]), until=lines.frame.index[-1].isoformat())
+
+# %% ../../../nbs/serving/ui/level_pages.ipynb #1958371c
 def render_bars_page(
-    lines: BarLines, # what is found
-    notes: Iterable[str] = (), # about the bars
+    lines: BarLines, # levels and rays of bars
+    notes: Iterable[str] = (), # further notes about the bars
 ) -> str: # HTML
-    "Chart, nearest levels, tables, files and small print of bars."
+    "Return chart, nearest levels, tables, files and notes of bars."
     frame, last = lines.frame, lines.frame.index[-1].tz_convert(lines.tz)
-    kept = [name for name in lines.levels if name != "name"]
-    rays = lines.rays[[c for c in lines.rays if not c.endswith("_bar") and not c.endswith("_touch")]]
-    saved = render_downloads(round_prices(lines.levels[["name", *kept]], lines.span), round_prices(rays, lines.span), lines.title,
-                  last=float(frame.Close.iloc[-1]), until=frame.index[-1].isoformat())
-    small = ["Only bars up to the last one shown were looked at.", "ATR: average true range of 14 bars.", *notes]
+    all_notes = ["Only bars up to the last one shown are used.", "ATR: average true range of 14 bars.", *notes]
     return f"""<article class="ta-page"><header><h2>{escape(lines.title)}</h2>
 <p>{len(frame)} bars of {infer_timeframe(frame)} up to {last:%A} {last.day} {last:%B %Y, %H:%M}</p></header>
 {_bar_chart(lines)}<div class="ta-pair">{_nearest_card(lines, True)}{_nearest_card(lines, False)}</div>
-{_bar_tables(lines)}{saved}{render_notes(small)}</article>"""
+{_bar_tables(lines)}{_bar_downloads(lines)}{render_notes(all_notes)}</article>"""

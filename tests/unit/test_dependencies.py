@@ -8,6 +8,7 @@ import yaml
 from support.smoke import ROOT
 
 from ohlcv_ta.dependencies import (
+    EVERY_STAGE,
     PLUMBING,
     Module,
     Package,
@@ -32,9 +33,13 @@ def test_dvc_yaml_names_what_the_code_uses(wanted):
     assert not differences(ROOT, wanted), "run: ohlcv-ta deps --write"
 
 
-def test_what_is_left_out_exists_and_has_a_reason():
+def test_every_stage_depends_on_the_environment_of_its_kernel(wanted):
+    assert wanted and all("ohlcv_ta/kernel_environment.py" in paths for paths in wanted.values())
+
+
+def test_what_is_listed_exists_and_has_a_reason():
     package = Package(ROOT / "ohlcv_ta")
-    for name, reason in PLUMBING.items():
+    for name, reason in (PLUMBING | EVERY_STAGE).items():
         module, _, inner = name.partition(":")
         assert len(reason) > 20
         assert (ROOT / name).exists() or (module in package and (not inner or inner in package[module].names))

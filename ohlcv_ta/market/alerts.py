@@ -207,4 +207,5 @@ def notify(
 ) -> list[Delivery]: # one for each channel and alert
     "Send alerts by every channel that is set up, each alert once; never raises."
     deliveries, alerts = settings.told or DeliveryLog(), list(alerts)
-    return [one for channel, send in _channels(settings).items() for one in _deliver(channel, send, alerts, settings, deliveries)]
+    return [one for channel, send in _channels(settings).items()
+            for one in _deliver(channel, send, alerts, settings, deliveries)]

@@ -124,7 +124,8 @@ def find_alerts(
 ) -> list[Alert]: # the most confident first
     "Return alerts for the flagged pairs from a confidence on."
     min_confidence = result.settings.confidence if min_confidence is None else min_confidence
-    rows = result.rows[result.rows.flagged & (result.rows.confidence >= min_confidence)].sort_values("confidence", ascending=False)
+    rows = result.rows[result.rows.flagged & (result.rows.confidence >= min_confidence)]
+    rows = rows.sort_values("confidence", ascending=False)
     return [Alert(row.name, result.settings.timeframe, result.bars[row.name].source, row.time, row.volume, row.mean,
                   row.deviations, row.chance, row.confidence, row.severity) for row in rows.itertuples(index=False)]
 
@@ -161,7 +162,7 @@ def _last_rows(anomalies: pd.DataFrame, discovery: float) -> pd.DataFrame:
     return rows.sort_values(["chance", "score"], ascending=[True, False], ignore_index=True)
 
 # %% ../../nbs/market/scanning.ipynb #8556f0c3
-_NO_BARS = {"": pd.DataFrame({"Volume": [0.0]}, pd.DatetimeIndex(["2000"], tz="UTC"))} # gives the columns when there are no bars
+_NO_BARS = {"": pd.DataFrame({"Volume": [0.0]}, pd.DatetimeIndex(["2000"], tz="UTC"))} # for its columns
 
 # %% ../../nbs/market/scanning.ipynb #7a23f508
 def scan(
@@ -296,7 +297,8 @@ def _render_page(batch: ScanResult, pair: str, found: Any, anomalies: pd.DataFra
     "Fill the template of the report."
     return _REPORT.format(
         title=escape(f"{pair}, {batch.settings.timeframe}: volume"), count=len(anomalies),
-        verdict=escape(_render_verdict(last, batch)), edge=_colors(last.flagged), bars=_svg_bars(anomalies.volume.to_numpy(), anomalies.flagged), periods=_periods(anomalies),
+        verdict=escape(_render_verdict(last, batch)), edge=_colors(last.flagged),
+        bars=_svg_bars(anomalies.volume.to_numpy(), anomalies.flagged), periods=_periods(anomalies),
         facts=_table_rows(_facts(last, found)), chart=f"{stem}_chart.html", method=escape(_method(batch.settings)),
         picture=f' · <a href="{stem}_chart.png">as a picture</a>' if picture else "")
 

@@ -73,8 +73,8 @@ def find_sources(
 ) -> list[ChartSource]: # in the order of the arguments, the files of a folder by name
     """Return the sources of some charts, all images or all bars.
 
-    Raises `LookupError` for a name that is neither a file, a folder nor a series, and `ValueError` for an empty folder or for images
-    and bars together.
+    Raises `LookupError` for a name that is neither a file, a folder nor a series, and `ValueError` for an empty folder or
+    for images and bars together.
     """
     found = []
     for one in charts:
@@ -136,7 +136,8 @@ def _columns(frame: pd.DataFrame, scorer: str | Callable, top: int | None, rays:
     names = (*_VALUE_COLUMNS, *_TIME_COLUMNS.values())
     both = {name: np.concatenate([levels.get(name, unknown), slanted[name]]) for name in names}
     times = np.append(frame.index.as_unit("us").asi8.view("M8[us]"), np.datetime64("NaT"))
-    named_times = {new: times[np.where(np.isfinite(both[old]), both[old], -1).astype(int)] for new, old in _TIME_COLUMNS.items()}
+    bars = {new: np.where(np.isfinite(both[old]), both[old], -1).astype(int) for new, old in _TIME_COLUMNS.items()}
+    named_times = {name: times[bar] for name, bar in bars.items()}
     high, low, close = (frame[name].to_numpy(float) for name in ("High", "Low", "Close"))
     nearest = nearest_levels(levels["price"], close[-1], average_ranges(high, low, close, 14)[1])
     now = {"time": times[-2], "close": close[-1], **nearest._asdict()}
@@ -294,7 +295,9 @@ def _run_each(work: Callable, charts: list[tuple[str, Any]], problems: list[tupl
     return done
 
 # %% ../../nbs/market/screening.ipynb #9da30468
-def _screen_bars(sources: Sequence[ChartSource], options: _ScreenOptions, problems: list[tuple[str, str]]) -> list[pd.DataFrame]:
+def _screen_bars(
+    sources: Sequence[ChartSource], options: _ScreenOptions, problems: list[tuple[str, str]],
+) -> list[pd.DataFrame]:
     "Return the lines of some charts of bars as one table."
     scorer = _level_scorer(options)
 
@@ -311,7 +314,9 @@ def _screen_bars(sources: Sequence[ChartSource], options: _ScreenOptions, proble
     return [_table([lines for _, lines in done])] if done else []
 
 # %% ../../nbs/market/screening.ipynb #0a2561b6
-def _screen_images(sources: Sequence[ChartSource], options: _ScreenOptions, problems: list[tuple[str, str]]) -> list[pd.DataFrame]:
+def _screen_images(
+    sources: Sequence[ChartSource], options: _ScreenOptions, problems: list[tuple[str, str]],
+) -> list[pd.DataFrame]:
     "Return the lines of some images, a table for each."
     from ohlcv_ta.charts.image_io import read_image
 

@@ -247,7 +247,8 @@ class BarStream:
                 return self.catch_up()
             except (TransientError, SourceError) as error:
                 broken, self.counts["broken"] = broken + 1, self.counts["broken"] + 1
-                if self.callback: self.callback(str(error) if isinstance(error, SourceError) else f"{self.series.venue} {error}")
+                message = str(error) if isinstance(error, SourceError) else f"{self.series.venue} {error}"
+                if self.callback: self.callback(message)
                 pause = getattr(error, "after", None)
                 self.sleep(pause if pause is not None else min(60.0, 2.0 ** (broken - 1)) * random.uniform(0.5, 1))
 

@@ -700,5 +700,6 @@ def write_dependencies(
     "Write the computed code dependencies into dvc.yaml."
     wanted, path = stage_dependencies(root), root / "dvc.yaml"
     found = differences(root, wanted)
-    if found: write_atomic(path, rewrite_dependencies(path.read_text(encoding="utf-8"), wanted, f"{_package_folder(root).name}/"))
+    prefix = f"{_package_folder(root).name}/"
+    if found: write_atomic(path, rewrite_dependencies(path.read_text(encoding="utf-8"), wanted, prefix))
     return found

@@ -119,8 +119,8 @@ def copy_project(
 ) -> Path: # the same folder, with a params.yaml that holds the configured values
     """Copy a project to a workspace with the parameters of a configuration; the project does not change.
 
-    Results in an existing workspace stay, as do files that the project no longer has. `dvc pull` brings data and stored results into
-    it. Raises `FileExistsError` if the folder is in other use, and `KeyError` for an unknown configuration.
+    Results in an existing workspace stay, as do files that the project no longer has. `dvc pull` brings data and stored results
+    into it. Raises `FileExistsError` if the folder is in other use, and `KeyError` for an unknown configuration.
     """
     import yaml
     root, folder = (root or find_project_root()).resolve(), folder.resolve()

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 STAGES = sorted((ROOT / "nbs" / "pipeline").glob("*.ipynb"))
 MODULES = sorted((ROOT / "ohlcv_ta").rglob("*.py"))
-FLOORS = {"data": 1, "kernel_environment": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5, "serving": 6,
-          "pipeline": 6, "dependencies": 6, "cli": 7}
+FLOORS = {"data": 1, "kernel_environment": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5,
+          "serving": 6, "pipeline": 6, "dependencies": 6, "cli": 7}
 params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 

@@ -146,8 +146,8 @@ def test_stages_depend_on_the_parameters_they_read():
         if not path.exists():
             continue
         source = "\n".join(c.source for c in nbformat.read(path, 4).cells)
-        read = set(re.findall(r'parameters\("([\w.]+)"\)', source))
-        if "parameters(stage)" in source:
+        read = set(re.findall(r'load_params\("([\w.]+)"\)', source))
+        if "load_params(stage)" in source:
             read |= set(re.findall(r'^stage = "([\w.]+)"', source, re.M))
         declared = {str(p).split("$")[0].rstrip(".") for p in stage.get("params", [])}
         missing = {r for r in read if not any(r == d or r.startswith(f"{d}.") for d in declared)}

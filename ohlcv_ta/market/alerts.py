@@ -19,32 +19,35 @@ from ..data.io import to_jsonable
 
 # %% ../../nbs/market/alerts.ipynb #ffb5cfc1
 class Alert(NamedTuple):
-    "A bar whose volume stands out, as of its close."
-    pair: str # as it was asked for
+    "Hold a bar with unusual volume, as of its close."
+    pair: str # as in the request
     timeframe: str # such as minute5
     source: str # such as lbank
     time: Any # of the bar's start, a timestamp in UTC
     volume: float
-    usual: float # mean volume of the bars before
+    usual: float # mean volume of the bars before it
     deviations: float # above that mean
-    chance: float # how often such a bar comes when nothing is going on
+    chance: float # probability of such a volume without a spike
     confidence: float # 0 to 1
     severity: str # low, medium, high, extreme
 
+# %% ../../nbs/market/alerts.ipynb #692ecb44
 def _printable(text: str) -> str:
-    "A name from outside on one line, without what steers a terminal."
+    "Return a name from outside on one line and without control characters."
     return "".join(one if one.isprintable() else " " for one in str(text))[:80]
+
 
 def format_amount(
     amount: float, # such as a volume
 ) -> str: # whole from a thousand on
-    "An amount as a person would write it."
+    "Format an amount for reading."
     return f"{amount:,.0f}" if abs(amount) >= 1000 else f"{amount:.4g}"
 
+# %% ../../nbs/market/alerts.ipynb #3142649e
 def format_alert(
     alert: Alert,
 ) -> str: # one line
-    "An alert as a person reads it."
+    "Format an alert for reading."
     times = f"{alert.volume / alert.usual:.1f} times" if alert.usual > 0 else "with nothing before it,"
     return (f"{_printable(alert.pair)} ({alert.source}, {alert.timeframe}), bar of {alert.time:%Y-%m-%d %H:%M} UTC: volume "
             f"{format_amount(alert.volume)}, {times} the usual, {alert.deviations:.1f} deviations above it; {alert.severity}, "
@@ -52,24 +55,28 @@ def format_alert(
 
 # %% ../../nbs/market/alerts.ipynb #e248ef23
 class DeliveryLog:
-    "Which alerts were told by which channel; kept in a folder, or in memory where there is none."
-    def __init__(self, folder: str | Path | None = None, days: float = 7.0):
+    "Record which alerts were sent by which channel, in a folder or in memory."
+    def __init__(self,
+        folder: str | Path | None = None, # of the records; None: in memory
+        days: float = 7.0, # after which a record is deleted
+    ):
         self.folder, self.days, self.known = folder and Path(folder), days, set()
         if self.folder: self._forget()
 
     def _forget(self) -> None:
-        "Drop what is so old that no scan can find it again."
+        "Delete records of bars that are too old for a scan."
         self.folder.mkdir(parents=True, exist_ok=True)
         oldest = time.time() - self.days * 86400
         for path in self.folder.iterdir():
             if path.stat().st_mtime < oldest: path.unlink(missing_ok=True)
 
     def _key(self, channel: str, alert: Alert) -> str:
+        "Return the name of the record of an alert."
         bar = "\n".join([channel, alert.source, alert.pair, alert.timeframe, alert.time.isoformat()])
         return f"{channel}-{hashlib.sha256(bar.encode()).hexdigest()[:24]}"
 
-    def claim(self, channel: str, alert: Alert) -> bool: # whether it is this one's to tell
-        "Take an alert for a channel."
+    def claim(self, channel: str, alert: Alert) -> bool: # whether it had not been claimed before
+        "Claim an alert for a channel."
         key = self._key(channel, alert)
         if not self.folder: return key not in self.known and not self.known.add(key)
         try:
@@ -79,7 +86,7 @@ class DeliveryLog:
         return True
 
     def release(self, channel: str, alert: Alert) -> None:
-        "Give an alert back that could not be told."
+        "Release an alert that could not be delivered."
         key = self._key(channel, alert)
         if self.folder: (self.folder / key).unlink(missing_ok=True)
         self.known.discard(key)
@@ -88,13 +95,17 @@ class DeliveryLog:
 _log = logging.getLogger("ohlcv_ta.alerts")
 _sending: ContextVar[bool] = ContextVar("sending", default=False)
 
+
 class _SendingFilter(logging.Filter):
-    "Drops what a library notes while an alert is sent: its notes hold addresses, and those hold secrets."
+    "Drop the log messages of the HTTP library while an alert is sent, because they hold secret addresses."
     def filter(self, record: logging.LogRecord) -> bool: return not _sending.get()
+
 
 logging.getLogger("httpx").addFilter(_SendingFilter())
 
+# %% ../../nbs/market/alerts.ipynb #f8c3ff3f
 def _post(address: str, content: dict[str, Any], timeout: float) -> None:
+    "Post JSON. Raises `TransientError` if another try may succeed, `SourceError` if not."
     import httpx
 
     quiet = _sending.set(True)
@@ -110,31 +121,39 @@ def _post(address: str, content: dict[str, Any], timeout: float) -> None:
         raise TransientError(f"answers {answer.status_code}", retry_after(answer.headers))
     if not answer.is_success: raise SourceError(f"it was refused with {answer.status_code}")
 
+# %% ../../nbs/market/alerts.ipynb #72b82f41
 class AlertSettings(NamedTuple):
-    "Where alerts go; what is None is not used."
+    "Hold the channels for alerts; a channel that is None is not used."
     webhook: str | None = None # address that takes JSON
     telegram_token: str | None = None # of the bot
     telegram_chat: str | None = None # number of the chat
     telegram_address: str = "https://api.telegram.org" # of the server
-    told: DeliveryLog | None = None # what was told before; None: nothing
-    timeout: float = 10.0 # seconds
+    told: DeliveryLog | None = None # record of deliveries; None: a new one in memory
+    timeout: float = 10.0 # seconds for a response
     tries: int = 3
     wait: float = 1.0 # seconds before the second try
 
+# %% ../../nbs/market/alerts.ipynb #3d6350eb
 def _send_to_log(alert: Alert, settings: AlertSettings) -> None:
+    "Log an alert."
     _log.warning(format_alert(alert), extra={"alert": to_jsonable(alert._asdict())})
 
+
 def _send_to_webhook(alert: Alert, settings: AlertSettings) -> None:
+    "Post an alert to the webhook."
     content = {"event": "volume", **to_jsonable(alert._asdict()), "text": format_alert(alert)}
     retry(lambda: _post(settings.webhook, content, settings.timeout), "the webhook", settings.tries, settings.wait)
 
+
 def _send_to_telegram(alert: Alert, settings: AlertSettings) -> None:
+    "Send an alert to the Telegram chat."
     address = f"{settings.telegram_address.rstrip('/')}/bot{settings.telegram_token}/sendMessage"
     content = {"chat_id": settings.telegram_chat, "text": format_alert(alert), "disable_web_page_preview": True}
     retry(lambda: _post(address, content, settings.timeout), "Telegram", settings.tries, settings.wait)
 
+# %% ../../nbs/market/alerts.ipynb #6f143286
 def _channels(settings: AlertSettings) -> dict[str, Callable]:
-    "The channels that are set up, by name."
+    "Return the channels that are set up, by name."
     found = {"log": _send_to_log}
     if settings.webhook: found["webhook"] = _send_to_webhook
     if settings.telegram_token and settings.telegram_chat: found["telegram"] = _send_to_telegram
@@ -142,22 +161,27 @@ def _channels(settings: AlertSettings) -> dict[str, Callable]:
 
 # %% ../../nbs/market/alerts.ipynb #13429625
 class Delivery(NamedTuple):
-    "What became of one alert on one channel."
+    "Hold the outcome of one alert on one channel."
     channel: str
     pair: str
     sent: bool
-    problem: str | None # why it was not sent; None too where it had been told before
+    problem: str | None # why it was not sent; None also if it had been sent before
 
+# %% ../../nbs/market/alerts.ipynb #55a643c9
 def _describe_failure(channel: str, error: Exception) -> str:
-    "What went wrong, in words that hold no secret."
+    "Return a description of a failure that holds no secret."
     known = isinstance(error, SourceError)
     return str(error).partition(". ")[0] if known else f"{channel} failed ({type(error).__name__})"
 
-def _deliver(channel: str, send: Callable, alerts: Iterable[Alert], settings: AlertSettings, told: DeliveryLog) -> Iterable[Delivery]:
+# %% ../../nbs/market/alerts.ipynb #440b2428
+def _deliver(
+    channel: str, send: Callable, alerts: Iterable[Alert], settings: AlertSettings, deliveries: DeliveryLog,
+) -> Iterable[Delivery]:
+    "Send alerts by one channel and yield the outcomes."
     down = None
     for alert in alerts:
         try:
-            if down or not told.claim(channel, alert):
+            if down or not deliveries.claim(channel, alert):
                 yield Delivery(channel, alert.pair, False, down)
                 continue
             send(alert, settings)
@@ -165,19 +189,23 @@ def _deliver(channel: str, send: Callable, alerts: Iterable[Alert], settings: Al
         except Exception as error: # an alert must never stop the work that raised it
             down = _describe_failure(channel, error)
             _log.error("An alert was not delivered by %s: %s", channel, down)
-            _release(told, channel, alert)
+            _release(deliveries, channel, alert)
             yield Delivery(channel, alert.pair, False, down)
 
-def _release(told: DeliveryLog, channel: str, alert: Alert) -> None:
+# %% ../../nbs/market/alerts.ipynb #e8ee3a50
+def _release(deliveries: DeliveryLog, channel: str, alert: Alert) -> None:
+    "Release a claim; a failure is logged."
     try:
-        told.release(channel, alert)
+        deliveries.release(channel, alert)
     except OSError as error:
-        _log.error("An alert can't be given back: %s", type(error).__name__)
+        _log.error("The claim of an alert can't be released: %s", type(error).__name__)
+
 
 def notify(
     alerts: Iterable[Alert],
-    settings: AlertSettings = AlertSettings(), # noqa: B008  -- a tuple, which nobody can change
+    settings: AlertSettings = AlertSettings(), # noqa: B008 - immutable
 ) -> list[Delivery]: # one for each channel and alert
-    "Tell alerts on every channel that is set up, each alert once; never raises."
-    told, alerts = settings.told or DeliveryLog(), list(alerts)
-    return [one for channel, send in _channels(settings).items() for one in _deliver(channel, send, alerts, settings, told)]
+    "Send alerts by every channel that is set up, each alert once; never raises."
+    deliveries, alerts = settings.told or DeliveryLog(), list(alerts)
+    return [one for channel, send in _channels(settings).items()
+            for one in _deliver(channel, send, alerts, settings, deliveries)]

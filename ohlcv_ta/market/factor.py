@@ -27,41 +27,42 @@ __all__ = ['FactorArray', 'write_array', 'open_array', 'write_factor']
 
 # %% ../../nbs/market/factor.ipynb #afa989eb
 class FactorArray(NamedTuple):
-    "A factor, and what its axes mean."
-    values: np.ndarray # float32 (days, symbols, intervals); NaN where nothing is known
+    "Hold a factor and its axes."
+    values: np.ndarray # float32 (days, symbols, intervals); NaN where there is no prediction
     days: pd.DatetimeIndex # UTC
     symbols: list[str]
     intervals: pd.TimedeltaIndex # after midnight, UTC: when the value is known
-    about: dict[str, Any] # the network, what it was asked, and what was skipped
+    about: dict[str, Any] # the network, its target, and the skipped series
 
     def table(self) -> pd.DataFrame: # (times, symbols), times at which at least one value is known
-        "The array as a table in order of time."
+        "Return the array as a table in order of time."
         times = (self.days.tz_localize(None).to_numpy()[:, None] + self.intervals.to_numpy()).ravel()
         rows = pd.DataFrame(self.values.transpose(0, 2, 1).reshape(-1, len(self.symbols)),
                             pd.DatetimeIndex(times, tz="UTC", name="known"), self.symbols)
         return rows[rows.notna().any(axis=1)]
 
-
+# %% ../../nbs/market/factor.ipynb #d99a5114
 def _axes(scores: Mapping[str, pd.Series]) -> tuple[pd.DatetimeIndex, pd.TimedeltaIndex]:
+    "Return the days and the times of day of some scores."
     stamps = np.concatenate([one.index.tz_convert(None).to_numpy() for one in scores.values()])
     known = pd.DatetimeIndex(np.unique(stamps), tz="UTC")
     return known.normalize().unique(), pd.TimedeltaIndex(np.unique((known - known.normalize()).to_numpy()))
 
 
 def _fill(values: np.ndarray, scores: Mapping[str, pd.Series], days: pd.DatetimeIndex, intervals: pd.TimedeltaIndex) -> None:
-    "Every score into its place."
+    "Write every score into its cell of the array."
     values[:] = np.nan
     for k, one in enumerate(scores.values()):
         day = one.index.normalize()
         values[days.get_indexer(day), k, intervals.get_indexer(one.index - day)] = one.to_numpy()
 
-
+# %% ../../nbs/market/factor.ipynb #01994baf
 def write_array(
     folder: str | Path, # replaced if it is there
     scores: Mapping[str, pd.Series], # by symbol: a value by the time at which it is known, UTC
     about: dict[str, Any], # goes into axes.json
-) -> Path: # the folder: factor.npy, axes.json, factors.csv
-    "Write a factor, whole or not at all."
+) -> Path: # the folder with factor.npy, axes.json and factors.csv
+    "Write a factor, whole or not at all. Raises `ValueError` if there are no scores."
     if not scores: raise ValueError("there is no series to write a factor of")
     days, intervals = _axes(scores)
     with atomic_folder(folder) as new:
@@ -75,11 +76,11 @@ def write_array(
                     .to_csv(index=False, float_format="%.6g"))
     return Path(folder)
 
-
+# %% ../../nbs/market/factor.ipynb #50a169bb
 def open_array(
     folder: str | Path, # that `write_array` wrote
 ) -> FactorArray: # mapped into memory; nothing is read
-    "A factor and its axes."
+    "Open a factor and read its axes."
     axes = read_json(Path(folder) / "axes.json")
     return FactorArray(np.load(Path(folder) / "factor.npy", mmap_mode="r"), pd.DatetimeIndex(axes["days"], tz="UTC"),
                        axes["symbols"], pd.to_timedelta(axes["intervals"]), axes["about"])
@@ -89,46 +90,46 @@ _load_reader = lru_cache(maxsize=2)(TrendPredictor)
 
 
 def _score_source(source: ChartSource, network: Path, tz: str | None) -> tuple[str, pd.Series | None, str]:
-    "The name of a source, its scores, and what was wrong."
+    "Return the name of a source, its scores, and the problem if there are none."
     try:
         reader = _load_reader(network, 1)
-        wanted = reader.about["timeframe"]
-        frame = load_series(source.at[0], wanted, source.at[2]) if source.kind == "series" else read_ohlcv(source.at, tz)
+        timeframe = reader.about["timeframe"]
+        frame = load_series(source.at[0], timeframe, source.at[2]) if source.kind == "series" else read_ohlcv(source.at, tz)
         reader.check(frame)
-        if bar_length(infer_timeframe(frame)) != bar_length(wanted):
-            raise ValueError(f"bars of {infer_timeframe(frame)}; the network knows bars of {wanted}, so resample them first")
+        if bar_length(infer_timeframe(frame)) != bar_length(timeframe):
+            raise ValueError(f"bars of {infer_timeframe(frame)}; the network knows bars of {timeframe}, so resample them first")
         return source.name, reader.predict(frame), ""
     except (ValueError, LookupError, OSError) as error:
         return source.name, None, str(error.args[0] if isinstance(error, KeyError) and error.args else error)
 
-
+# %% ../../nbs/market/factor.ipynb #c56b5983
 def _symbol_names(sources: Sequence[ChartSource]) -> dict[str, str]:
-    "Symbols of sources: files are called without their endings, unless two would have the same name."
+    "Return the symbol of each source: the name of a file without its ending, unless two files would have the same symbol."
     short = {one.name: one.at.stem if one.kind == "bars" else one.name for one in sources}
     count = Counter(short.values())
     return {name: stem if count[stem] == 1 else name for name, stem in short.items()}
 
-
+# %% ../../nbs/market/factor.ipynb #f9bcc17f
 def write_factor(
-    folder: str | Path, # where to; replaced if it is there
+    folder: str | Path, # replaced if it exists
     sources: Sequence[ChartSource], # as `find_sources` gives them
     network: str | Path, # the folder of a trained network
     tz: str | None = None, # zone of times in files that name none
     jobs: int | None = None, # processes; None: what joblib's configuration says
-    callback: Callable[[int], Any] = lambda count: None, # told how many more series are done
+    callback: Callable[[int], Any] = lambda count: None, # called with the number of newly finished series
 ) -> pd.DataFrame: # symbol, problem: what was skipped
-    "What a network says of every bar of many series, as one array."
+    "Write the predictions of a network for every bar of many series. Raises `ValueError` if no series can be scored."
     about = TrendPredictor(network).about
     if pictures := [one.name for one in sources if one.kind == "image"]:
         raise ValueError(f"{pictures[0]} is a picture; a factor needs bars")
-    scores, problems, called = {}, [], _symbol_names(sources)
+    scores, problems, symbols = {}, [], _symbol_names(sources)
     done = Parallel(jobs, return_as="generator")(delayed(_score_source)(one, Path(network), tz) for one in sources)
     for name, found, problem in done:
         if found is None: problems.append((name, problem))
-        else: scores[called[name]] = found
+        else: scores[symbols[name]] = found
         callback(1)
     if not scores: raise ValueError(f"none of {len(sources)} series could be scored; {problems[0][0]}: {problems[0][1]}")
-    told = {name: about[name] for name in ("timeframe", "horizon", "shift", "side", "look")}
-    write_array(folder, scores, told | {"known": "a value is known at its day and interval, the end of its last bar, UTC",
+    used = {name: about[name] for name in ("timeframe", "horizon", "shift", "side", "look")}
+    write_array(folder, scores, used | {"known": "a value is known at its day and interval, the end of its last bar, UTC",
                                         "skipped": dict(problems)})
     return pd.DataFrame(problems, columns=["symbol", "problem"])

@@ -21,22 +21,22 @@ __all__ = ['Forecaster', 'RsiForecaster', 'choose_signal', 'PaperTrader', 'forma
 
 # %% ../../nbs/market/paper_trading.ipynb #716bbea6
 class Forecaster(Protocol):
-    "Says sell, hold or buy of the last bar it is given."
-    author: str
-    required_bars: int # bars
+    "Forecast sell, hold or buy for the last of some bars."
+    author: str # changes with every weight
+    required_bars: int # bars that a forecast needs
 
     def forecast(self, bars: pd.DataFrame) -> dict[str, float]:
-        "Probabilities of sell, hold and buy."
+        "Return the probabilities of sell, hold and buy for the last bar."
 
     def predict(self, bars: pd.DataFrame) -> pd.DataFrame:
-        "The same of every bar, each from those up to it."
+        "Return the same for every bar, each from the bars up to it."
 
-
+# %% ../../nbs/market/paper_trading.ipynb #c781ae18
 class RsiForecaster:
-    "Buys what fell and sells what rose (Wilder 1978)."
+    "Buy at a low RSI and sell at a high one (Wilder 1978)."
     def __init__(
         self,
-        length: int = 14,
+        length: int = 14, # bars
         low: float = 30.0, # below which it buys
         high: float = 70.0, # above which it sells
     ):
@@ -44,13 +44,13 @@ class RsiForecaster:
         self.author = f"rsi-{length}-{low:g}-{high:g}"
 
     def predict(self, bars: pd.DataFrame) -> pd.DataFrame:
-        "All on one of the three, of every bar."
+        "Return a probability of 1 for one of the three, for every bar."
         value = rsi(bars, self.length)
         sell, buy = value > self.high, value < self.low
         return pd.DataFrame({"sell": sell, "hold": ~(sell | buy), "buy": buy}).astype(float)
 
     def forecast(self, bars: pd.DataFrame) -> dict[str, float]:
-        "All on one of the three."
+        "Return a probability of 1 for one of the three."
         return self.predict(bars).iloc[-1].to_dict()
 
 # %% ../../nbs/market/paper_trading.ipynb #06985410
@@ -58,51 +58,51 @@ def choose_signal(
     forecast: dict[str, float], # probabilities of sell, hold and buy
     threshold: float = 0.5, # that buy or sell must exceed
 ) -> int: # BUY, HOLD or SELL
-    "What a forecast asks for."
+    "Return the signal of a forecast."
     side = "buy" if forecast["buy"] >= forecast["sell"] else "sell"
     if forecast[side] <= max(threshold, forecast["hold"]): return HOLD
     return BUY if side == "buy" else SELL
 
 # %% ../../nbs/market/paper_trading.ipynb #64119810
-_NEUTRAL_FORECAST = {"sell": 0.0, "hold": 1.0, "buy": 0.0} # while there are too few bars
+_NEUTRAL_FORECAST = {"sell": 0.0, "hold": 1.0, "buy": 0.0} # while there are fewer bars than required
 
-
+# %% ../../nbs/market/paper_trading.ipynb #9961af6e
 class PaperTrader:
-    "Forecasts and decides about each closed bar."
+    "Forecast and trade each closed bar on paper."
     def __init__(
         self,
         store: BarStore,
         series: SeriesKey,
         forecaster: Forecaster,
         rules: TradingRules,
-        cash: float = 10_000.0, # in the beginning
+        cash: float = 10_000.0, # at the start
         threshold: float = 0.5, # of `choose_signal`
         atr_length: int = 14, # of the average true range
         clock: Callable[[], pd.Timestamp] = lambda: pd.Timestamp.now("UTC"),
-        callback: Callable[[pd.Timestamp, Decision], None] | None = None, # told of each decision
+        callback: Callable[[pd.Timestamp, Decision], None] | None = None, # called with each bar's time and decision
     ):
         self.store, self.series, self.forecaster, self.rules = store, series, forecaster, rules
         self.threshold, self.length, self.clock, self.callback = threshold, atr_length, clock, callback
         settings = json.dumps([asdict(rules), cash, threshold, atr_length], sort_keys=True)
         self.author = f"{forecaster.author} {pd.util.hash_array(pd.array([settings]).to_numpy(object))[0]:016x}"
         self.required_bars = max(forecaster.required_bars, 20 * atr_length)
-        past, begun = (read_records(store, kind, series, self.author) for kind in ("decision", "beginning"))
+        past, starts = (read_records(store, kind, series, self.author) for kind in ("decision", "beginning"))
         self.account = Account(**past.account.iloc[-1]) if len(past) else Account(cash)
-        self.last = past.index[-1] if len(past) else begun.index[-1] if len(begun) else None
+        self.last = past.index[-1] if len(past) else starts.index[-1] if len(starts) else None
 
     def until(self) -> pd.Timestamp | None:
-        "The last bar that was decided about."
+        "Return the time of the last bar with a decision."
         return self.last
 
     def begin(self, last: pd.Timestamp) -> None:
-        "Decide about later bars only."
+        "Trade only bars after this one."
         write_record(self.store, "beginning", self.series, last, self.author, asdict(self.rules), self.clock())
         self.last = last
 
     def on_bar(self, bar: pd.DataFrame) -> None:
-        "Forecast and decide about one closed bar; write both down."
+        "Forecast and trade one closed bar, and record both."
         time = bar.index[0]
-        bars = self.store.read(self.series, end=time, last=self.required_bars) # the same ones whenever it was started
+        bars = self.store.read(self.series, end=time, last=self.required_bars) # does not depend on the start
         forecast = self.forecaster.forecast(bars) if len(bars) == self.required_bars else _NEUTRAL_FORECAST
         write_record(self.store, "forecast", self.series, time, self.forecaster.author, forecast, self.clock())
         ranges = float(atr(bars, self.length).iloc[-1])
@@ -117,8 +117,8 @@ class PaperTrader:
 def format_fills(
     time: pd.Timestamp, # of the bar
     decision: Decision,
-) -> list[str]: # a line a fill; none where nothing happened
-    "What was bought and sold in a bar."
-    done = {BUY: "bought", SELL: "sold"}
-    return [f"{time:%Y-%m-%d %H:%M}  {done[fill.side]} {fill.units:.6g} at {fill.price:,.6g} ({fill.reason}), "
+) -> list[str]: # a line for each fill
+    "Format what was bought and sold in a bar."
+    verbs = {BUY: "bought", SELL: "sold"}
+    return [f"{time:%Y-%m-%d %H:%M}  {verbs[fill.side]} {fill.units:.6g} at {fill.price:,.6g} ({fill.reason}), "
             f"cash {decision.account.cash:,.2f}" for fill in decision.fills]

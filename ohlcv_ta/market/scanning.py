@@ -42,23 +42,24 @@ from .screening import error_message
 # %% ../../nbs/market/scanning.ipynb #67a501ea
 @dataclass(frozen=True)
 class ScanSettings:
-    "What a scan looks for."
+    "Hold the settings of a scan."
     timeframe: str = "minute5" # as the source calls it
     periods: int = 50 # closed bars of each pair
-    window: int = BASELINE_WINDOW # of them, before the bar under test
-    k: float = SPIKE_DEVIATIONS # deviations of a spike that is worth the name
-    rate: float = FALSE_ALARM_RATE # false alarms a bar
-    prior: float = SPIKE_PRIOR # share of bars that are spikes, behind the confidence
-    rule: str = "rate" # of an alarm: the chance, or "deviations": k of them
-    discovery: float = 0.1 # share of false alarms that is borne among discoveries
+    window: int = BASELINE_WINDOW # bars before the bar under test
+    k: float = SPIKE_DEVIATIONS # deviations of a spike
+    rate: float = FALSE_ALARM_RATE # false alarms for each bar
+    prior: float = SPIKE_PRIOR # share of bars that are spikes, for the confidence
+    rule: str = "rate" # of an alarm: "rate" for the false-alarm rate, or "deviations" for k of them
+    discovery: float = 0.1 # accepted share of false alarms among discoveries
     confidence: float = 0.7 # from which on there is an alert
     concurrent: int = 10 # pairs that are fetched at a time
 
     def __post_init__(self):
-        "An error for what makes no sense, before any work."
-        wrong = [f"{name}={getattr(self, name)!r}; use {what}" for name, fits, what in _LIMITS if not fits(self)]
+        "Raise `ValueError` for a value outside its limits."
+        wrong = [f"{name}={getattr(self, name)!r}; use {limit}" for name, fits, limit in _LIMITS if not fits(self)]
         if wrong: raise ValueError(", ".join(wrong))
 
+# %% ../../nbs/market/scanning.ipynb #dbf2f5b2
 _LIMITS = (("window", lambda s: s.window >= 4, "4 bars or more"),
            ("periods", lambda s: s.periods > s.window, "more bars than the window has"),
            ("k", lambda s: s.k > 0, "a number above 0"),
@@ -72,19 +73,19 @@ _LIMITS = (("window", lambda s: s.window >= 4, "4 bars or more"),
 # %% ../../nbs/market/scanning.ipynb #8184a29b
 @dataclass(frozen=True)
 class ScanResult:
-    "What a scan leaves."
+    "Hold the result of a scan."
     settings: ScanSettings
-    source: str # name of it
+    source: str # its name
     started: pd.Timestamp # UTC
     seconds: dict[str, float] # fetching, computing
-    bars: Mapping[str, Any] # pair -> what the source gave: frame, series, as_of and more
+    bars: Mapping[str, Any] # pair -> bars from the source: frame, series, as_of and more
     failed: Mapping[str, str] # pair -> why there is nothing
-    anomalies: pd.DataFrame # a row a bar of every pair, as `detect_volume_anomalies` gives them
-    rows: pd.DataFrame # a row a pair: its last closed bar, with `discovery` and `discovered`; the least likely first
+    anomalies: pd.DataFrame # a row for each bar of every pair, as `detect_volume_anomalies` gives them
+    rows: pd.DataFrame # a row for each pair: its last closed bar, with `discovery` and `discovered`; the least likely first
 
     @property
     def stamp(self) -> str: # such as 20190924_183000
-        "The time of the batch in names of files."
+        "Return the time of the batch as it stands in names of files."
         return f"{self.started:%Y%m%d_%H%M%S}"
 
     def failure_message(self) -> str | None: # None: none failed
@@ -96,12 +97,12 @@ class ScanResult:
                 f"{reason}")
 
     def summary(self) -> dict[str, Any]:
-        "The batch in plain lists and numbers."
-        rows, asked = self.rows, len(self.bars) + len(self.failed)
+        "Return the batch as JSON values."
+        rows, requested = self.rows, len(self.bars) + len(self.failed)
         flagged, scored = rows[rows.flagged], int(np.isfinite(rows.score).sum())
         return to_jsonable({
             "started": self.started, "source": self.source, "settings": asdict(self.settings), "seconds": self.seconds,
-            "pairs": {"asked": asked, "scanned": len(self.bars), "scored": scored, "failed": len(self.failed)},
+            "pairs": {"asked": requested, "scanned": len(self.bars), "scored": scored, "failed": len(self.failed)},
             "flagged": len(flagged), "discovered": int(rows.discovered.sum()), "above_k": int(rows.above.sum()),
             "expected_by_chance": self.settings.rate * scored if self.settings.rule == "rate" else None,
             "alerts": len(find_alerts(self)),
@@ -110,79 +111,87 @@ class ScanResult:
             "unscored": rows.name[~np.isfinite(rows.score)].tolist(),
             "suspicious": [_row(row) for row in flagged.itertuples(index=False)], "errors": dict(self.failed)})
 
+# %% ../../nbs/market/scanning.ipynb #cdea0c1d
 def _row(row: Any) -> dict[str, Any]:
-    "A row of a batch for JSON."
-    said = row._asdict()
-    return {"pair": said.pop("name")} | {name: value for name, value in said.items() if name not in ("deviation", "season")}
+    "Return a row of a batch for JSON."
+    values = row._asdict()
+    return {"pair": values.pop("name")} | {name: value for name, value in values.items() if name not in ("deviation", "season")}
+
 
 def find_alerts(
     result: ScanResult,
-    min_confidence: float | None = None, # confidence; None: what the settings say
-) -> list[Alert]: # the surest first
-    "What is worth an alert: flagged pairs from a confidence on."
+    min_confidence: float | None = None, # None: that of the settings
+) -> list[Alert]: # the most confident first
+    "Return alerts for the flagged pairs from a confidence on."
     min_confidence = result.settings.confidence if min_confidence is None else min_confidence
-    rows = result.rows[result.rows.flagged & (result.rows.confidence >= min_confidence)].sort_values("confidence", ascending=False)
+    rows = result.rows[result.rows.flagged & (result.rows.confidence >= min_confidence)]
+    rows = rows.sort_values("confidence", ascending=False)
     return [Alert(row.name, result.settings.timeframe, result.bars[row.name].source, row.time, row.volume, row.mean,
                   row.deviations, row.chance, row.confidence, row.severity) for row in rows.itertuples(index=False)]
 
 # %% ../../nbs/market/scanning.ipynb #1e06cc0f
 def _fetch_pair(source: Any, pair: str, settings: ScanSettings) -> Any: # its bars, or a sentence on why there are none
+    "Fetch the bars of one pair."
     try:
         found = source.bars(pair, settings.timeframe, settings.periods)
         if found.frame.empty: return f"{source.name} has no closed bar of it"
         return found._replace(frame=check(found.frame))
-    except Exception as error: # whatever is wrong with one pair is no reason to drop the others
+    except Exception as error: # a problem with one pair must not stop the others
         return error_message(error)
 
+# %% ../../nbs/market/scanning.ipynb #86094716
 def _fetch_pairs(source: Any, pairs: Sequence[str], settings: ScanSettings, progress: Callable | None) -> dict[str, Any]:
-    "What each pair gave, some at a time."
+    "Fetch the bars of pairs, some at a time."
     pool = ThreadPoolExecutor(settings.concurrent, "scan")
     try:
-        asked = {pool.submit(_fetch_pair, source, pair, settings): pair for pair in pairs}
+        jobs = {pool.submit(_fetch_pair, source, pair, settings): pair for pair in pairs}
         found = {}
-        for done in as_completed(asked):
-            found[asked[done]] = done.result()
+        for done in as_completed(jobs):
+            found[jobs[done]] = done.result()
             if progress: progress(1)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True) # who stops a scan does not wait for pairs that have not begun
+        pool.shutdown(wait=False, cancel_futures=True) # a scan that is stopped does not wait for the other pairs
     return {pair: found[pair] for pair in pairs}
 
+
 def _last_rows(anomalies: pd.DataFrame, discovery: float) -> pd.DataFrame:
-    "The last bar of each pair, with what its chance is worth among all of them."
+    "Return the last bar of each pair, with its false discovery rate among all pairs."
     rows = anomalies.groupby("name", sort=False).tail(1)
     rows = rows.assign(discovery=false_discovery_rate(rows.chance.to_numpy()))
     rows = rows.assign(discovered=rows.discovery <= discovery)
     return rows.sort_values(["chance", "score"], ascending=[True, False], ignore_index=True)
 
-_NO_BARS = {"": pd.DataFrame({"Volume": [0.0]}, pd.DatetimeIndex(["2000"], tz="UTC"))} # to know the columns by
+# %% ../../nbs/market/scanning.ipynb #8556f0c3
+_NO_BARS = {"": pd.DataFrame({"Volume": [0.0]}, pd.DatetimeIndex(["2000"], tz="UTC"))} # for its columns
 
+# %% ../../nbs/market/scanning.ipynb #7a23f508
 def scan(
     source: Any, # a `MarketSource`: has a name, and bars(pair, timeframe, limit)
     pairs: Sequence[str], # such as eth_usdt
-    settings: ScanSettings = ScanSettings(),
-    callback: Callable[[int], Any] | None = None, # told how many more pairs are fetched
+    settings: ScanSettings = ScanSettings(), # what to scan for
+    callback: Callable[[int], Any] | None = None, # called with the number of newly fetched pairs
 ) -> ScanResult:
-    "The last closed bar of many pairs, held against the bars before it."
-    pairs = list(dict.fromkeys(pair.encode(errors="replace").decode() for pair in pairs)) # no half characters in files
+    "Compare the last closed bar of many pairs with the bars before it. Raises `ValueError` if there are no pairs."
+    pairs = list(dict.fromkeys(pair.encode(errors="replace").decode() for pair in pairs)) # no lone surrogates in files
     started, clock = pd.Timestamp.now("UTC"), [time.perf_counter()]
     if not pairs: raise ValueError("there is no pair to scan: name some, or take the source's top ones")
     found = _fetch_pairs(source, pairs, settings, callback)
     clock.append(time.perf_counter())
     bars = {pair: one for pair, one in found.items() if not isinstance(one, str)}
-    how = {name: getattr(settings, name) for name in ("window", "k", "rate", "prior", "rule")}
-    marks = detect_volume_anomalies({pair: one.frame for pair, one in bars.items()} or _NO_BARS, **how)
-    marks = marks if bars else marks.iloc[:0]
-    rows = _last_rows(marks, settings.discovery)
+    parameters = {name: getattr(settings, name) for name in ("window", "k", "rate", "prior", "rule")}
+    anomalies = detect_volume_anomalies({pair: one.frame for pair, one in bars.items()} or _NO_BARS, **parameters)
+    anomalies = anomalies if bars else anomalies.iloc[:0]
+    rows = _last_rows(anomalies, settings.discovery)
     clock.append(time.perf_counter())
     failed = {pair: one for pair, one in found.items() if isinstance(one, str)}
-    return ScanResult(settings, source.name, started, dict(zip(("fetching", "computing"), np.diff(clock).tolist(), strict=True)),
-                 bars, failed, marks, rows)
+    seconds = dict(zip(("fetching", "computing"), np.diff(clock).tolist(), strict=True))
+    return ScanResult(settings, source.name, started, seconds, bars, failed, anomalies, rows)
 
 # %% ../../nbs/market/scanning.ipynb #8344256c
 def file_stem(
     name: str, # from outside, such as a pair's
 ) -> str: # letters, digits, _ and - alone
-    "A name as a part of a file's name."
+    "Return a name in a form that is safe as a part of a file's name."
     if re.fullmatch(r"[a-z0-9]+([_-][a-z0-9]+)*", name) and len(name) <= 40: return name
     kept = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
     return f"{kept or 'pair'}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
@@ -208,18 +217,25 @@ and no advice to trade.</small></p></body></html>
 
 # %% ../../nbs/market/scanning.ipynb #24648537
 def _svg_bars(volume: np.ndarray, flagged: np.ndarray) -> str:
-    "Volume as bars, 600 by 120."
+    "Return volume as bars in SVG, 600 by 120."
     step, most = 600 / len(volume), max(np.nanmax(volume, initial=0), 1e-300)
-    each = enumerate(zip(116 * np.nan_to_num(volume / most), _colours(flagged), strict=True))
-    return "".join(f'<rect x="{k * step:.1f}" y="{120 - top:.1f}" width="{0.7 * step:.1f}" height="{top:.1f}" fill="{colour}"/>'
-                   for k, (top, colour) in each)
+    each = enumerate(zip(116 * np.nan_to_num(volume / most), _colors(flagged), strict=True))
+    return "".join(f'<rect x="{k * step:.1f}" y="{120 - top:.1f}" width="{0.7 * step:.1f}" height="{top:.1f}" fill="{color}"/>'
+                   for k, (top, color) in each)
 
-def _colours(flagged: Any) -> Any: return np.where(flagged, THEMES["light"]["poc"], THEMES["light"]["bar"])
+
+def _colors(flagged: Any) -> Any:
+    "Return the color of each bar."
+    return np.where(flagged, THEMES["light"]["poc"], THEMES["light"]["bar"])
+
 
 def _table_rows(values: Mapping[str, Any]) -> str:
+    "Return the rows of a table in HTML."
     return "".join(f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in values.items())
 
+# %% ../../nbs/market/scanning.ipynb #a8cc5133
 def _render_verdict(last: Any, batch: ScanResult) -> str:
+    "Return a sentence on the last bar."
     if not np.isfinite(last.score):
         return ("Nothing can be said of the last bar: it had no trades, or too few of the "
                 f"{batch.settings.window} bars before it had any.")
@@ -229,9 +245,11 @@ def _render_verdict(last: Any, batch: ScanResult) -> str:
 
 # %% ../../nbs/market/scanning.ipynb #4d6bfea3
 _CHANCE_METHODS = {"rank": "its rank among all scores of this batch that were known before",
-       "t": "Student's t, for there were too few scores before"}
+                   "t": "Student's t, for there were too few scores before"}
+
 
 def _facts(last: Any, found: Any) -> dict[str, str]:
+    "Return the facts about the last bar."
     usual = format_amount(last.mean) if np.isfinite(last.mean) else "not known"
     source = f"{found.source}, {found.series}, as of {found.as_of:%Y-%m-%d %H:%M} UTC"
     known = {"Bar": f"{last.time:%Y-%m-%d %H:%M} UTC", "Source": source, "Volume": format_amount(last.volume),
@@ -241,7 +259,9 @@ def _facts(last: Any, found: Any) -> dict[str, str]:
                     "Chance of such a bar": f"{last.chance:.2g}, by {_CHANCE_METHODS[last.by]}",
                     "Share of false alarms at this level": f"{last.discovery:.2g}", "Confidence": f"{last.confidence:.2f}"}
 
+# %% ../../nbs/market/scanning.ipynb #e5a94935
 def _periods(anomalies: pd.DataFrame) -> str:
+    "Return the flagged periods as a table in HTML."
     rows = []
     for first, last in flagged_periods(anomalies.flagged):
         part = anomalies.iloc[first:last + 1]
@@ -252,37 +272,44 @@ def _periods(anomalies: pd.DataFrame) -> str:
     head = "".join(f"<th>{name}</th>" for name in ("From (UTC)", "Bars", "Deviations", "Severity", "Confidence"))
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
+
 def _method(settings: ScanSettings) -> str:
+    "Return the explanation of the method."
     rule = (f"at most one bar in {1 / settings.rate:,.0f} has such a volume by chance" if settings.rule == "rate" else
             f"it lies {settings.k:g} deviations above the mean or more")
-    return (f"Each bar is held against the {settings.window} bars before it and never against itself or a later one. A bar is "
+    return (f"Each bar is compared with the {settings.window} bars before it and never with itself or a later one. A bar is "
             f"flagged if {rule}. Severity doubles from {settings.k:g} deviations on. Confidence is the chance that the bar is "
-            f"a spike if one bar in {1 / settings.prior:,.0f} is one; it was fitted on spikes planted in real volume.")
+            f"a spike if one bar in {1 / settings.prior:,.0f} is one; it was fitted on spikes injected into real volume.")
 
 # %% ../../nbs/market/scanning.ipynb #24f9afbd
 def render_report(
     result: ScanResult,
     pair: str, # one that was scanned
-    with_image: bool = False, # whether a picture of it stands beside the report
+    with_image: bool = False, # whether there is a picture to link to
 ) -> str: # HTML
-    "What a scan says of one pair, as a page for people."
-    found, marks, stem = result.bars[pair], result.anomalies[result.anomalies.name == pair], _stem(result, pair)
+    "Render the report of one pair as a page."
+    found, anomalies, stem = result.bars[pair], result.anomalies[result.anomalies.name == pair], _stem(result, pair)
     last = next(result.rows[result.rows.name == pair].itertuples(index=False))
-    return _render_page(result, pair, found, marks, last, stem, with_image)
+    return _render_page(result, pair, found, anomalies, last, stem, with_image)
 
+# %% ../../nbs/market/scanning.ipynb #2c3659ea
 def _render_page(batch: ScanResult, pair: str, found: Any, anomalies: pd.DataFrame, last: Any, stem: str, picture: bool) -> str:
+    "Fill the template of the report."
     return _REPORT.format(
-        title=escape(f"{pair}, {batch.settings.timeframe}: volume"), verdict=escape(_render_verdict(last, batch)), count=len(anomalies),
-        edge=_colours(last.flagged), bars=_svg_bars(anomalies.volume.to_numpy(), anomalies.flagged), periods=_periods(anomalies),
+        title=escape(f"{pair}, {batch.settings.timeframe}: volume"), count=len(anomalies),
+        verdict=escape(_render_verdict(last, batch)), edge=_colors(last.flagged),
+        bars=_svg_bars(anomalies.volume.to_numpy(), anomalies.flagged), periods=_periods(anomalies),
         facts=_table_rows(_facts(last, found)), chart=f"{stem}_chart.html", method=escape(_method(batch.settings)),
         picture=f' · <a href="{stem}_chart.png">as a picture</a>' if picture else "")
 
+
 def _stem(batch: ScanResult, pair: str) -> str:
+    "Return the part of a file's name that a pair and a batch share."
     return f"{file_stem(pair)}_{file_stem(batch.settings.timeframe)}_{batch.stamp}"
 
 # %% ../../nbs/market/scanning.ipynb #d0e0832e
 def _pair_data(batch: ScanResult, pair: str, found: Any, anomalies: pd.DataFrame, last: Any) -> dict[str, Any]:
-    "All that is known of one pair."
+    "Return the data of one pair for JSON."
     shown = ["mean", "deviation", "deviations", "score", "chance", "confidence"]
     bars = {"time": found.frame.index} | {name.lower(): found.frame[name] for name in COLUMNS}
     periods = [{"from": anomalies.time.iloc[first], "to": anomalies.time.iloc[end], "bars": end - first + 1}
@@ -291,7 +318,9 @@ def _pair_data(batch: ScanResult, pair: str, found: Any, anomalies: pd.DataFrame
             "as_of": found.as_of, "started": batch.started, "settings": asdict(batch.settings), "last": _row(last),
             "suspicious_periods": periods, "bars": bars | {name: anomalies[name] for name in (*shown, "flagged")}}
 
+
 def _write_pair(batch: ScanResult, folder: Path, pair: str, anomalies: pd.DataFrame, last: Any, picture: bool) -> list[Path]:
+    "Write the files of one pair."
     found, at, title = batch.bars[pair], folder / _stem(batch, pair), f"{pair}, {batch.settings.timeframe}"
     frame, k, written = found.frame, batch.settings.k, []
     if picture: written.append(write_atomic(f"{at}_chart.png", _png(frame, anomalies, title.replace("$", r"\$"), k)))
@@ -299,44 +328,49 @@ def _write_pair(batch: ScanResult, folder: Path, pair: str, anomalies: pd.DataFr
     written.append(write_atomic(f"{at}_chart.html", plotly_page(plotly_volume(frame, anomalies, title, k), title)))
     return [*written, write_atomic(f"{at}_report.html", _render_page(batch, pair, found, anomalies, last, at.name, picture))]
 
+# %% ../../nbs/market/scanning.ipynb #7628e6b5
 def _png(frame: pd.DataFrame, anomalies: pd.DataFrame, title: str, k: float) -> bytes:
+    "Return the chart of one pair as PNG."
     from io import BytesIO
 
     content = BytesIO()
     draw_volume(frame, anomalies, title, k).savefig(content, format="png", dpi=100)
     return content.getvalue()
 
+
 def _plotly(folder: Path) -> None:
-    "Plotly's script beside the charts, unless it is there."
+    "Write Plotly's script next to the charts, unless it exists."
     from plotly.offline import get_plotlyjs
 
     script = get_plotlyjs().encode()
     path = folder / "plotly.min.js"
     if not path.exists() or path.stat().st_size != len(script): write_atomic(path, script)
 
+# %% ../../nbs/market/scanning.ipynb #e7b0a950
 class WrittenFiles(NamedTuple):
-    "What a batch left on disk."
-    summary: Path | None # None where it could not be written
+    "Hold the paths of a batch."
+    summary: Path | None # None if it could not be written
     files: list[Path] # of the pairs
     failed: dict[str, str] # pair -> why a file of it could not be written
 
+# %% ../../nbs/market/scanning.ipynb #a4fab829
 def write_scan(
     result: ScanResult,
-    folder: str | Path, # such as volume_analysis_results; made if it is not there
-    threads: int = 8, # that wait for the disk
-    max_images: int = 50, # at most, of the flagged pairs that are the least likely
+    folder: str | Path, # such as volume_analysis_results; created if needed
+    threads: int = 8, # that write at the same time
+    max_images: int = 50, # pictures at most, of the least likely flagged pairs
 ) -> WrittenFiles:
-    "Data, chart and report of every pair, pictures of the flagged ones, and a summary."
+    "Write data, chart and report of every pair, pictures of the flagged ones, and a summary."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _plotly(folder)
-    marks = dict(iter(result.anomalies.groupby("name", sort=False)))
+    anomalies = dict(iter(result.anomalies.groupby("name", sort=False)))
     drawn = set(result.rows.name[result.rows.flagged].head(max_images))
 
     def one(last: Any) -> list[Path] | tuple[str, str]:
         try:
-            return _write_pair(result, folder, last.name, marks[last.name], last, last.name in drawn)
-        except Exception as error: # one pair's files are no reason to lose the others
+            return _write_pair(result, folder, last.name, anomalies[last.name], last, last.name in drawn)
+        except Exception as error: # a problem with one pair must not stop the others
             return last.name, error_message(error)
 
     with ThreadPoolExecutor(threads, "write") as pool:
@@ -348,19 +382,22 @@ def write_scan(
 
 # %% ../../nbs/market/scanning.ipynb #539692cd
 _FILE_PATTERN = re.compile(r"\.?(?:batch_summary_(?P<summary>\d{8}_\d{6})\.json|[a-z0-9_-]+_(?P<pair>\d{8}_\d{6})_"
-                   r"(?:data\.json|chart\.html|chart\.png|report\.html))(?:\.[0-9a-f]{8})?")
+                           r"(?:data\.json|chart\.html|chart\.png|report\.html))(?:\.[0-9a-f]{8})?")
+
 
 def _by_batch(folder: Path) -> Iterator[tuple[str, Path]]:
+    "Yield the files of batches with the times of the batches."
     for path in folder.iterdir():
         if found := _FILE_PATTERN.fullmatch(path.name): yield found["summary"] or found["pair"], path
 
+# %% ../../nbs/market/scanning.ipynb #26de3a8d
 def prune_scans(
     folder: str | Path, # of results
-    max_scans: int | None = None, # newest ones that are kept; None: as many as there are
-    max_days: float | None = None, # that a batch is kept; None: for ever
-    now: pd.Timestamp | None = None, # None: the time it is
-) -> int: # files that were removed
-    "Remove the files of old batches."
+    max_scans: int | None = None, # the newest ones that stay; None: all
+    max_days: float | None = None, # age of a batch at most; None: any
+    now: pd.Timestamp | None = None, # None: the present
+) -> int: # deleted files
+    "Delete the files of old batches."
     files = list(_by_batch(Path(folder)))
     stamps = sorted({stamp for stamp, _ in files}, reverse=True)
     kept = set(stamps if max_scans is None else stamps[:max_scans])

@@ -35,34 +35,47 @@ from ohlcv_ta.features.support_resistance.levels import (
 from ..features.support_resistance.rays import compute_ray_columns
 
 # %% ../../nbs/market/screening.ipynb #eb52cc07
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp") # endings of pictures
-BAR_SUFFIXES = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".pq") # endings of files of bars
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp") # of images
+BAR_SUFFIXES = (".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".pq") # of files of bars
+
 
 class ChartSource(NamedTuple):
-    "Where one chart comes from."
+    "Name the source of one chart."
     name: str # in the table
     kind: str # "bars", "image" or "series"
     at: Any # path of a file, or symbol, timeframe and venue of a series
 
+# %% ../../nbs/market/screening.ipynb #209d4605
 def _list_folder(folder: Path) -> Iterator[Path]:
-    inside = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES + BAR_SUFFIXES and path.name[0] != "."]
+    "Yield the charts in a folder by name. Raises `ValueError` if there are none."
+    suffixes = IMAGE_SUFFIXES + BAR_SUFFIXES
+    inside = [path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != "."]
     if not inside:
-        raise ValueError(f"There is no chart in {folder}. It needs pictures ({' '.join(IMAGE_SUFFIXES)}) or bars ({' '.join(BAR_SUFFIXES)}).")
+        raise ValueError(f"There is no chart in {folder}. It needs pictures ({' '.join(IMAGE_SUFFIXES)}) "
+                         f"or bars ({' '.join(BAR_SUFFIXES)}).")
     yield from sorted(inside)
 
+
 def _file(path: Path) -> ChartSource:
+    "Return the source of a file."
     return ChartSource(path.name, "image" if path.suffix.lower() in IMAGE_SUFFIXES else "bars", path)
 
+
 def _series(symbol: str, timeframe: str | None, venue: str | None = None) -> ChartSource:
+    "Return the source of an embedded series."
     row = find_series(symbol, timeframe, venue)
     return ChartSource(row.symbol, "series", (row.symbol, timeframe, venue))
 
-# %% ../../nbs/market/screening.ipynb #209d4605
+# %% ../../nbs/market/screening.ipynb #22dc5931
 def find_sources(
     *charts: str | Path, # folders, files, symbols of embedded series
     timeframe: str | None = None, # of the series; None: as stored, the shortest
-) -> list[ChartSource]: # in the order asked for, the files of a folder by name
-    "The charts that are meant, all pictures or all bars."
+) -> list[ChartSource]: # in the order of the arguments, the files of a folder by name
+    """Return the sources of some charts, all images or all bars.
+
+    Raises `LookupError` for a name that is neither a file, a folder nor a series, and `ValueError` for an empty folder or
+    for images and bars together.
+    """
     found = []
     for one in charts:
         path = Path(one)
@@ -75,28 +88,32 @@ def find_sources(
                          "put them into two folders")
     return _disambiguate(found)
 
+# %% ../../nbs/market/screening.ipynb #5c99e1ed
 def _disambiguate(found: list[ChartSource]) -> list[ChartSource]:
-    "Files of the same name in several folders are called by their whole path."
+    "Name files by their whole path if several have the same name."
     count = Counter(one.name for one in found)
     return [one._replace(name=str(one.at)) if count[one.name] > 1 and one.kind != "series" else one for one in found]
 
+
 def _named(symbol: str, timeframe: str | None) -> ChartSource:
+    "Return the source of a series that a user named. Raises `LookupError` if there is none."
     try:
         return _series(symbol, timeframe)
     except LookupError as error:
         raise LookupError(f"{symbol!r} is no file and no folder. {error.args[0]}") from None
 
+# %% ../../nbs/market/screening.ipynb #2d55f34a
 def list_embedded_sources(
     timeframe: str | None = None, # None: as stored, the shortest of each
 ) -> list[ChartSource]: # in the order of the catalog
-    "Every embedded series that has such bars."
+    "Return every embedded series that has such bars."
     rows = read_catalog()[["symbol", "venue"]].drop_duplicates()
     several = rows.symbol.duplicated(keep=False)
     found = []
     for symbol, venue, many in zip(rows.symbol, rows.venue, several, strict=True):
         try:
             found.append(_series(symbol, timeframe, venue)._replace(name=f"{symbol} {venue}" if many else symbol))
-        except ValueError: # kept in longer bars only
+        except ValueError: # stored with longer bars only
             continue
     return found
 
@@ -105,49 +122,56 @@ _VALUE_COLUMNS = ("price", "strength", "kind", "distance", "touches", "bounces",
 _TIME_COLUMNS = {"first_touch": "first_touch", "last_touch": "last_touch", "start": "start_bar", "end": "end_bar"}
 LINE_COLUMNS = ("line", *_VALUE_COLUMNS, *_TIME_COLUMNS, "time", "close", *NearestLevels._fields)
 
+
 def _ray_table(frame: pd.DataFrame, most: int) -> dict[str, np.ndarray]:
-    "Columns of rays, with the price at the last bar."
+    "Return the columns of rays, with the price at the last bar."
     rays = compute_ray_columns(frame, most)
     return rays | {"price": rays["start_price"] + np.multiply(rays["slope"], len(frame) - 1 - np.array(rays["start_bar"]))}
 
+# %% ../../nbs/market/screening.ipynb #03f0016f
 def _columns(frame: pd.DataFrame, scorer: str | Callable, top: int | None, rays: int) -> dict[str, np.ndarray]:
-    "Columns `LINES` of a chart; times in UTC without its name."
+    "Return the columns `LINE_COLUMNS` of a chart; times in UTC without a zone."
     levels, slanted = compute_level_columns(frame, scorer, top), _ray_table(frame, rays)
     unknown = np.full(len(levels["price"]), np.nan) # levels have no slope and no ends
-    both = {name: np.concatenate([levels.get(name, unknown), slanted[name]]) for name in (*_VALUE_COLUMNS, *_TIME_COLUMNS.values())}
+    names = (*_VALUE_COLUMNS, *_TIME_COLUMNS.values())
+    both = {name: np.concatenate([levels.get(name, unknown), slanted[name]]) for name in names}
     times = np.append(frame.index.as_unit("us").asi8.view("M8[us]"), np.datetime64("NaT"))
-    when = {new: times[np.where(np.isfinite(both[old]), both[old], -1).astype(int)] for new, old in _TIME_COLUMNS.items()}
+    bars = {new: np.where(np.isfinite(both[old]), both[old], -1).astype(int) for new, old in _TIME_COLUMNS.items()}
+    named_times = {name: times[bar] for name, bar in bars.items()}
     high, low, close = (frame[name].to_numpy(float) for name in ("High", "Low", "Close"))
-    beside = nearest_levels(levels["price"], close[-1], average_ranges(high, low, close, 14)[1])
-    now = {"time": times[-2], "close": close[-1], **beside._asdict()}
+    nearest = nearest_levels(levels["price"], close[-1], average_ranges(high, low, close, 14)[1])
+    now = {"time": times[-2], "close": close[-1], **nearest._asdict()}
     line = np.repeat(["level", "ray"], [len(unknown), len(slanted["price"])])
-    found = {"line": line} | both | when | {name: np.repeat(value, len(line)) for name, value in now.items()}
+    found = {"line": line} | both | named_times | {name: np.repeat(value, len(line)) for name, value in now.items()}
     return {name: found[name] for name in LINE_COLUMNS}
 
+
 def _table(parts: list[dict[str, np.ndarray]]) -> pd.DataFrame:
-    "The columns of some charts, one below the other."
+    "Return the columns of some charts as one table."
     table = pd.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
     return table.assign(**{name: table[name].dt.tz_localize("UTC") for name in (*_TIME_COLUMNS, "time")})
 
+# %% ../../nbs/market/screening.ipynb #e18b16c4
 def find_lines(
     frame: pd.DataFrame, # n OHLCV bars
     scorer: str | Callable = "rule", # of levels: a name, or a function of a frame
     top: int | None = None, # levels at most, the strongest; None: all
     rays: int = 3, # rays at most
-) -> pd.DataFrame: # columns `LINES`: levels, then rays, the strongest first
-    "Levels and rays of a chart as of its last bar, and what is nearest to the close."
+) -> pd.DataFrame: # columns `LINE_COLUMNS`: levels, then rays, the strongest first
+    "Return the levels and rays of a chart as of its last bar, and the levels nearest to the close."
     return _table([_columns(frame, scorer, top, rays)])
 
 # %% ../../nbs/market/screening.ipynb #a25cd096
 IMAGE_LINE_COLUMNS = ("line", "confidence", "x0", "y0", "x1", "y1", "width", "height")
 
+# %% ../../nbs/market/screening.ipynb #6db55e89
 def find_image_lines(
     masks: tuple[np.ndarray, np.ndarray], # horizontal and ray mask of a picture, as `MaskPredictor` gives them
     threshold: float = 0.5, # least confidence
-    top: int | None = None, # levels at most, the surest; None: all
+    top: int | None = None, # levels at most, the most confident; None: all
     rays: int = 3, # rays at most
-) -> pd.DataFrame: # columns `IMAGE_LINE_COLUMNS`: levels, then rays, the surest first; `width` and `height` in pixels
-    "Levels and rays in a picture."
+) -> pd.DataFrame: # columns `IMAGE_LINE_COLUMNS`: levels, then rays, the most confident first; `width` and `height` in pixels
+    "Return the levels and rays in an image."
     from ohlcv_ta.charts.masks import read_levels, read_rays
 
     height, width = masks[0].shape
@@ -161,57 +185,60 @@ def find_image_lines(
     return found
 
 # %% ../../nbs/market/screening.ipynb #3ce90524
-_SUPPORT, _RESISTANCE, _RAY = (8, 153, 129), (224, 49, 64), (41, 98, 255) # colours of lines
-_OPACITY = 0.85 # of them
+_SUPPORT, _RESISTANCE, _RAY = (8, 153, 129), (224, 49, 64), (41, 98, 255) # colors of lines
+_OPACITY = 0.85 # of lines
 
+# %% ../../nbs/market/screening.ipynb #33ef552d
 def draw_lines(
     frame: pd.DataFrame, # n OHLCV bars
     lines: pd.DataFrame, # as `find_lines` gives them
-    title: str = "",
+    title: str = "", # above the chart
     width: int = 1150, # pixels
     height: int = 575, # pixels
 ) -> np.ndarray: # uint8 (height, width, 3)
-    "A chart with its levels and rays."
+    "Draw a chart with its levels and rays."
     from ohlcv_ta.charts.image_io import overlay_mask
     from ohlcv_ta.charts.masks import draw_masks
     from ohlcv_ta.charts.rasterizer import draw_chart
     from ohlcv_ta.charts.style import STYLES
 
     style = replace(STYLES["light"], title=title, times=False, tag_last=True, tag_line=False)
-    image, place = draw_chart(frame[list(COLUMNS)], style, width, height)
+    image, geometry = draw_chart(frame[list(COLUMNS)], style, width, height)
     levels, rays = (lines[lines.line == kind] for kind in ("level", "ray"))
     ends = np.column_stack([frame.index.get_indexer(rays.start), rays.start_price,
                             frame.index.get_indexer(rays.end), rays.end_price])
-    _, slanted = draw_masks([], ends, place)
+    _, slanted = draw_masks([], ends, geometry)
     image = overlay_mask(image, _OPACITY * slanted, _RAY)
-    for kind, colour in (("support", _SUPPORT), ("resistance", _RESISTANCE)):
-        flat, _ = draw_masks(levels.price[levels.kind == kind], [], place, width=1.5)
-        image = overlay_mask(image, _OPACITY * flat, colour)
+    for kind, color in (("support", _SUPPORT), ("resistance", _RESISTANCE)):
+        flat, _ = draw_masks(levels.price[levels.kind == kind], [], geometry, width=1.5)
+        image = overlay_mask(image, _OPACITY * flat, color)
     return image
 
+# %% ../../nbs/market/screening.ipynb #dcf154f0
 def draw_image_lines(
     image: np.ndarray, # uint8 (height, width, 3)
     lines: pd.DataFrame, # as `find_image_lines` gives them
 ) -> np.ndarray: # uint8 (height, width, 3)
-    "A picture with the lines that were seen in it."
+    "Draw the lines that were found in an image."
     from ohlcv_ta.charts.geometry import ChartGeometry
     from ohlcv_ta.charts.image_io import overlay_mask
     from ohlcv_ta.charts.masks import draw_masks
 
     height, width = image.shape[:2]
-    place = ChartGeometry(width, height, 0, 0, width, height, 0, 1, 1, 0) # shares instead of bars and prices
+    geometry = ChartGeometry(width, height, 0, 0, width, height, 0, 1, 1, 0) # shares instead of bars and prices
     levels, rays = (lines[lines.line == kind] for kind in ("level", "ray"))
-    flat, slanted = draw_masks(levels.y0, rays[["x0", "y0", "x1", "y1"]], place)
+    flat, slanted = draw_masks(levels.y0, rays[["x0", "y0", "x1", "y1"]], geometry)
     return overlay_mask(overlay_mask(image, _OPACITY * slanted, _RAY), _OPACITY * flat, _RESISTANCE)
 
 # %% ../../nbs/market/screening.ipynb #ea8b8664
 class ScreenResult(NamedTuple):
-    "What a screen leaves."
-    table: pd.DataFrame # chart, and `LINES` or, for pictures, `IMAGE_LINE_COLUMNS`; charts in the order asked for
+    "Hold the result of a screen."
+    table: pd.DataFrame # chart, and `LINE_COLUMNS` or, for images, `IMAGE_LINE_COLUMNS`; in the order of the sources
     skipped: pd.DataFrame # chart, problem: those that could not be read
 
+# %% ../../nbs/market/screening.ipynb #f3942473
 class _ScreenOptions(NamedTuple):
-    "What is done with every chart."
+    "Hold the options that apply to every chart."
     bars: int
     scorer: str | Callable
     top: int | None
@@ -221,32 +248,44 @@ class _ScreenOptions(NamedTuple):
     models: Path
     pictures: Path | None
 
+
 @lru_cache(maxsize=2)
 def _load_reader(folder: Path) -> Any:
+    "Load the mask network, once in a process."
     from ohlcv_ta.models.masks.inference import MaskPredictor
     return MaskPredictor(folder, threads=1)
 
+# %% ../../nbs/market/screening.ipynb #9bccdac0
 @lru_cache(maxsize=2)
 def _load_scorer(folder: Path) -> Any:
+    "Load the learned level scorer, once in a process."
     from ohlcv_ta.models.levels.inference import load_scorer
     return load_scorer(folder)
 
-def _level_scorer(asked: _ScreenOptions) -> Callable:
-    return _load_scorer(asked.models / "level_scorer") if asked.scorer == "learned" else resolve_scorer(asked.scorer)
 
-def _save(asked: _ScreenOptions, name: str, image: np.ndarray) -> None:
+def _level_scorer(options: _ScreenOptions) -> Callable:
+    "Return the scorer of levels."
+    return _load_scorer(options.models / "level_scorer") if options.scorer == "learned" else resolve_scorer(options.scorer)
+
+
+def _save(options: _ScreenOptions, name: str, image: np.ndarray) -> None:
+    "Write the picture of a chart."
     from ohlcv_ta.charts.image_io import to_png
 
     plain = re.sub(r"[^\w.-]+", "_", name)
-    write_atomic(asked.pictures / f"{plain}.png", to_png(image))
+    write_atomic(options.pictures / f"{plain}.png", to_png(image))
 
-# %% ../../nbs/market/screening.ipynb #f3942473
-def error_message(error: Exception) -> str:
-    said = error.args[0] if isinstance(error, KeyError) and error.args else error
-    return str(said) if isinstance(error, (ValueError, LookupError, OSError)) else f"{type(error).__name__}: {error}"
+# %% ../../nbs/market/screening.ipynb #f009b51e
+def error_message(
+    error: Exception, # of one chart or pair
+) -> str:
+    "Return the message of an error, with its type if it is not one that a user can cause."
+    message = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return str(message) if isinstance(error, (ValueError, LookupError, OSError)) else f"{type(error).__name__}: {error}"
 
+# %% ../../nbs/market/screening.ipynb #f1a09430
 def _run_each(work: Callable, charts: list[tuple[str, Any]], problems: list[tuple[str, str]]) -> list[tuple[str, Any]]:
-    "What comes of each chart by its name; a problem of one does not stop the others."
+    "Return the result for each chart by name; a problem with one does not stop the others."
     done = []
     for name, chart in charts:
         try:
@@ -255,64 +294,75 @@ def _run_each(work: Callable, charts: list[tuple[str, Any]], problems: list[tupl
             problems.append((name, error_message(error).removeprefix(f"{name}, ").removeprefix(f"{name}: ")))
     return done
 
-def _screen_bars(sources: Sequence[ChartSource], asked: _ScreenOptions, problems: list[tuple[str, str]]) -> list[pd.DataFrame]:
-    scorer = _level_scorer(asked)
+# %% ../../nbs/market/screening.ipynb #9da30468
+def _screen_bars(
+    sources: Sequence[ChartSource], options: _ScreenOptions, problems: list[tuple[str, str]],
+) -> list[pd.DataFrame]:
+    "Return the lines of some charts of bars as one table."
+    scorer = _level_scorer(options)
 
     def work(name: str, source: ChartSource) -> dict[str, np.ndarray]:
-        whole = load_series(*source.at) if source.kind == "series" else read_ohlcv(source.at, asked.tz)
-        frame = whole.iloc[-asked.bars:]
-        lines = _columns(frame, scorer, asked.top, asked.rays)
-        if asked.pictures:
+        whole = load_series(*source.at) if source.kind == "series" else read_ohlcv(source.at, options.tz)
+        frame = whole.iloc[-options.bars:]
+        lines = _columns(frame, scorer, options.top, options.rays)
+        if options.pictures:
             title = f"{Path(name).stem[:13]} {frame.index[-1]:%Y-%m-%d}"
-            _save(asked, name, draw_lines(frame, _table([lines]), title))
+            _save(options, name, draw_lines(frame, _table([lines]), title))
         return {"chart": np.repeat(name, len(lines["line"])), **lines}
 
     done = _run_each(work, [(one.name, one) for one in sources], problems)
     return [_table([lines for _, lines in done])] if done else []
 
-def _screen_images(sources: Sequence[ChartSource], asked: _ScreenOptions, problems: list[tuple[str, str]]) -> list[pd.DataFrame]:
+# %% ../../nbs/market/screening.ipynb #0a2561b6
+def _screen_images(
+    sources: Sequence[ChartSource], options: _ScreenOptions, problems: list[tuple[str, str]],
+) -> list[pd.DataFrame]:
+    "Return the lines of some images, a table for each."
     from ohlcv_ta.charts.image_io import read_image
 
     images = _run_each(lambda _, path: read_image(path.read_bytes()), [(one.name, one.at) for one in sources], problems)
-    masks = _load_reader(asked.models / "masks").predict_batch([image for _, image in images])
+    masks = _load_reader(options.models / "masks").predict_batch([image for _, image in images])
 
-    def work(name: str, seen: tuple[np.ndarray, Any]) -> pd.DataFrame:
-        lines = find_image_lines(seen[1], asked.threshold, asked.top, asked.rays)
-        if asked.pictures: _save(asked, name, draw_image_lines(seen[0], lines))
+    def work(name: str, pair: tuple[np.ndarray, Any]) -> pd.DataFrame:
+        lines = find_image_lines(pair[1], options.threshold, options.top, options.rays)
+        if options.pictures: _save(options, name, draw_image_lines(pair[0], lines))
         return lines.assign(chart=name)[["chart", *lines]]
 
-    seen = [(name, (image, one)) for (name, image), one in zip(images, masks, strict=True)]
-    return [lines for _, lines in _run_each(work, seen, problems)]
+    pairs = [(name, (image, one)) for (name, image), one in zip(images, masks, strict=True)]
+    return [lines for _, lines in _run_each(work, pairs, problems)]
 
-def _screen_batch(sources: Sequence[ChartSource], asked: _ScreenOptions) -> tuple[list[pd.DataFrame], list[tuple[str, str]]]:
-    "Tables of some charts, and the problems of the others."
+
+def _screen_batch(sources: Sequence[ChartSource], options: _ScreenOptions) -> tuple[list[pd.DataFrame], list[tuple[str, str]]]:
+    "Return the tables of some charts, and the problems of the others."
     problems: list[tuple[str, str]] = []
-    return (_screen_images if sources[0].kind == "image" else _screen_bars)(sources, asked, problems), problems
+    return (_screen_images if sources[0].kind == "image" else _screen_bars)(sources, options, problems), problems
 
+# %% ../../nbs/market/screening.ipynb #429e79b4
 def _split_batches(sources: Sequence[ChartSource]) -> list[Sequence[ChartSource]]:
-    "What is handed out at a time: a network's call of pictures, or as many files of bars as take longer than the handing out."
+    "Split sources into batches: images for one call of the network, or enough files of bars to outweigh the overhead."
     size = 8 if sources[0].kind == "image" else 20
     return [sources[i:i + size] for i in range(0, len(sources), size)]
 
+# %% ../../nbs/market/screening.ipynb #c4029508
 def screen(
     sources: Sequence[ChartSource], # as `find_sources` or `list_embedded_sources` gives them
     bars: int = 300, # of each chart, the last
     scorer: str | Callable = "rule", # of levels: a name in `SCORERS`, "learned", or a function of a frame
     top: int | None = None, # levels of a chart at most, the strongest; None: all
     rays: int = 3, # rays of a chart at most
-    threshold: float = 0.5, # of pictures: least confidence
-    tz: str | None = None, # of files: zone of times that name none
-    models: str | Path = "models", # folder with masks/ (for pictures) and level_scorer/ (for "learned")
+    threshold: float = 0.5, # of images: least confidence
+    tz: str | None = None, # zone of times in files that name none
+    models: str | Path = "models", # folder with masks/ (for images) and level_scorer/ (for "learned")
     pictures: str | Path | None = None, # folder for a picture of every chart
-    jobs: int | None = None, # processes; None: what joblib's configuration says, one if it says nothing
-    callback: Callable[[int], Any] = lambda count: None, # told how many more charts are done
+    jobs: int | None = None, # processes; None: as joblib is configured, by default one
+    callback: Callable[[int], Any] = lambda count: None, # called with the number of newly finished charts
 ) -> ScreenResult:
-    "The lines of many charts in one table, and which charts could not be read."
+    "Find the lines of many charts. Raises `ValueError` if there are no sources."
     if not sources: raise ValueError("there is no chart to screen; name a folder, a file, or a series")
-    asked = _ScreenOptions(bars, scorer, top, rays, threshold, tz, Path(models), pictures and Path(pictures))
-    _load_reader(asked.models / "masks") if sources[0].kind == "image" else _level_scorer(asked)
+    options = _ScreenOptions(bars, scorer, top, rays, threshold, tz, Path(models), pictures and Path(pictures))
+    _load_reader(options.models / "masks") if sources[0].kind == "image" else _level_scorer(options)
     parts, tables, problems = _split_batches(sources), [], []
-    done = Parallel(jobs, return_as="generator")(delayed(_screen_batch)(part, asked) for part in parts)
+    done = Parallel(jobs, return_as="generator")(delayed(_screen_batch)(part, options) for part in parts)
     for part, (found, wrong) in zip(parts, done, strict=True):
         tables += found
         problems += wrong
@@ -325,17 +375,17 @@ def screen(
 def select_nearest(
     table: pd.DataFrame, # of a screen of bars
     max_charts: int | None = None, # charts at most; None: all
-) -> pd.DataFrame: # a row a chart: the level that is nearest to its close in ATR; the nearest of all first
-    "Each chart's nearest level."
+) -> pd.DataFrame: # a row for each chart: its level nearest to the close in ATR, the nearest of all first
+    "Return the nearest level of each chart."
     levels = table[table.line == "level"]
     order = levels.distance.abs().sort_values(kind="stable").index
     return levels.loc[order].drop_duplicates("chart").head(max_charts or len(levels)).reset_index(drop=True)
 
 # %% ../../nbs/market/screening.ipynb #0b40c3cf
 def check_output(
-    path: str | Path, # of a file that will be written
-) -> Path: # the same path; its folder is there now
-    "An error before the work if a table can't be written there after it."
+    path: str | Path, # of a .csv or .parquet file
+) -> Path: # the same path; its folder exists
+    "Check before the work that a table can be written. Raises `ValueError` for another ending, `OSError` for a bad folder."
     path = Path(path)
     if path.suffix.lower() not in (".csv", ".parquet"):
         raise ValueError(f"{path} does not say how to write the table; name a .csv or a .parquet file")
@@ -344,11 +394,12 @@ def check_output(
         raise OSError(f"{path} can't be written; name a file in a folder that is yours")
     return path
 
+# %% ../../nbs/market/screening.ipynb #aa51945c
 def save_table(
     path: str | Path, # of a .csv or .parquet file
-    table: pd.DataFrame,
+    table: pd.DataFrame, # of a screen
 ) -> Path: # the same path
-    "Write a table in the form that the ending names, whole or not at all."
+    "Write a table in the format of the ending, whole or not at all. Raises as `check_output` does."
     path = check_output(path)
     if path.suffix.lower() == ".parquet": return write_parquet(path, table)
     return write_atomic(path, table.to_csv(index=False))

@@ -27,130 +27,132 @@ __all__ = ['BINANCE_URL', 'BarUpdate', 'Feed', 'ReplayFeed', 'PollingFeed', 'par
 
 # %% ../../nbs/market/streaming.ipynb #8edb47106e1a46a883d545849b8ab81b
 class BarUpdate(NamedTuple):
-    "What is told about a bar."
-    time: pd.Timestamp # at which it begins
+    "Hold the state of a bar at some time."
+    time: pd.Timestamp # start of the bar, UTC
     bar: tuple[float, float, float, float, float] # open, high, low, close, volume
-    final: bool # whether it is over
+    final: bool # whether the bar is closed
 
-
+# %% ../../nbs/market/streaming.ipynb #7d4f1db3
 class Feed(Protocol):
-    "Where bars come from."
+    "Supply bars."
     series: SeriesKey
 
     def updates(self) -> Iterator[BarUpdate]:
-        "What is told from now on; raises `TransientError` when the connection breaks, ends when there will be no more."
+        "Yield updates until there are no more. Raises `TransientError` when the connection breaks."
 
     def history(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-        "Bars of the past that are over, both ends included; raises `TransientError` or `SourceError`."
+        "Return closed bars, both ends included. Raises `TransientError` or `SourceError`."
 
     def now(self) -> pd.Timestamp:
-        "The exchange's clock."
+        "Return the time of the exchange."
 
 # %% ../../nbs/market/streaming.ipynb #8763a12b2bbd4a93a75aff182afb95dc
 class ReplayFeed:
-    "A stored series, told again."
+    "Replay a stored series."
     def __init__(
         self,
         series: SeriesKey,
         frame: pd.DataFrame, # OHLCV bars
-        speed: float = np.inf, # how much faster than they came
-        history: int = 0, # bars that are history before the first is told
+        speed: float = np.inf, # times as fast as in reality
+        history: int = 0, # bars that are history at the start
     ):
-        self.series, self.frame, self.speed, self.told = series, frame[list(COLUMNS)], speed, history
+        self.series, self.frame, self.speed, self.position = series, frame[list(COLUMNS)], speed, history
 
     def updates(self) -> Iterator[BarUpdate]:
-        "Closed bars, one after another."
+        "Yield closed bars one after another."
         pause, values = bar_length(self.series.timeframe).total_seconds() / self.speed, self.frame.to_numpy(float)
-        while self.told < len(self.frame):
+        while self.position < len(self.frame):
             if pause: time.sleep(pause)
-            self.told += 1
-            yield BarUpdate(self.frame.index[self.told - 1], tuple(values[self.told - 1].tolist()), True)
+            self.position += 1
+            yield BarUpdate(self.frame.index[self.position - 1], tuple(values[self.position - 1].tolist()), True)
 
     def history(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-        "Bars that were told or might have been."
-        return self.frame.iloc[:self.told].loc[start:end]
+        "Return bars up to the current position."
+        return self.frame.iloc[:self.position].loc[start:end]
 
     def now(self) -> pd.Timestamp:
-        "When the last bar that was told was over."
-        return self.frame.index[self.told - 1] + bar_length(self.series.timeframe) if self.told else self.frame.index[0]
+        "Return the end of the last replayed bar."
+        return self.frame.index[self.position - 1] + bar_length(self.series.timeframe) if self.position else self.frame.index[0]
 
 # %% ../../nbs/market/streaming.ipynb #7cdc8c89c7104fffa095e18ddfef8986
 class PollingFeed:
-    "An exchange that is asked every few seconds."
+    "Poll an exchange every few seconds."
     def __init__(
         self,
         series: SeriesKey, # its venue is the exchange's name in ccxt
-        every: float = 5.0, # seconds
-        address: str | None = None, # of another server that speaks the exchange's language, such as a test net
-        timeout: float = 10.0, # seconds that it has to answer
+        every: float = 5.0, # seconds between two requests
+        address: str | None = None, # of another server with the same interface, such as a test net
+        timeout: float = 10.0, # seconds for a response
         **settings, # of `fetch_ccxt`, such as tries
     ):
         self.series, self.every, self.step, self.settings = series, every, bar_length(series.timeframe), settings
         self.exchange = open_ccxt_exchange(series.venue, address, timeout)
 
-    def _ask(self, start, wanted):
+    def _fetch(self, start, count):
+        "Fetch some bars from a time on."
         text = start.tz_convert(None).isoformat()
-        return fetch_ccxt(self.exchange, self.series.symbol, self.series.timeframe, wanted, text, "mark", **self.settings)
+        return fetch_ccxt(self.exchange, self.series.symbol, self.series.timeframe, count, text, "mark", **self.settings)
 
     def updates(self) -> Iterator[BarUpdate]:
-        "The newest bars, closed and growing, at each asking."
+        "Yield the newest bars at each poll, closed and open."
         while True:
             now = self.now()
-            for time_, *bar in self._ask(now.floor(self.step) - 2 * self.step, 3)[[*COLUMNS]].itertuples(name=None):
+            for time_, *bar in self._fetch(now.floor(self.step) - 2 * self.step, 3)[[*COLUMNS]].itertuples(name=None):
                 yield BarUpdate(time_, tuple(bar), time_ + self.step <= now)
             time.sleep(self.every)
 
     def history(self, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
-        "Bars of the past that are over."
+        "Return closed bars."
         now = self.now()
-        frame = self._ask(start, int((end - start) / self.step) + 1)[[*COLUMNS]]
+        frame = self._fetch(start, int((end - start) / self.step) + 1)[[*COLUMNS]]
         return frame[frame.index + self.step <= now].loc[start:end]
 
     def now(self) -> pd.Timestamp:
-        "The exchange's clock, or this machine's where it tells no time."
+        "Return the time of the exchange, or that of this machine if the exchange has no clock."
         if not self.exchange.has.get("fetchTime"): return pd.Timestamp.now("UTC")
         from ccxt import BaseError
 
         try:
-            told = self.exchange.fetch_time()
+            milliseconds = self.exchange.fetch_time()
         except BaseError as error:
             raise TransientError(f"does not tell the time ({type(error).__name__})") from None
-        if told is None: raise TransientError("answers without the time")
-        return pd.Timestamp(told, unit="ms", tz="UTC")
+        if milliseconds is None: raise TransientError("answers without the time")
+        return pd.Timestamp(milliseconds, unit="ms", tz="UTC")
 
 # %% ../../nbs/market/streaming.ipynb #938c804e27f84196a10c8828c723f798
 BINANCE_URL = "wss://stream.binance.com:9443/ws"
 
+
 def parse_kline(
     text: str | bytes, # a message of Binance's kline stream
-) -> BarUpdate | None: # none for an answer that is no bar, such as to a subscription
-    "A bar in Binance's words."
+) -> BarUpdate | None: # None for a message without a bar, such as the answer to a subscription
+    "Parse a message of Binance. Raises `TransientError` if it is neither a bar nor an answer."
     try:
-        told = json.loads(text)
-        if "k" not in told and "result" in told: return None
-        kline = told["k"]
+        message = json.loads(text)
+        if "k" not in message and "result" in message: return None
+        kline = message["k"]
         bar = tuple(float(kline[name]) for name in "ohlcv")
         if not np.isfinite(bar).all(): raise ValueError
         return BarUpdate(pd.Timestamp(int(kline["t"]), unit="ms", tz="UTC"), bar, bool(kline["x"]))
     except (ValueError, KeyError, TypeError):
         raise TransientError("sent something that is no bar") from None
 
-
+# %% ../../nbs/market/streaming.ipynb #a4d8e261
 class BinanceFeed(PollingFeed):
-    "Binance's web socket, and asking where it fails."
+    "Follow the web socket of Binance, and poll if it fails."
     def __init__(
         self,
         series: SeriesKey,
         url: str = BINANCE_URL, # of the web socket
         idle_timeout: float = 30.0, # seconds without a message after which the connection counts as broken
-        fallback_polls: int = 12, # times that the exchange is asked before the socket is tried again
+        fallback_polls: int = 12, # polls before the socket is tried again
         **settings, # of `PollingFeed`
     ):
         super().__init__(series, **settings)
-        self.url, self.idle_timeout, self.asked = url, idle_timeout, fallback_polls
+        self.url, self.idle_timeout, self.fallback_polls = url, idle_timeout, fallback_polls
 
     def updates(self) -> Iterator[BarUpdate]:
-        "Every message of the socket."
+        "Yield every bar of the socket; poll for a while if it fails, then raise `TransientError`."
         from websockets.exceptions import WebSocketException
         from websockets.sync.client import connect
 
@@ -160,77 +162,81 @@ class BinanceFeed(PollingFeed):
                 while True:
                     if update := parse_kline(socket.recv(timeout=self.idle_timeout)): yield update
         except (OSError, TimeoutError, WebSocketException) as error:
-            self.why = f"{type(error).__name__}"
+            self.problem = f"{type(error).__name__}"
         for k, update in enumerate(super().updates()):
-            if k >= 3 * self.asked: raise TransientError(f"had no socket ({self.why})", 0.0)
+            if k >= 3 * self.fallback_polls: raise TransientError(f"had no socket ({self.problem})", 0.0)
             yield update
 
 # %% ../../nbs/market/streaming.ipynb #b43b363d81ae4b689946ece5c682cd59
 def open_feed(
     store: BarStore, # where the bars go
     symbol: str, # of the exchange, or of an embedded series
-    exchange: str | None, # that ccxt knows; an embedded series is told again if None
+    exchange: str | None, # a name in ccxt; None: replay an embedded series
     timeframe: str = "1m",
-    speed: float = np.inf, # of a replay
-    start: str | None = None, # of a replay
-    end: str | None = None,
-    history: int = 300, # bars of a replay that are known when it begins
+    speed: float = np.inf, # of a replay, times as fast as in reality
+    start: str | None = None, # of a replay; a time such as 2019-01-03
+    end: str | None = None, # the same
+    history: int = 300, # bars of a replay that are history at its start
     **settings, # of `PollingFeed`, or of `BinanceFeed`
 ) -> Feed:
-    "Where bars of a symbol come from."
-    if exchange: return (BinanceFeed if exchange == "binance" else PollingFeed)(SeriesKey(exchange, symbol, timeframe), **settings)
+    "Return the feed of a symbol. Raises `ValueError` if a replay has no bars in its period."
+    if exchange:
+        feed = BinanceFeed if exchange == "binance" else PollingFeed
+        return feed(SeriesKey(exchange, symbol, timeframe), **settings)
     frame, series = load_series(symbol, timeframe), SeriesKey("replay", symbol, timeframe)
     begin = int(frame.index.searchsorted(pd.Timestamp(start, tz="UTC"))) if start else history
     frame = frame.loc[:end].iloc[max(begin - history, 0):] if end else frame.iloc[max(begin - history, 0):]
     if len(frame) <= history: raise ValueError(f"{symbol} has no {timeframe} bars from {start} to {end}")
     stored = store.read(series, last=1).index
-    return ReplayFeed(series, frame, speed, int(frame.index.searchsorted(stored[0], "right")) if len(stored) else history)
+    position = int(frame.index.searchsorted(stored[0], "right")) if len(stored) else history
+    return ReplayFeed(series, frame, speed, position)
 
 # %% ../../nbs/market/streaming.ipynb #c3933fab20d04ec698c2621248eb3be0
 class BarHandler(Protocol):
-    "Who is told of closed bars."
+    "Act on closed bars."
     def until(self) -> pd.Timestamp | None:
-        "The last bar that was acted on; none before the beginning."
+        "Return the time of the last bar that was handled; None before `begin`."
 
     def begin(self, last: pd.Timestamp) -> None:
-        "What is over by now is history; act on later bars only."
+        "Start after this bar: earlier ones are history."
 
     def on_bar(self, bar: pd.DataFrame) -> None:
-        "Take one closed bar."
+        "Handle one closed bar."
 
-
+# %% ../../nbs/market/streaming.ipynb #298fbbd1
 class BarStream:
-    "Every closed bar once, in order, from a feed that may do anything."
+    "Pass every closed bar of a feed to a handler, once and in order."
     def __init__(
         self,
         store: BarStore,
         feed: Feed,
         handler: BarHandler | None = None,
         history: int = 3000, # bars that are fetched before the first
-        max_tries: int = 5, # how often the history is asked for what is missing before the connection is taken for broken
+        max_tries: int = 5, # requests for missing bars before the connection counts as broken
         sleep: Callable[[float], None] = time.sleep,
-        callback: Callable[[str], None] | None = None, # told why the connection broke
+        callback: Callable[[str], None] | None = None, # called with the reason when the connection breaks
     ):
-        self.store, self.feed, self.handler, self.warm_up_bars, self.tries, self.sleep = store, feed, handler, history, max_tries, sleep
-        self.callback = callback
+        self.store, self.feed, self.handler, self.sleep, self.callback = store, feed, handler, sleep, callback
+        self.warm_up_bars, self.max_tries = history, max_tries
         self.series, self.step = feed.series, bar_length(feed.series.timeframe)
         self.counts = {"bars": 0, "repeated": 0, "missing": 0, "broken": 0}
         self.last = self._begin()
 
-    def _warm_up(self, over):
-        "Fetch the bars before the first; where a market closes at night, they reach further back."
+    def _warm_up(self, last):
+        "Fetch the bars before the first one; further back in time if the market is closed at night."
         span, known = self.warm_up_bars, -1
         while True:
-            frame = self.feed.history(over - (span - 1) * self.step, over)
+            frame = self.feed.history(last - (span - 1) * self.step, last)
             if len(frame) >= 0.9 * self.warm_up_bars or len(frame) <= known: return self._store(frame)
             span, known = 4 * span, len(frame)
 
     def _begin(self):
+        "Return the time of the last stored bar, or None."
         stored = self.store.read(self.series, last=1).index
         return stored[-1] if len(stored) else None
 
     def run(self) -> None:
-        "Go on until the feed ends."
+        "Follow the feed until it ends; connect again when the connection breaks."
         broken = 0
         while True:
             try:
@@ -241,23 +247,24 @@ class BarStream:
                 return self.catch_up()
             except (TransientError, SourceError) as error:
                 broken, self.counts["broken"] = broken + 1, self.counts["broken"] + 1
-                if self.callback: self.callback(str(error) if isinstance(error, SourceError) else f"{self.series.venue} {error}")
-                asked = getattr(error, "after", None)
-                self.sleep(asked if asked is not None else min(60.0, 2.0 ** (broken - 1)) * random.uniform(0.5, 1))
+                message = str(error) if isinstance(error, SourceError) else f"{self.series.venue} {error}"
+                if self.callback: self.callback(message)
+                pause = getattr(error, "after", None)
+                self.sleep(pause if pause is not None else min(60.0, 2.0 ** (broken - 1)) * random.uniform(0.5, 1))
 
     def catch_up(self) -> None:
-        "Fetch what is missing up to now, and act on what was not acted on."
-        over = (self.feed.now() - self.step).floor(self.step)
-        if self.last is None: self._warm_up(over)
-        elif over > self.last: self._fill(over)
-        if self.handler is not None and self.handler.until() is None: self.handler.begin(over)
+        "Fetch missing bars up to now, and pass on those that the handler has not had."
+        last = (self.feed.now() - self.step).floor(self.step)
+        if self.last is None: self._warm_up(last)
+        elif last > self.last: self._fill(last)
+        if self.handler is not None and self.handler.until() is None: self.handler.begin(last)
         self._act()
 
     def take(
         self,
         update: BarUpdate,
     ) -> None:
-        "One message of the feed."
+        "Store one update; pass the bar on if it is closed."
         if self.last is not None and update.time <= self.last:
             if update.final:
                 self.counts["repeated"] += 1
@@ -271,41 +278,44 @@ class BarStream:
             self._act()
 
     def _write(self, update):
+        "Store one bar."
         row = pd.DataFrame([update.bar], pd.DatetimeIndex([update.time]), list(COLUMNS))
         self.store.write(self.series, row, final=update.final)
 
     def _store(self, frame):
+        "Store closed bars."
         if not len(frame): return
         self.store.write(self.series, frame)
         self.last = frame.index[-1] if self.last is None else max(self.last, frame.index[-1])
 
     def _fill(self, end):
-        "Have every bar up to one, or know that there was none."
-        for attempt in range(self.tries):
+        "Fetch every bar up to a time, or record that there was none. Raises `TransientError` if the history ends before."
+        for attempt in range(self.max_tries):
             if attempt: self.sleep(min(60.0, 2.0 ** (attempt - 1)))
-            wanted = pd.date_range(self.last + self.step, end, freq=self.step)
-            frame = self.feed.history(wanted[0], end + self.step)
+            expected = pd.date_range(self.last + self.step, end, freq=self.step)
+            frame = self.feed.history(expected[0], end + self.step)
             known = frame.index[-1] if len(frame) else self.last
             self._store(frame[frame.index <= end])
-            for gap in find_gaps(self.store, self.series, wanted[wanted < known], wanted[0]):
+            for gap in find_gaps(self.store, self.series, expected[expected < known], expected[0]):
                 self.counts["missing"] += gap.bars
                 mark_empty(self.store, self.series, gap)
             if known >= end: return
         raise TransientError(f"has no bars from {self.last + self.step} to {end} yet")
 
     def _act(self):
+        "Pass stored bars to the handler."
         if self.handler is None: return
         bars = self.store.read(self.series, start=self.handler.until() + self.step)
         for k in range(len(bars)): self.handler.on_bar(bars.iloc[k:k + 1])
         self.counts["bars"] += len(bars)
 
-# %% ../../nbs/market/streaming.ipynb #916684f9a58a4a2aa5f864670399430d
-_COUNTERS = {"bars": "Closed bars that were acted on", "repeated": "Closed bars that were told again",
-            "missing": "Bars that there never were", "broken": "Connections that broke"}
+# %% ../../nbs/market/streaming.ipynb #a59bd959
+_COUNTERS = {"bars": "Closed bars that were handled", "repeated": "Closed bars that came again",
+             "missing": "Bars that do not exist", "broken": "Connections that broke"}
 
-
+# %% ../../nbs/market/streaming.ipynb #596a953e
 class StreamCollector:
-    "A stream's numbers, in Prometheus' words."
+    "Export the metrics of a stream to Prometheus."
     def __init__(
         self,
         stream: BarStream,
@@ -313,31 +323,31 @@ class StreamCollector:
     ):
         self.stream, self.clock = stream, clock
 
-    def lag(self) -> float: # seconds; NaN before the first
-        "How long ago the newest bar that is known was over, beyond one bar's length."
+    def lag(self) -> float: # seconds; NaN before the first bar
+        "Return the age of the end of the newest bar, less the length of a bar."
         if self.stream.last is None: return float("nan")
         return max(0.0, (self.clock() - self.stream.last - 2 * self.stream.step).total_seconds())
 
     def collect(self) -> Iterator[Any]: # metrics of prometheus_client
-        "What is told when it is asked."
+        "Yield the metrics."
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         names, values = ["venue", "symbol", "timeframe"], list(self.stream.series)
-        for name, words in _COUNTERS.items():
-            counter = CounterMetricFamily(f"ohlcv_ta_{name}", words, labels=names)
+        for name, description in _COUNTERS.items():
+            counter = CounterMetricFamily(f"ohlcv_ta_{name}", description, labels=names)
             counter.add_metric(values, self.stream.counts[name])
             yield counter
-        gauge = GaugeMetricFamily("ohlcv_ta_lag_seconds", "How late the newest closed bar is", labels=names)
+        gauge = GaugeMetricFamily("ohlcv_ta_lag_seconds", "Delay of the newest closed bar", labels=names)
         gauge.add_metric(values, self.lag())
         yield gauge
 
-
+# %% ../../nbs/market/streaming.ipynb #389d6c5d
 def serve_metrics(
     stream: BarStream,
-    port: int = 9109, # of this machine; 0 takes any that is free
-    host: str = "127.0.0.1",
-) -> tuple[int, Callable[[], None]]: # the port; what stops it
-    "Answer Prometheus, from a thread of its own."
+    port: int = 9109, # 0: any free port
+    host: str = "127.0.0.1", # address to listen on
+) -> tuple[int, Callable[[], None]]: # the port; a function that stops the server
+    "Serve the metrics of a stream from a thread."
     from prometheus_client import CollectorRegistry, start_http_server
 
     registry = CollectorRegistry()

@@ -17,7 +17,7 @@ import yaml
 from support.smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, kernels, prints
 
 from ohlcv_ta.data.io import read_json
-from ohlcv_ta.pipeline import StageError, compare_metrics, configured, flatten_metrics, load_params, run_stage
+from ohlcv_ta.pipeline import StageError, compare_metrics, flatten_metrics, load_config, load_params, run_stage
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_stage_that_does_not_exist_is_named(monkeypatch):
 
 @pytest.mark.parametrize("config", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))
 def test_a_configuration_only_changes_what_is_there(config):
-    assert configured(config, ROOT) != load_params("", ROOT)
+    assert load_config(config, ROOT) != load_params("", ROOT)
 
 
 def test_a_metric_that_moved_is_told():

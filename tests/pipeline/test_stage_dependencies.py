@@ -101,9 +101,9 @@ def hollow_out(there, kept):
 def runner():
     "The modules that run a notebook, whatever is in it."
     package = Package(ROOT / "ohlcv_ta")
-    start = Module("notebook", Path(), "from ohlcv_ta.pipeline import run_stage, parameters\nrun_stage('a')")
+    start = Module("notebook", Path(), "from ohlcv_ta.pipeline import run_stage, load_params\nrun_stage('a')")
     return {path.relative_to(ROOT) for path in modules_of(code_paths(package, [closure(package, start)]))} | {
-        package.files[name].relative_to(ROOT) for name in package.files if name.rpartition(".")[2] in ("cli", "pipeline")}
+        package.files[name].relative_to(ROOT) for name in package.files if name.split(".")[1:2] in (["cli"], ["pipeline"])}
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"A stream of bars told by an adversary, and a listener that notes what it hears."
+"A feed with faults, and a listener that records the bars it gets."
 
 from ohlcv_ta.data.bar_store import SeriesKey
 from ohlcv_ta.data.exchanges.retry import SourceError, TransientError
@@ -18,27 +18,27 @@ class Listener:
 
 
 class Adversary(ReplayFeed):
-    "Tells bars late, twice, in the wrong order, before they are over or not at all; breaks; its history lags and fails."
+    "Yield bars late, twice, out of order, before they are closed or not at all; break; the history lags and fails."
     def __init__(self, series, frame, dice, patience=200):
         super().__init__(series, frame, history=5)
         self.dice, self.late, self.evil = dice, [], patience
 
     def updates(self):
-        while self.told < len(self.frame) or self.late:
-            mood = self.dice.choice(["tell", "twice", "revise", "delay", "lose", "break", "old"]) if self.evil > 0 else "tell"
+        while self.position < len(self.frame) or self.late:
+            mood = self.dice.choice(["send", "twice", "revise", "delay", "lose", "break", "old"]) if self.evil > 0 else "send"
             self.evil -= 1
             if mood == "break": raise TransientError("was cut off")
-            if mood == "old" and self.told: yield self.of(self.dice.integers(self.told))
-            if self.late and (mood == "old" or self.told == len(self.frame)):
+            if mood == "old" and self.position: yield self.of(self.dice.integers(self.position))
+            if self.late and (mood == "old" or self.position == len(self.frame)):
                 yield self.late.pop(self.dice.integers(len(self.late)))
-            if self.told == len(self.frame): continue
-            if mood == "revise": yield BarUpdate(self.frame.index[self.told], tuple(self.dice.random(5) + 1), False)
-            self.told += 1
-            told = self.of(self.told - 1)
-            if mood == "delay": self.late.append(told)
+            if self.position == len(self.frame): continue
+            if mood == "revise": yield BarUpdate(self.frame.index[self.position], tuple(self.dice.random(5) + 1), False)
+            self.position += 1
+            update = self.of(self.position - 1)
+            if mood == "delay": self.late.append(update)
             elif mood != "lose":
-                yield told
-                if mood == "twice": yield told
+                yield update
+                if mood == "twice": yield update
 
     def of(self, k): return BarUpdate(self.frame.index[k], tuple(self.frame.iloc[k].tolist()), True)
 

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 STAGES = sorted((ROOT / "nbs" / "pipeline").glob("*.ipynb"))
 MODULES = sorted((ROOT / "ohlcv_ta").rglob("*.py"))
-FLOORS = {"data": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5, "serving": 6, "pipeline": 6,
-          "dependencies": 6, "cli": 7}
+FLOORS = {"data": 1, "kernel_environment": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5,
+          "serving": 6, "pipeline": 6, "dependencies": 6, "cli": 7}
 params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -146,8 +146,8 @@ def test_stages_depend_on_the_parameters_they_read():
         if not path.exists():
             continue
         source = "\n".join(c.source for c in nbformat.read(path, 4).cells)
-        read = set(re.findall(r'parameters\("([\w.]+)"\)', source))
-        if "parameters(stage)" in source:
+        read = set(re.findall(r'load_params\("([\w.]+)"\)', source))
+        if "load_params(stage)" in source:
             read |= set(re.findall(r'^stage = "([\w.]+)"', source, re.M))
         declared = {str(p).split("$")[0].rstrip(".") for p in stage.get("params", [])}
         missing = {r for r in read if not any(r == d or r.startswith(f"{d}.") for d in declared)}

@@ -8,16 +8,17 @@ import yaml
 from support.smoke import ROOT
 
 from ohlcv_ta.dependencies import (
-    PLUMBING,
+    EVERY_STAGE,
+    EXCLUDED,
     Module,
     Package,
     Reference,
-    acting,
     closure,
     code_paths,
     differences,
+    find_side_effects,
     read_module,
-    rewritten,
+    rewrite_dependencies,
     stage_dependencies,
     stage_notebooks,
 )
@@ -32,9 +33,13 @@ def test_dvc_yaml_names_what_the_code_uses(wanted):
     assert not differences(ROOT, wanted), "run: ohlcv-ta deps --write"
 
 
-def test_what_is_left_out_exists_and_has_a_reason():
+def test_every_stage_depends_on_the_environment_of_its_kernel(wanted):
+    assert wanted and all("ohlcv_ta/kernel_environment.py" in paths for paths in wanted.values())
+
+
+def test_what_is_listed_exists_and_has_a_reason():
     package = Package(ROOT / "ohlcv_ta")
-    for name, reason in PLUMBING.items():
+    for name, reason in (EXCLUDED | EVERY_STAGE).items():
         module, _, inner = name.partition(":")
         assert len(reason) > 20
         assert (ROOT / name).exists() or (module in package and (not inner or inner in package[module].names))
@@ -135,7 +140,7 @@ def test_files_of_data_in_the_package_are_found(package):
 
 
 def test_only_what_acts_on_something_else_acts(package):
-    assert {name for name in package.files if acting(package, package[name])} == {"p.act", "p.plugin", "p.child"}
+    assert {name for name in package.files if find_side_effects(package, package[name])} == {"p.act", "p.plugin", "p.child"}
 
 
 def test_names_that_lead_nowhere_are_resolved_no_further(package):
@@ -146,13 +151,13 @@ def test_names_that_lead_nowhere_are_resolved_no_further(package):
 def test_writing_changes_nothing_but_code_dependencies(wanted):
     text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
     others = {name: ["ohlcv_ta/none.py"] for name in wanted}
-    changed = rewritten(text, others, "ohlcv_ta/")
+    changed = rewrite_dependencies(text, others, "ohlcv_ta/")
     before, after = yaml.safe_load(text)["stages"], yaml.safe_load(changed)["stages"]
     for name in before:
         kept = [path for path in before[name]["deps"] if not path.startswith("ohlcv_ta/") or name not in wanted]
         assert after[name] == before[name] | {"deps": kept + others.get(name, [])}
     assert re.findall(r"#.*", changed) == re.findall(r"#.*", text)
-    assert rewritten(changed, others, "ohlcv_ta/") == changed
+    assert rewrite_dependencies(changed, others, "ohlcv_ta/") == changed
 
 
 def test_every_notebook_of_a_stage_is_read():

@@ -34,22 +34,24 @@ MAX_CHART_BARS = 250 # bars at most in a chart
 
 
 def _named_levels(facts):
-    "Short name -> price of the levels that a text names."
+    "Return the prices of the levels that a text names, by short name."
     return {f"{side[0].upper()}{k}": facts[f"{side}_{k}"].value for side in ("resistance", "support")
             for k in range(3, 0, -1) if f"{side}_{k}" in facts}
 
 
 def _price_unit(facts):
-    "What prices are divided by, so that ten decimals are enough."
+    "Return the unit of price for which ten decimals are enough."
     size = abs(facts["close"].value) or abs(facts["high"].value)
     return 1.0 if facts["close"].decimals <= 10 else 10.0 ** (3 * math.floor(math.log10(size) / 3))
 
-
+# %% ../../../nbs/market/report/analysis.ipynb #9a34914c
 def _title(facts, unit):
-    words = f"{format_fact(facts['pair'], 'english')}, {format_fact(facts['timeframe'], 'english')}, until {format_fact(facts['as_of'], 'english')}"
-    return words if unit == 1 else f"{words}; price in $10^{{{math.log10(unit):.0f}}}$"
+    "Return pair, bar length, date and unit of price."
+    pair, length, as_of = (format_fact(facts[name], "english") for name in ("pair", "timeframe", "as_of"))
+    title = f"{pair}, {length}, until {as_of}"
+    return title if unit == 1 else f"{title}; price in $10^{{{math.log10(unit):.0f}}}$"
 
-
+# %% ../../../nbs/market/report/analysis.ipynb #c4102bf6
 def draw_report_chart(
     frame: pd.DataFrame, # n OHLCV bars
     facts: dict[str, Fact], # of the same bars
@@ -58,7 +60,7 @@ def draw_report_chart(
     max_bars: int = MAX_CHART_BARS, # of the last bars that are drawn; the averages come from all
     title: str | None = None, # above the chart; by default pair, bar length and date
 ) -> Figure:
-    "Candles with volume, EMA 9 and 50, and the levels that a report names."
+    "Draw candles with volume, EMA 9 and 50, and the levels that a report names."
     unit, averages = _price_unit(facts), compute_indicators(frame)[list(_LINES)]
     shown = frame.iloc[-max_bars:]
     shown = shown.assign(**{name: shown[name] / unit for name in PRICES})
@@ -66,40 +68,40 @@ def draw_report_chart(
     with isolated_style():
         figure = draw_candles(shown, _title(facts, unit) if title is None else title, levels, theme=theme, size=size)
         pane = figure.axes[0]
-        for name, (words, colour) in _LINES.items():
-            pane.plot(range(len(shown)), averages[name].to_numpy()[-max_bars:] / unit, color=colour, linewidth=1.2, label=words)
+        for name, (label, color) in _LINES.items():
+            pane.plot(range(len(shown)), averages[name].to_numpy()[-max_bars:] / unit, color=color, linewidth=1.2, label=label)
         pane.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2,
                     labelcolor=THEMES[theme]["soft"]) # above the pane, where no level runs
     return figure
 
-
+# %% ../../../nbs/market/report/analysis.ipynb #72057ae6
 def figure_to_png(
     figure: Figure,
-    dpi: int = 110,
+    dpi: int = 110, # pixels per inch
 ) -> bytes:
-    "A figure as PNG; one at a time, whatever thread asks."
+    "Return a figure as PNG. Threads take turns, because matplotlib is not safe for them."
     picture = io.BytesIO()
     with isolated_style(): figure.savefig(picture, format="png", dpi=dpi, metadata={"Software": None})
     return picture.getvalue()
 
 # %% ../../../nbs/market/report/analysis.ipynb #04daf305
 def verify_draft(
-    draft: tuple[str, str], # English and Persian with [[places]]
+    draft: tuple[str, str], # English and Persian templates with [[placeholders]]
     facts: dict[str, Fact],
 ) -> dict[str, str]: # by language
-    "The texts of a draft, or `UnsupportedStatement`."
+    "Fill and verify a draft. Raises `UnsupportedStatement` for the first statement without support."
     templates = dict(zip(LANGUAGES, draft, strict=True))
     texts = {language: fill_placeholders(text, facts, language) for language, text in templates.items()}
     for language, found in check_texts(texts, facts).items():
-        meant = [name for name in find_placeholders(templates[language]) if facts[name].is_number]
-        if (read := [figure.fact for figure in found]) != meant:
-            odd = next((one for one, other in zip(read, [*meant, None], strict=False) if one != other), "nothing")
+        expected = [name for name in find_placeholders(templates[language]) if facts[name].is_number]
+        if (traced := [figure.fact for figure in found]) != expected:
+            odd = next((one for one, other in zip(traced, [*expected, None], strict=False) if one != other), "nothing")
             raise UnsupportedStatement(f"the {language.title()} text has a figure of {odd!r} where it has no place for one")
     return texts
 
-
+# %% ../../../nbs/market/report/analysis.ipynb #3ba5a55b
 def _write_texts(writer, facts):
-    "Texts of a writer; those of the rules, and why, where its own won't do."
+    "Return the texts of a writer; those of the rules, with the reason, if its own are rejected."
     try:
         if writer is not None: return verify_draft(writer.draft(facts), facts), writer.name, None
         rejected = None
@@ -113,30 +115,34 @@ def _write_texts(writer, facts):
 
 # %% ../../../nbs/market/report/analysis.ipynb #50584b4f
 class MarketReport(NamedTuple):
-    "What is told of a chart."
-    english: str # in detail
-    persian: str # in short, right to left
-    facts: dict[str, Fact] # all that could be said, by name
+    "Hold a report on a chart."
+    english: str # detailed analysis
+    persian: str # summary
+    facts: dict[str, Fact] # by name
     levels: pd.DataFrame # of `find_levels`, the strongest first
     chart: bytes | None # PNG
-    writer: str # who wrote: rules, or the name of a model
+    writer: str # rules, or the name of a model
     rejected: str | None # why a model's text was not used
 
-
+# %% ../../../nbs/market/report/analysis.ipynb #3c2aaa55
 def _check_bars(bars):
-    "Bars that keep the contract, of a pair that is a name."
+    "Return checked bars. Raises `FrameError` for bad bars and `ValueError` for a pair that is not a name."
     pair = normalize_pair(bars.pair)
     return bars._replace(frame=check(bars.frame, pair))
 
-
+# %% ../../../nbs/market/report/analysis.ipynb #db035037
 def build_report(
     bars: Bars, # closed bars of one pair
-    writer: Writer | None = None, # rules when not given
+    writer: Writer | None = None, # rules by default
     scorer: str = "clustered", # of levels: system B's, or another of `SCORERS`
     theme: str = "light", # of the chart; or "dark"
-    chart: bool = True, # False: none is drawn
+    chart: bool = True, # whether to draw one
 ) -> MarketReport:
-    "Facts, levels, a chart and both texts, every figure traced."
+    """Build facts, levels, a chart and two verified texts from bars.
+
+    If the texts of `writer` fail, those of the rules are used and `rejected` gives the reason. Raises `FrameError` for bars
+    that break the contract, and `ValueError` for a pair that is not a name or an unknown timeframe.
+    """
     bars = _check_bars(bars)
     levels = find_levels(bars.frame, scorer)
     facts = compute_facts(bars, levels)

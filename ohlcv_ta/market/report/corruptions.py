@@ -17,21 +17,24 @@ from .verification import trace_figures
 
 # %% ../../../nbs/market/report/corruptions.ipynb #f73cdf54
 _DIGITS = {"english": "0123456789", "persian": "۰۱۲۳۴۵۶۷۸۹"}
-_FOREIGN_DIGITS = "⁷½７٧७७Ⅶ⑦𝟕七" # sevens and the like that are no digits of either language
+_FOREIGN_DIGITS = "⁷½７٧७७Ⅶ⑦𝟕七" # numeric characters that are digits of neither language
 
 
 def _replace(text, one, new):
+    "Return a text with another string in place of a figure."
     return f"{text[:one.start]}{new}{text[one.start + len(one.text):]}"
 
 
 def _change_digit(text, one, others, facts, language, rng):
+    "Replace a digit by another one."
     places = [k for k, letter in enumerate(one.text) if letter in _DIGITS[language]]
     k = rng.choice(places)
     new = rng.choice([digit for digit in _DIGITS[language] if digit != one.text[k]])
     return _replace(text, one, f"{one.text[:k]}{new}{one.text[k + 1:]}")
 
-
+# %% ../../../nbs/market/report/corruptions.ipynb #7558ad9c
 def _move_point(text, one, others, facts, language, rng):
+    "Move the decimal point by one place."
     mark = "." if language == "english" else "٫"
     whole, _, part = one.text.partition(mark)
     if not part or not set(one.text) & set("123456789۱۲۳۴۵۶۷۸۹"): return None
@@ -39,43 +42,50 @@ def _move_point(text, one, others, facts, language, rng):
 
 
 def _swap_figure(text, one, others, facts, language, rng):
+    "Replace a figure by another one of the text."
     figures = sorted({other.text for other in others} - {one.text})
     return _replace(text, one, rng.choice(figures)) if figures else None
 
 # %% ../../../nbs/market/report/corruptions.ipynb #0e0fdc06
 def _insert_length(text, one, others, facts, language, rng):
+    "Replace a figure by the length of an average."
     lengths = [length if language == "english" else length.translate(str.maketrans(_DIGITS["english"], _DIGITS["persian"]))
                for length in ("9", "14", "20", "21", "50")]
     return _replace(text, one, rng.choice([length for length in lengths if length != one.text]))
 
 
 def _change_name(text, one, others, facts, language, rng):
+    "Replace the name of a figure by that of another subject."
     own = facts[one.fact]
-    called = next((name for name in SUBJECT_NAMES.get(own.subject, {}).get(language, ()) if name in text[:one.start]), None)
+    used = next((name for name in SUBJECT_NAMES.get(own.subject, {}).get(language, ()) if name in text[:one.start]), None)
     wrong = [subject for subject in SUBJECT_NAMES if subject != own.subject and not any(
         fact.subject == subject and fact.is_number and format_figure(fact, language) == one.text for fact in facts.values())]
-    at = text.rfind(called, 0, one.start) if called else -1
+    at = text.rfind(used, 0, one.start) if used else -1
     if at < 0 or re.search(r"[.!?؛;]\s", text[at:one.start]): return None
-    return f"{text[:at]}{SUBJECT_NAMES[rng.choice(wrong)][language][0]}{text[at + len(called):]}"
+    return f"{text[:at]}{SUBJECT_NAMES[rng.choice(wrong)][language][0]}{text[at + len(used):]}"
 
 # %% ../../../nbs/market/report/corruptions.ipynb #6b0a2f28
 def _add_sign(text, one, others, facts, language, rng):
+    "Put a minus before a figure."
     if not set(one.text) & set("123456789۱۲۳۴۵۶۷۸۹"): return None
     words = ("-", "−", "minus ") if language == "english" else ("-", "−", "منفی ")
     return _replace(text, one, f"{rng.choice(words)}{one.text}")
 
 
 def _add_scale(text, one, others, facts, language, rng):
+    "Put a word such as *thousand* after a figure."
     words = (" thousand", " million", "k", "e3") if language == "english" else (" هزار", " میلیون", " میلیارد")
     return _replace(text, one, f"{one.text}{rng.choice(words)}")
 
 
 def _mix_scripts(text, one, others, facts, language, rng):
-    strange = _FOREIGN_DIGITS + ("۷" if language == "english" else "7")
-    return _replace(text, one, f"{one.text}{rng.choice(list(strange))}")
+    "Append a digit of another script to a figure."
+    foreign = _FOREIGN_DIGITS + ("۷" if language == "english" else "7")
+    return _replace(text, one, f"{one.text}{rng.choice(list(foreign))}")
 
-
+# %% ../../../nbs/market/report/corruptions.ipynb #91eddd89
 def _reverse_direction(text, one, others, facts, language, rng):
+    "Put invisible marks around a figure that reverse its digits on the screen."
     return _replace(text, one, f"\u202e{one.text}\u202c") if one.text != one.text[::-1] else None
 
 # %% ../../../nbs/market/report/corruptions.ipynb #6230a99b
@@ -84,16 +94,19 @@ _TARGETS = {"english": ("The target is {}.", "Analysts expect {} soon.", "Stop l
 
 
 def _reuse_figure(text, one, others, facts, language, rng):
+    "Append a sentence that uses a figure for something else."
     return f"{text}\n{rng.choice(_TARGETS[language]).format(one.text)}"
 
 
-_OPPOSITES = {"english": [(" above ", " below "), ("a rise of", "a fall of"), (" rising", " falling"), ("bullish", "bearish"),
-                       ("overbought.", "oversold."), (": neutral", ": overbought"), ("trend is strong", "trend is weak")],
-           "persian": [("بالاتر از", "پایین‌تر از"), ("افزایش", "کاهش"), ("صعودی", "نزولی"), ("(خنثی)", "(اشباع خرید)"),
-                       ("روند قوی", "روند ضعیف")]}
+_OPPOSITES = {
+    "english": [(" above ", " below "), ("a rise of", "a fall of"), (" rising", " falling"), ("bullish", "bearish"),
+                ("overbought.", "oversold."), (": neutral", ": overbought"), ("trend is strong", "trend is weak")],
+    "persian": [("بالاتر از", "پایین‌تر از"), ("افزایش", "کاهش"), ("صعودی", "نزولی"), ("(خنثی)", "(اشباع خرید)"),
+                ("روند قوی", "روند ضعیف")]}
 
-
+# %% ../../../nbs/market/report/corruptions.ipynb #4c0bb65f
 def _flip_direction(text, one, others, facts, language, rng):
+    "Replace a word by its opposite."
     words = [(old, new) for pair in _OPPOSITES[language] for old, new in (pair, pair[::-1]) if old in text]
     if not words: return None
     old, new = words[rng.integers(len(words))]
@@ -103,8 +116,9 @@ def _flip_direction(text, one, others, facts, language, rng):
 # %% ../../../nbs/market/report/corruptions.ipynb #74f93ab9
 CORRUPTIONS: dict[str, Callable] = {
     "a digit changed": _change_digit, "the decimal point moved": _move_point, "the figure of another fact": _swap_figure,
-    "a length as a value": _insert_length, "under another name": _change_name, "a sign before it": _add_sign, "a thousand times as much": _add_scale,
-    "a digit of another script": _mix_scripts, "turned round invisibly": _reverse_direction, "a true figure for something else": _reuse_figure,
+    "a length as a value": _insert_length, "under another name": _change_name, "a sign before it": _add_sign,
+    "a thousand times as much": _add_scale, "a digit of another script": _mix_scripts,
+    "turned round invisibly": _reverse_direction, "a true figure for something else": _reuse_figure,
     "the wrong direction": _flip_direction}
 
 
@@ -113,12 +127,12 @@ def corrupt_text(
     text: str, # that is true
     facts: dict[str, Fact],
     language: str, # of `LANGUAGES`
-    seed: int = 0, # the same seed, the same lie
-) -> str | None: # the same text, false in one place; None where this kind finds nothing to work on
-    "A text made false."
-    dice, figures = np.random.default_rng(seed), trace_figures(text, facts, language)
-    for k in dice.permutation(len(figures)):
-        if made := CORRUPTIONS[kind](text, figures[k], figures, facts, language, dice): return made
+    seed: int = 0, # the same seed, the same corruption
+) -> str | None: # the text with one error; None if this kind does not apply to it
+    "Inject one error into a true text."
+    rng, figures = np.random.default_rng(seed), trace_figures(text, facts, language)
+    for k in rng.permutation(len(figures)):
+        if made := CORRUPTIONS[kind](text, figures[k], figures, facts, language, rng): return made
 
 # %% ../../../nbs/market/report/corruptions.ipynb #c0d76cc9
 def has_known_numbers(
@@ -126,7 +140,7 @@ def has_known_numbers(
     facts: dict[str, Fact],
     language: str, # of `LANGUAGES`
 ) -> bool: # whether every number of the text is a fact of some name
-    "The simple check: all numbers are in the table."
+    "Return whether every number of a text is in the table of facts."
     for names in SUBJECT_NAMES.values():
         for name in names[language]: text = text.replace(name, " ")
     known = {format_figure(fact, language).lstrip("\u200e−") for fact in facts.values() if fact.is_number}

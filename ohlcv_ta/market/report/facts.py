@@ -26,18 +26,18 @@ __all__ = ['UNIT_DECIMALS', 'LEVELS_PER_SIDE', 'FACT_CATALOG', 'INDICATOR_THRESH
 
 # %% ../../../nbs/market/report/facts.ipynb #3271f0e4
 class Fact(NamedTuple):
-    "A number or a word that a report may use."
+    "Hold a number or a word that a report may use."
     name: str # as in `FACT_CATALOG`
     value: float | str | pd.Timestamp
     unit: str # of a number, see `UNIT_DECIMALS`; word, pair, timeframe, source or time
     decimals: int # that are printed
-    subject: str # whose figure it is; empty where the unit says enough
-    english: str # what it is
-    persian: str
+    subject: str # what the figure describes; empty where the unit says enough
+    english: str # description
+    persian: str # the same in Persian
 
     @property
     def is_number(self) -> bool:
-        "Whether it is a number, and no word."
+        "Return whether the value is a number, not a word."
         return isinstance(self.value, float)
 
 # %% ../../../nbs/market/report/facts.ipynb #333a8cef
@@ -99,9 +99,9 @@ _LEVEL_ROWS = """
 {side}_{k}_touches | touches | {side}_{k} | how often price came to it | تعداد برخوردهای قیمت با آن
 """
 
-
+# %% ../../../nbs/market/report/facts.ipynb #09a07892
 def _build_catalog():
-    "Unit, subject and both descriptions by name."
+    "Return unit, subject and both descriptions by name."
     each = [_LEVEL_ROWS.format(side=side, k=k, order=order, persian=f"{persian} {word}")
             for side, word in (("resistance", "مقاومت"), ("support", "حمایت"))
             for k, (order, persian) in enumerate(_ORDER[:LEVELS_PER_SIDE], 1)]
@@ -114,30 +114,30 @@ FACT_CATALOG = _build_catalog() # name -> unit, subject, description in English 
 # %% ../../../nbs/market/report/facts.ipynb #9b10a2d0
 def choose_decimals(
     value: float, # a price or a volume
-    span: float = 0.0, # what moved: high less low of the period
+    span: float = 0.0, # high less low of the period, in the same unit
 ) -> int: # from 0 to 18
-    "Decimals that show six digits of a value, and a five-hundredth of the span, if ten digits can."
+    "Return the decimals that show six digits of a value, and a five-hundredth of the span if ten digits are enough for it."
     if not value: return 2
     size = math.floor(math.log10(abs(value)))
     fine = math.ceil(-math.log10(span / 500)) if span > 0 else 0
     return min(max(5 - size, min(fine, 9 - size), 0), 18)
 
 # %% ../../../nbs/market/report/facts.ipynb #b9cf1366
-_INDICATOR_COLUMNS = {"ema_9": "EMA_9", "ema_21": "EMA_21", "ema_50": "EMA_50", "bb_upper": "BBU_20_2.0", "bb_middle": "BBM_20_2.0",
-         "bb_lower": "BBL_20_2.0", "adx_14": "ADX_14", "plus_di_14": "PLUS_DI_14", "minus_di_14": "MINUS_DI_14",
-         "mfi_14": "MFI_14"}
-_IN_PRICE = ("ema_9", "ema_21", "ema_50", "bb_upper", "bb_middle", "bb_lower", "atr_14")
-_RANGES = ("adx_14", "plus_di_14", "minus_di_14", "atr_14") # that say nothing where no bar has a height
+_INDICATOR_COLUMNS = {"ema_9": "EMA_9", "ema_21": "EMA_21", "ema_50": "EMA_50", "bb_upper": "BBU_20_2.0",
+                      "bb_middle": "BBM_20_2.0", "bb_lower": "BBL_20_2.0", "adx_14": "ADX_14", "plus_di_14": "PLUS_DI_14",
+                      "minus_di_14": "MINUS_DI_14", "mfi_14": "MFI_14"}
+_PRICE_INDICATORS = ("ema_9", "ema_21", "ema_50", "bb_upper", "bb_middle", "bb_lower", "atr_14")
+_RANGE_INDICATORS = ("adx_14", "plus_di_14", "minus_di_14", "atr_14") # undefined where no bar has a range
 
 
 def _scale_bars(frame):
-    "Prices around 1, volumes around a million; and the unit of price."
-    unit, usual = abs(float(frame.Close.iloc[-1])) or 1.0, float(frame.Volume.iloc[-14:].mean()) or 1.0
-    return (frame[list(PRICES)] / unit).assign(Volume=frame.Volume / usual * 1e6), unit
+    "Return bars with prices around 1 and volumes around a million, and the unit of price."
+    unit, mean_volume = abs(float(frame.Close.iloc[-1])) or 1.0, float(frame.Volume.iloc[-14:].mean()) or 1.0
+    return (frame[list(PRICES)] / unit).assign(Volume=frame.Volume / mean_volume * 1e6), unit
 
-
+# %% ../../../nbs/market/report/facts.ipynb #2cdcd5ea
 def _has_money_flow(bars):
-    "Whether money went anywhere in the 14 bars up to each."
+    "Return for each bar whether there was a money flow in the 14 bars up to it."
     moves = (bars.High + bars.Low + bars.Close).diff().to_numpy()
     flows = np.where(np.nan_to_num(moves) != 0, bars.Volume.to_numpy(), 0.0)
     return np.convolve(flows > 0, np.ones(14))[:len(flows)] > 0
@@ -146,64 +146,74 @@ def _has_money_flow(bars):
 def compute_indicators(
     frame: pd.DataFrame, # n OHLCV bars
 ) -> pd.DataFrame: # (n, 12): the numbers of a report by their names in `FACT_CATALOG`, missing where they can't be computed
-    "EMA, Bollinger bands, ADX, MFI, RSI and ATR of every bar."
+    "Compute EMA, Bollinger bands, ADX, MFI, RSI and ATR of every bar."
     bars, unit = _scale_bars(frame)
     found = dict(zip(_INDICATOR_COLUMNS, indicator_table(bars, list(_INDICATOR_COLUMNS.values())).to_numpy().T, strict=True))
     found |= {"rsi_14": rsi(bars).to_numpy(), "atr_14": atr(bars).to_numpy()}
-    moved = dict.fromkeys(_RANGES, found["atr_14"] > 0) | {"mfi_14": _has_money_flow(bars)}
-    found = {name: np.where(moved[name], values, np.nan) if name in moved else values for name, values in found.items()}
-    return pd.DataFrame({name: values * unit if name in _IN_PRICE else values for name, values in found.items()}, frame.index)
+    defined = dict.fromkeys(_RANGE_INDICATORS, found["atr_14"] > 0) | {"mfi_14": _has_money_flow(bars)}
+    found = {name: np.where(defined[name], values, np.nan) if name in defined else values for name, values in found.items()}
+    found = {name: values * unit if name in _PRICE_INDICATORS else values for name, values in found.items()}
+    return pd.DataFrame(found, frame.index)
 
 # %% ../../../nbs/market/report/facts.ipynb #4be30ea7
-INDICATOR_THRESHOLDS = {"rsi_low": 30.0, "rsi_high": 70.0, "mfi_low": 20.0, "mfi_high": 80.0, "adx_line": 25.0} # to compare indicators with
+INDICATOR_THRESHOLDS = {"rsi_low": 30.0, "rsi_high": 70.0, "mfi_low": 20.0, "mfi_high": 80.0, "adx_line": 25.0}
 
 
 def _compare_printed(one, other, decimals, words):
-    "The first word where one is printed larger than the other, the second where smaller, else the third."
+    "Return the first of three words if one number is printed larger than the other, the second if smaller, else the third."
     one, other = round(one, decimals), round(other, decimals)
     return words[0] if one > other else words[1] if one < other else words[2]
 
 
 def _average_order(averages, decimals):
-    "Of the moving averages, the fast one first."
+    "Return the order of the moving averages, which are given with the fastest first."
     pairs = list(pairwise(round(value, decimals) for value in averages))
     if all(fast > slow for fast, slow in pairs): return "bullish"
     return "bearish" if all(fast < slow for fast, slow in pairs) else "mixed"
 
+# %% ../../../nbs/market/report/facts.ipynb #029411d2
+def _oscillator_state(name, numbers):
+    "Return whether an oscillator is overbought or oversold, as printed."
+    value = round(numbers[f"{name}_14"], UNIT_DECIMALS["index"])
+    if value > INDICATOR_THRESHOLDS[f"{name}_high"]: return "overbought"
+    return "oversold" if value < INDICATOR_THRESHOLDS[f"{name}_low"] else "neutral"
 
+# %% ../../../nbs/market/report/facts.ipynb #27302eb3
 def _state_facts(numbers, before, price):
-    "Words that follow from numbers."
-    said, averages = {}, [name for name in ("ema_9", "ema_21", "ema_50") if name in numbers]
+    "Return the facts that are words."
+    words, averages = {}, [name for name in ("ema_9", "ema_21", "ema_50") if name in numbers]
     for name in averages:
-        said[f"close_{name}"] = _compare_printed(numbers["close"], numbers[name], price, ("above", "below", "level with"))
-        if name in before: said[f"{name}_slope"] = _compare_printed(numbers[name], before[name], price, ("rising", "falling", "flat"))
-    if len(averages) > 1: said["trend"] = _average_order([numbers[name] for name in averages], price)
-    for name in ("rsi", "mfi"):
-        if f"{name}_14" in numbers:
-            value = round(numbers[f"{name}_14"], UNIT_DECIMALS["index"])
-            said[f"{name}_state"] = ("overbought" if value > INDICATOR_THRESHOLDS[f"{name}_high"] else
-                                     "oversold" if value < INDICATOR_THRESHOLDS[f"{name}_low"] else "neutral")
+        words[f"close_{name}"] = _compare_printed(numbers["close"], numbers[name], price, ("above", "below", "level with"))
+        if name in before:
+            words[f"{name}_slope"] = _compare_printed(numbers[name], before[name], price, ("rising", "falling", "flat"))
+    if len(averages) > 1: words["trend"] = _average_order([numbers[name] for name in averages], price)
+    words |= {f"{name}_state": _oscillator_state(name, numbers) for name in ("rsi", "mfi") if f"{name}_14" in numbers}
     if "adx_14" in numbers:
-        said["trend_strength"] = "strong" if round(numbers["adx_14"], UNIT_DECIMALS["index"]) > INDICATOR_THRESHOLDS["adx_line"] else "weak"
+        strong = round(numbers["adx_14"], UNIT_DECIMALS["index"]) > INDICATOR_THRESHOLDS["adx_line"]
+        words["trend_strength"] = "strong" if strong else "weak"
     if "bb_upper" in numbers:
         over, under = (_compare_printed(numbers["close"], numbers[f"bb_{edge}"], price, "+-0") for edge in ("upper", "lower"))
-        said["bb_state"] = "over" if over == "+" else "under" if under == "-" else "inside"
-    return said
+        words["bb_state"] = "over" if over == "+" else "under" if under == "-" else "inside"
+    return words
 
 # %% ../../../nbs/market/report/facts.ipynb #a2fca4d5
 _PAIR = re.compile(r"\^?[A-Za-z][A-Za-z0-9]{0,19}|[A-Za-z0-9]{1,20}[_/.-][A-Za-z]{1,10}")
 _SERIES = re.compile(r"\^?[A-Za-z0-9][A-Za-z0-9._/-]{0,30}(, [A-Za-z][A-Za-z ]{1,20})?")
-TIMEFRAME_LABELS = {"minute1": ("1-minute", "۱ دقیقه‌ای"), "minute5": ("5-minute", "۵ دقیقه‌ای"),
-              "minute15": ("15-minute", "۱۵ دقیقه‌ای"), "minute30": ("30-minute", "۳۰ دقیقه‌ای"),
-              "hour1": ("1-hour", "۱ ساعته"), "hour4": ("4-hour", "۴ ساعته"),
-              "hour8": ("8-hour", "۸ ساعته"), "hour12": ("12-hour", "۱۲ ساعته"), "day1": ("daily", "روزانه"),
-              "week1": ("weekly", "هفتگی"), "month1": ("monthly", "ماهانه")} # in English and in Persian
+TIMEFRAME_LABELS = { # in English and in Persian
+    "minute1": ("1-minute", "۱ دقیقه‌ای"), "minute5": ("5-minute", "۵ دقیقه‌ای"),
+    "minute15": ("15-minute", "۱۵ دقیقه‌ای"), "minute30": ("30-minute", "۳۰ دقیقه‌ای"),
+    "hour1": ("1-hour", "۱ ساعته"), "hour4": ("4-hour", "۴ ساعته"),
+    "hour8": ("8-hour", "۸ ساعته"), "hour12": ("12-hour", "۱۲ ساعته"), "day1": ("daily", "روزانه"),
+    "week1": ("weekly", "هفتگی"), "month1": ("monthly", "ماهانه")}
 
-
+# %% ../../../nbs/market/report/facts.ipynb #7a46f559
 def normalize_pair(
-    pair: str, # as somebody asked for it
-) -> str: # as it is printed
-    "The pair if it is a name and nothing else: letters and digits, and letters after one mark; else a ValueError."
+    pair: str, # as in a request, such as eth_usdt
+) -> str: # as printed, such as ETH/USDT
+    """Return a pair as it is printed.
+
+    Raises `ValueError` unless it is a name and nothing else: letters and digits, and only letters after one mark.
+    """
     if not (isinstance(pair, str) and _PAIR.fullmatch(pair)):
         raise ValueError(f"{str(pair)[:40]!r} is not a pair. Write it as eth_usdt, BTC-USD or SPY: letters and digits, and "
                          "only letters after the one mark.")
@@ -211,41 +221,42 @@ def normalize_pair(
 
 # %% ../../../nbs/market/report/facts.ipynb #0bfe1f80
 def _origin(bars):
-    "Where bars come from, without what is no name."
-    said = str(bars.series)
-    series = said.removeprefix("^") if _SERIES.fullmatch(said) and re.search("[A-Za-z]{2}", said) else None
+    "Return the source of the bars, without anything that is not a name."
+    text = str(bars.series)
+    series = text.removeprefix("^") if _SERIES.fullmatch(text) and re.search("[A-Za-z]{2}", text) else None
     if not re.fullmatch("[a-z]{2,20}", str(bars.source)): return series
     return f"{bars.source} ({series})" if series else bars.source
 
 
 def _series_facts(bars):
-    "What is known before anything is computed."
+    "Return the facts that the request gives. Raises `ValueError` for an unknown timeframe."
     if bars.timeframe not in TIMEFRAME_LABELS:
         raise ValueError(f"timeframe {str(bars.timeframe)[:40]!r} is not known; use one of {', '.join(TIMEFRAME_LABELS)}")
-    given = {"pair": normalize_pair(bars.pair), "timeframe": bars.timeframe, "bars": float(len(bars.frame)),
+    facts = {"pair": normalize_pair(bars.pair), "timeframe": bars.timeframe, "bars": float(len(bars.frame)),
              "as_of": pd.Timestamp(bars.as_of).tz_convert("UTC")}
     origin = _origin(bars)
-    return {**given, "source": origin} if origin else given
+    return {**facts, "source": origin} if origin else facts
 
-
+# %% ../../../nbs/market/report/facts.ipynb #ba704c2e
 def _change(now, before):
-    "In percent; missing where that has no meaning."
+    "Return the change in percent; NaN if the earlier value is not positive."
     return 100 * (now / before - 1) if before > 0 else np.nan
 
 
 def _bar_facts(frame):
-    "Prices, changes and volumes."
+    "Return the facts about prices, changes and volumes."
     close, high, low = float(frame.Close.iloc[-1]), float(frame.High.max()), float(frame.Low.min())
     found = {"close": close, "high": high, "low": low, "high_distance": _change(high, close),
              "low_distance": -_change(low, close), "change_period": _change(close, float(frame.Open.iloc[0])),
              "change_bar": _change(close, float(frame.Close.iloc[-2])) if len(frame) > 1 else np.nan}
-    usual = float(frame.Volume.iloc[-21:-1].mean()) if len(frame) > 20 else np.nan
+    mean_volume = float(frame.Volume.iloc[-21:-1].mean()) if len(frame) > 20 else np.nan
     volume = float(frame.Volume.iloc[-1])
-    return found | {"volume": volume, "volume_mean": usual, "volume_ratio": volume / usual if usual > 0 else np.nan}
+    ratio = volume / mean_volume if mean_volume > 0 else np.nan
+    return found | {"volume": volume, "volume_mean": mean_volume, "volume_ratio": ratio}
 
-
+# %% ../../../nbs/market/report/facts.ipynb #97ba1c35
 def _band_facts(numbers):
-    "Where the close lies between the bands, and how far they are apart."
+    "Return the position of the close between the Bollinger bands, and their width."
     if "bb_upper" not in numbers: return {}
     upper, middle, lower = (numbers[f"bb_{part}"] for part in ("upper", "middle", "lower"))
     return {"bb_position": (numbers["close"] - lower) / (upper - lower) if upper > lower else np.nan,
@@ -253,7 +264,7 @@ def _band_facts(numbers):
 
 
 def _level_facts(levels, close, ranges):
-    "The nearest levels on both sides."
+    "Return the facts about the nearest levels on both sides."
     rows = sorted(zip(levels["price"].tolist(), levels["touches"].tolist(), strict=True))
     sides = {"resistance": [row for row in rows if row[0] > close], "support": [row for row in rows if row[0] <= close][::-1]}
     found = {}
@@ -264,16 +275,17 @@ def _level_facts(levels, close, ranges):
                       f"{side}_{k}_atr": away / ranges, f"{side}_{k}_touches": float(touches)}
     return found
 
-
+# %% ../../../nbs/market/report/facts.ipynb #9c15a7a4
 def _drop_missing(numbers):
+    "Return the facts whose number is finite."
     return {name: value for name, value in numbers.items() if isinstance(value, str | pd.Timestamp) or np.isfinite(value)}
 
-
+# %% ../../../nbs/market/report/facts.ipynb #fae0a079
 def compute_facts(
     bars: Bars, # closed bars of one pair
     levels: pd.DataFrame, # of the same bars, as `find_levels` gives them
-) -> dict[str, Fact]: # by name, in the order of `FACT_CATALOG`; what can't be computed is not there
-    "Everything a report may say."
+) -> dict[str, Fact]: # by name, in the order of `FACT_CATALOG`; without facts that can't be computed
+    "Compute the facts of a report. Raises `ValueError` for an unknown timeframe or a pair that is not a name."
     frame, table = bars.frame, compute_indicators(bars.frame)
     numbers = _drop_missing({**_bar_facts(frame), **table.iloc[-1].to_dict()})
     numbers |= _drop_missing(_band_facts(numbers))
@@ -283,14 +295,15 @@ def compute_facts(
     volume = choose_decimals(max(numbers["volume"], numbers.get("volume_mean", 0.0)))
     decimals = {**UNIT_DECIMALS, "price": price, "volume": volume}
     before = _drop_missing(table.iloc[-2].to_dict()) if len(table) > 1 else {}
-    values = _series_facts(bars) | numbers | {name: value for name, value in INDICATOR_THRESHOLDS.items() if f"{name.split('_')[0]}_14" in numbers}
+    thresholds = {name: value for name, value in INDICATOR_THRESHOLDS.items() if f"{name.split('_')[0]}_14" in numbers}
+    values = _series_facts(bars) | numbers | thresholds
     values |= _state_facts(numbers, before, price)
     return {name: Fact(name, values[name], unit, decimals.get(unit, 0), subject, english, persian)
             for name, (unit, subject, english, persian) in FACT_CATALOG.items() if name in values}
 
-# %% ../../../nbs/market/report/facts.ipynb #97ba1c35
+# %% ../../../nbs/market/report/facts.ipynb #08c244c9
 def facts_to_frame(
     facts: dict[str, Fact], # as `compute_facts` gives them
 ) -> pd.DataFrame: # index name; value, unit, decimals, subject, english, persian
-    "The facts for a person to look at."
+    "Return facts as a table."
     return pd.DataFrame(list(facts.values())).set_index("name")

@@ -18,8 +18,8 @@ TO_LATIN_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٬٫", "0123456789,.")
 LEFT_TO_RIGHT_MARK = "\u200e" # what follows reads from left to right
 _MONTHS = ("ژانویه", "فوریه", "مارس", "آوریل", "مه", "ژوئن", "ژوئیه", "اوت", "سپتامبر", "اکتبر", "نوامبر", "دسامبر")
 _STATE_WORDS = {"above": "بالاتر از", "below": "پایین‌تر از", "level with": "هم‌سطح با", "rising": "رو به بالا",
-          "falling": "رو به پایین", "flat": "بدون تغییر", "bullish": "صعودی", "bearish": "نزولی", "mixed": "درهم",
-          "strong": "قوی", "weak": "ضعیف", "overbought": "اشباع خرید", "oversold": "اشباع فروش", "neutral": "خنثی"}
+                "falling": "رو به پایین", "flat": "بدون تغییر", "bullish": "صعودی", "bearish": "نزولی", "mixed": "درهم",
+                "strong": "قوی", "weak": "ضعیف", "overbought": "اشباع خرید", "oversold": "اشباع فروش", "neutral": "خنثی"}
 _BANDS = {"over": ("above the upper Bollinger band", "بالاتر از باند بالایی بولینگر"),
           "inside": ("inside the Bollinger bands", "درون باندهای بولینگر"),
           "under": ("below the lower Bollinger band", "پایین‌تر از باند پایینی بولینگر")}
@@ -28,27 +28,32 @@ _UNITS = {"percent": ("{}%", "{} درصد"), "atr": ("{} ATR", "{} برابر AT
           "rise": ("a rise of {}%", "افزایش {} درصدی"), "fall": ("a fall of {}%", "کاهش {} درصدی"),
           "change": ("a change of {}%", "تغییر {} درصدی")}
 
-
+# %% ../../../nbs/market/report/formatting.ipynb #10d48def
 def format_figure(
     fact: Fact, # a number
     language: str, # of `LANGUAGES`
-) -> str: # its digits, with a sign where it is negative; of a change without, for that is said in words
-    "The figure of a fact."
+) -> str: # its digits, with a sign if it is negative; a change has no sign, because a word gives its direction
+    "Return the figure of a fact, rounded to its decimals."
     value = round(fact.value, fact.decimals)
     digits = f"{abs(value):,.{fact.decimals}f}"
     sign = "−" if value < 0 and fact.unit != "change" else ""
-    return f"{sign}{digits}" if language == "english" else f"{LEFT_TO_RIGHT_MARK if sign else ''}{sign}{digits.translate(_TO_PERSIAN_DIGITS)}"
+    if language == "english": return f"{sign}{digits}"
+    return f"{LEFT_TO_RIGHT_MARK if sign else ''}{sign}{digits.translate(_TO_PERSIAN_DIGITS)}"
 
-
-def fact_template(fact, language):
-    "The words around the figure of a fact."
+# %% ../../../nbs/market/report/formatting.ipynb #2a6e3695
+def fact_template(
+    fact: Fact, # a number
+    language: str, # of `LANGUAGES`
+) -> str: # with {} for the figure
+    "Return the words around the figure of a fact."
     unit, value = fact.unit, round(fact.value, fact.decimals)
     if unit == "change" and value: unit = "rise" if value > 0 else "fall"
     form = _UNITS.get(unit, ("{}", "{}"))[LANGUAGES.index(language)]
     return form.removesuffix("es" if unit == "touches" else "s") if unit in ("touches", "bars") and value == 1 else form
 
-
+# %% ../../../nbs/market/report/formatting.ipynb #116e9f0f
 def _format_time(time, language):
+    "Return a time in UTC as text."
     if language == "english": return f"{time.day} {time.month_name()} {time:%Y, %H:%M} UTC"
     return f"{time.day} {_MONTHS[time.month - 1]} {time:%Y، ساعت %H:%M} به وقت جهانی".translate(_TO_PERSIAN_DIGITS)
 
@@ -57,11 +62,11 @@ def format_fact(
     fact: Fact,
     language: str, # of `LANGUAGES`
 ) -> str: # such as 2.31%, ۲٫۳۱ درصد or ETH/USDT
-    "A fact as a text has it."
-    k = LANGUAGES.index(language)
+    "Return a fact with its unit, as it stands in a text."
+    k, mark = LANGUAGES.index(language), "" if language == "english" else LEFT_TO_RIGHT_MARK
     match fact.unit:
-        case "pair": return normalize_pair(fact.value) if k == 0 else f"{LEFT_TO_RIGHT_MARK}{normalize_pair(fact.value)}{LEFT_TO_RIGHT_MARK}"
-        case "source": return fact.value if k == 0 else f"{LEFT_TO_RIGHT_MARK}{fact.value}{LEFT_TO_RIGHT_MARK}"
+        case "pair": return f"{mark}{normalize_pair(fact.value)}{mark}"
+        case "source": return f"{mark}{fact.value}{mark}"
         case "timeframe": return TIMEFRAME_LABELS[fact.value][k]
         case "time": return _format_time(fact.value, language)
         case "word": return _BANDS[fact.value][k] if fact.value in _BANDS else (fact.value, _STATE_WORDS[fact.value])[k]
@@ -103,36 +108,37 @@ support_2: second support | دومین حمایت, حمایت دوم
 support_3: third support | سومین حمایت, حمایت سوم
 """
 
-
+# %% ../../../nbs/market/report/formatting.ipynb #938c804e27f84196a10c8828c723f798
 def _parse_names():
+    "Return the names of each subject by language."
     rows = (line.split(":", 1) for line in _NAMES.strip().split("\n"))
     return {subject: {language: tuple(name.strip() for name in part.split(","))
                       for language, part in zip(LANGUAGES, names.split("|"), strict=True)} for subject, names in rows}
 
 
-SUBJECT_NAMES = _parse_names() # subject -> language -> what it may be called, the usual name first
+SUBJECT_NAMES = _parse_names() # subject -> language -> its names, the usual one first
 
 # %% ../../../nbs/market/report/formatting.ipynb #59bbdb311c014d738909a11f9e486628
 class UnsupportedStatement(ValueError):
-    "Something in a text that the facts do not bear out."
+    "Report a statement of a text that the facts do not support."
 
-
+# %% ../../../nbs/market/report/formatting.ipynb #877fd369
 _PLACEHOLDER = re.compile(r"\[\[(\w+)\]\]")
 
 
 def find_placeholders(
     template: str, # with [[names]]
 ) -> list[str]: # in the order of the text
-    "The facts that a text has places for."
+    "Return the names of the facts that a template has placeholders for."
     return _PLACEHOLDER.findall(template)
 
-
+# %% ../../../nbs/market/report/formatting.ipynb #3fc589de
 def fill_placeholders(
     template: str, # with [[names]]
     facts: dict[str, Fact],
     language: str, # of `LANGUAGES`
 ) -> str:
-    "The text with every fact in its place."
+    "Fill the placeholders of a template. Raises `UnsupportedStatement` if a fact does not exist."
     if unknown := [name for name in find_placeholders(template) if name not in facts]:
         raise UnsupportedStatement(f"there is no fact {unknown[0][:40]!r} for the {language.title()} text")
     return _PLACEHOLDER.sub(lambda place: format_fact(facts[place[1]], language), template)

@@ -25,11 +25,13 @@ from ohlcv_ta.market.report.formatting import (
 
 # %% ../../../nbs/market/report/verification.ipynb #8edb47106e1a46a883d545849b8ab81b
 _LETTERS = "ءآأؤئابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهیۀ" "\u064b\u0654\u200c" # of Persian, with two marks above and the narrow gap
-_FORBIDDEN_LETTERS = {"english": re.compile(r"[^A-Za-z0-9 \n.,;:!?()'\"/%&−–—’‘“”-]"), # all but what may stand in a text
-            "persian": re.compile(rf"[^{_LETTERS}A-Za-z0-9۰-۹ \n.:!()/%&٪،؛؟«»٬٫−–—{LEFT_TO_RIGHT_MARK}-]")}
+_FORBIDDEN_LETTERS = { # every character that is not allowed
+    "english": re.compile(r"[^A-Za-z0-9 \n.,;:!?()'\"/%&−–—’‘“”-]"),
+    "persian": re.compile(rf"[^{_LETTERS}A-Za-z0-9۰-۹ \n.:!()/%&٪،؛؟«»٬٫−–—{LEFT_TO_RIGHT_MARK}-]")}
 
 
 def _check_letters(text, language):
+    "Raise `UnsupportedStatement` if a text has a character that is not allowed."
     if found := _FORBIDDEN_LETTERS[language].search(text):
         name = unicodedata.name(found[0], "")
         raise UnsupportedStatement(f"the {language.title()} text has U+{ord(found[0]):04X} {name}, which has no place in it")
@@ -37,16 +39,17 @@ def _check_letters(text, language):
 
 @lru_cache(4096)
 def _numeric(letter):
-    "Whether a character stands for a number, in any script: digits, fractions, superscripts, Roman numerals, ideographs."
+    "Return whether a character is a number in any script: a digit, fraction, superscript, Roman numeral or ideograph."
     return unicodedata.category(letter)[0] == "N" or unicodedata.numeric(letter, None) is not None
 
-# %% ../../../nbs/market/report/verification.ipynb #7cdc8c89c7104fffa095e18ddfef8986
+# %% ../../../nbs/market/report/verification.ipynb #7623eae2785240b9bd12b16a66d81610
 _FUNCTION_WORDS = {"english": "is was at of stands now currently the there a and or with by away brought its equals reads",
-          "persian": "است بود برابر با معادل در روی سطح عدد و یا به فاصلهٔ فاصله همراه اکنون که یعنی نیز"}
+                   "persian": "است بود برابر با معادل در روی سطح عدد و یا به فاصلهٔ فاصله همراه اکنون که یعنی نیز"}
 _LEADING_WORDS = {"english": "while whereas but than above below between from to toward for also then both",
-           "persian": "از شاخص همچنین اما ولی هم تا میان بین بالای زیر"}
-_JOINING = {language: frozenset(words.split()) for language, words in _FUNCTION_WORDS.items()} # may stand before a figure
-_LEADING = {language: _JOINING[language] | frozenset(words.split()) for language, words in _LEADING_WORDS.items()} # and before a name
+                  "persian": "از شاخص همچنین اما ولی هم تا میان بین بالای زیر"}
+_JOINING_WORDS = {language: frozenset(words.split()) for language, words in _FUNCTION_WORDS.items()} # may stand before a figure
+_LEADING = { # may stand before a name
+    language: _JOINING_WORDS[language] | frozenset(words.split()) for language, words in _LEADING_WORDS.items()}
 _SCALES = {
     "english": re.compile(r" *(?:%|(?:hundred|thousand|million|billion|trillion|dozen|k|m|bn|percent|per cent|ATR|times|fold|x"
                           r"|bars?|touch(?:es)?|lower|higher|more|less)\b)", re.I),
@@ -54,19 +57,19 @@ _SCALES = {
                           r"(?!\w))")}
 _BREAK = re.compile(r"[.!?؟;؛](?=\s)|\n")
 _RUN = re.compile(r"−?0(?:[0.,٫٬/:'’]*0)?") # where every numeric character is written as 0
-_BEFORE, _AFTER = " \n(«", " \n.,:;)!?،؛؟»" # what may stand beside a figure
-_SOFT_CHARACTERS = str.maketrans({"\u200c": " ", LEFT_TO_RIGHT_MARK: " "}) # a narrow gap is as good as a space, and a mark of direction is not seen
+_BEFORE, _AFTER = " \n(«", " \n.,:;)!?،؛؟»" # characters allowed directly before and after a figure
+_SOFT_CHARACTERS = str.maketrans({"\u200c": " ", LEFT_TO_RIGHT_MARK: " "}) # counted as spaces
 
-
+# %% ../../../nbs/market/report/verification.ipynb #7cdc8c89c7104fffa095e18ddfef8986
 class TracedFigure(NamedTuple):
-    "A figure in a text, and the fact that it is."
+    "Hold a figure of a text and the name of its fact."
     text: str
     fact: str
     start: int # where it begins
 
-
+# %% ../../../nbs/market/report/verification.ipynb #6435f151
 class _NameMention(NamedTuple):
-    "A name in a text."
+    "Hold a name that a text mentions."
     start: int
     end: int
     subject: str # empty for a pair, a time and the like
@@ -74,18 +77,20 @@ class _NameMention(NamedTuple):
 
 @lru_cache
 def _by_name(language):
-    "Subject by name, the longest name first."
-    names = {name.translate(_SOFT_CHARACTERS).lower(): subject for subject, called in SUBJECT_NAMES.items() for name in called[language]}
+    "Return the subject of each name, the longest name first."
+    names = {name.translate(_SOFT_CHARACTERS).lower(): subject
+             for subject, by_language in SUBJECT_NAMES.items() for name in by_language[language]}
     return {name: names[name] for name in sorted(names, key=len, reverse=True)}
 
 
 @lru_cache
 def _names_pattern(language):
+    "Return a pattern that matches every name of a subject."
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, _by_name(language)))})(?!\w)", re.I)
 
-
+# %% ../../../nbs/market/report/verification.ipynb #2dd53c6b
 def _literals(text, facts, language):
-    "Where the pair, the length of a bar, the time and the source are named."
+    "Yield the mentions of the pair, the timeframe, the time and the source."
     for name in ("pair", "timeframe", "as_of", "source"):
         if name in facts:
             words = re.escape(format_fact(facts[name], language).translate(_SOFT_CHARACTERS).strip())
@@ -93,19 +98,21 @@ def _literals(text, facts, language):
 
 
 def _find_names(text, facts, language):
-    "Every name in a text, in its order; a longer one hides those within."
+    "Return the mentions in a text in order; a longer name hides the names within it."
     literals = list(_literals(text, facts, language))
-    names = (_NameMention(*found.span(), _by_name(language)[found[0].lower()]) for found in _names_pattern(language).finditer(text))
+    subjects, matches = _by_name(language), _names_pattern(language).finditer(text)
+    names = (_NameMention(*found.span(), subjects[found[0].lower()]) for found in matches)
     apart = (one for one in names if all(one.end <= other.start or other.end <= one.start for other in literals))
     return sorted([*literals, *apart])
 
 
 def _blank(text, start, end):
+    "Return a text with spaces in place of a span."
     return f"{text[:start]}{' ' * (end - start)}{text[end:]}"
 
-
+# %% ../../../nbs/market/report/verification.ipynb #cb381e58
 class _ParsedText:
-    "A text on the way to being understood: names, and what is left of it when names and figures are taken out."
+    "Hold a text with its names, its figures, and the rest of it with both blanked out."
     def __init__(self, text, facts, language):
         self.text, self.facts, self.language = text.translate(_SOFT_CHARACTERS), facts, language
         self.names = _find_names(self.text, facts, language)
@@ -116,150 +123,164 @@ class _ParsedText:
             if fact.is_number: self.own.setdefault(fact.subject, []).append(fact)
         self.breaks = [0, *(found.end() for found in _BREAK.finditer(self.text)), len(text)]
 
-    def sentences(self): # start and end of each
+    def sentences(self):
+        "Return the start and end of each sentence."
         return zip(self.breaks[:-1], self.breaks[1:], strict=True)
 
-    def before(self, place): # the last name before a place in its sentence that has figures; None where there is none
+    def before(self, place):
+        "Return the last name with figures before a position in its sentence, or None."
         start = max(one for one in self.breaks[:-1] if one <= place)
         return next((name for name in reversed(self.names) if name.subject and start <= name.start and name.end <= place), None)
 
-    def after(self, place, end): # the first name that has figures between two places; None where there is none
+    def after(self, place, end):
+        "Return the first name with figures between two positions, or None."
         return next((name for name in self.names if name.subject and place <= name.start and name.end <= end), None)
 
     def refuse(self, what):
+        "Raise `UnsupportedStatement`."
         raise UnsupportedStatement(f"the {self.language.title()} text {what}")
 
 # %% ../../../nbs/market/report/verification.ipynb #938c804e27f84196a10c8828c723f798
-def _fact_span(reading, fact, start, end):
-    "Where a fact begins and ends if the figure from `start` to `end` is its own, written as a report writes it; else None."
-    before, after = fact_template(fact, reading.language).translate(_SOFT_CHARACTERS).split("{}")
-    whole = before + format_figure(fact, reading.language).strip(LEFT_TO_RIGHT_MARK) + after
+def _fact_span(parsed, fact, start, end):
+    "Return the span of a fact if the figure from `start` to `end` is written as a report writes it, else None."
+    before, after = fact_template(fact, parsed.language).translate(_SOFT_CHARACTERS).split("{}")
+    whole = before + format_figure(fact, parsed.language).strip(LEFT_TO_RIGHT_MARK) + after
     first, last = start - len(before), end + len(after)
-    if first < 0 or reading.text[first:last] != whole: return None
-    beside = (first == 0 or reading.text[first - 1] in _BEFORE) and (last == len(reading.text) or reading.text[last] in _AFTER)
-    return (first, last) if beside and not _SCALES[reading.language].match(reading.text, last) else None
+    if first < 0 or parsed.text[first:last] != whole: return None
+    beside = (first == 0 or parsed.text[first - 1] in _BEFORE) and (last == len(parsed.text) or parsed.text[last] in _AFTER)
+    return (first, last) if beside and not _SCALES[parsed.language].match(parsed.text, last) else None
 
 
-def _is_joined(reading, start, end):
-    "Whether nothing but joining words stands between two places."
-    words = re.split(r"[\s,،(:)]+", reading.rest[start:end].lower())
-    return all(not word or word in _JOINING[reading.language] for word in words)
+def _is_joined(parsed, start, end):
+    "Return whether only function words stand between two positions."
+    words = re.split(r"[\s,،(:)]+", parsed.rest[start:end].lower())
+    return all(not word or word in _JOINING_WORDS[parsed.language] for word in words)
 
-
-def _is_led(reading, name):
-    "Whether nothing but a small word, a mark or another name or figure stands before a name."
-    before = reading.text[:name.start].rstrip(" ")
+# %% ../../../nbs/market/report/verification.ipynb #d44eafc3
+def _is_led(parsed, name):
+    "Return whether only a function word, a mark, a name or a figure stands before a name."
+    before = parsed.text[:name.start].rstrip(" ")
     if not before or before[-1] in "\n.!?؟,،:;؛(": return True
     start = max(before.rfind(mark) for mark in " \n(") + 1
-    return not reading.rest[start:len(before)].strip() or before[start:].lower() in _LEADING[reading.language]
+    return not parsed.rest[start:len(before)].strip() or before[start:].lower() in _LEADING[parsed.language]
 
 
-def _stands_alone(reading, name):
-    "Whether no other name is joined to a name, as in RSI(14) and ADX(14) is: one figure is not that of two."
-    other = reading.before(name.start)
-    if not other or re.search("[:,،]", reading.rest[other.end:name.start]): return True # of another clause, or a heading
-    figures = any(other.end <= place[0] < name.start for place in reading.taken)
-    return figures or not _is_joined(reading, other.end, name.start)
+def _stands_alone(parsed, name):
+    "Return whether a name is not joined to another, as in *RSI(14) and ADX(14) is*, where one figure would belong to both."
+    other = parsed.before(name.start)
+    if not other or re.search("[:,،]", parsed.rest[other.end:name.start]): return True # of another clause, or a heading
+    figures = any(other.end <= place[0] < name.start for place in parsed.taken)
+    return figures or not _is_joined(parsed, other.end, name.start)
 
 
-def _trace_figure(reading, start, end):
-    "The fact that a figure is; its words are taken out of the rest of the text."
-    name, digits = reading.before(start), reading.text[start:end]
-    subject, called = (name.subject, reading.text[name.start:name.end]) if name else (None, "")
-    for fact in [*reading.own.get(subject, []), *reading.own.get("", [])]:
-        if place := _fact_span(reading, fact, start, end):
-            if fact.subject and not (_is_joined(reading, name.end, place[0]) and _is_led(reading, name) and _stands_alone(reading, name)):
-                reading.refuse(f"says {digits!r} in a way that leaves open whether it is that of {called!r}")
-            reading.rest = _blank(reading.rest, *place)
-            reading.taken.append((*place, fact.name, name if fact.subject else None))
+def _is_certain(parsed, name, start):
+    "Return whether a figure can only be that of the name before it."
+    return _is_joined(parsed, name.end, start) and _is_led(parsed, name) and _stands_alone(parsed, name)
+
+# %% ../../../nbs/market/report/verification.ipynb #4b440cae
+def _trace_figure(parsed, start, end):
+    "Return the fact of a figure and blank it out of the rest. Raises `UnsupportedStatement` if there is none."
+    name, digits = parsed.before(start), parsed.text[start:end]
+    subject, called = (name.subject, parsed.text[name.start:name.end]) if name else (None, "")
+    for fact in [*parsed.own.get(subject, []), *parsed.own.get("", [])]:
+        if place := _fact_span(parsed, fact, start, end):
+            if fact.subject and not _is_certain(parsed, name, place[0]):
+                parsed.refuse(f"says {digits!r} in a way that leaves open whether it is that of {called!r}")
+            parsed.rest = _blank(parsed.rest, *place)
+            parsed.taken.append((*place, fact.name, name if fact.subject else None))
             return TracedFigure(digits, fact.name, start)
     why = f"of {called!r}, which the facts do not" if name else "with no name before it to look up"
-    reading.refuse(f"says {digits!r} {why}")
+    parsed.refuse(f"says {digits!r} {why}")
 
 
 _EQUAL = {"english": re.compile(r"[ ,(]*(?:(?:the|a|of|at|is|was|equals) +)*"),
           "persian": re.compile(r"[ ،(]*(?:(?:است|یعنی|در|روی|سطح|برابر|معادل)[ ،]+)*")}
-_PARTS = {"atr_share": "close", "volume_ratio": "volume_mean", "bb_width": "bb_middle"} # told as a part of another subject
+_PARTS = {"atr_share": "close", "volume_ratio": "volume_mean", "bb_width": "bb_middle"} # ratios to another subject
 _PAIRS = re.compile(r"\b[A-Z0-9]{2,12}[/_-][A-Z]{2,6}\b")
 
-
-def _check_equated(reading):
-    "Refuse a figure that is said to be another subject's as well: the last close is 181.9, the nearest resistance."
-    owners = {place[3] for place in reading.taken}
-    for _, end, fact, own in reading.taken:
-        at = _EQUAL[reading.language].match(reading.rest, end).end()
-        name = next((name for name in reading.names if name.subject and end <= name.start <= at), None)
+# %% ../../../nbs/market/report/verification.ipynb #e4218e5f
+def _check_equated(parsed):
+    "Refuse a figure that is also given to another subject, as in *the last close is 181.9, the nearest resistance*."
+    owners = {place[3] for place in parsed.taken}
+    for _, end, fact, own in parsed.taken:
+        at = _EQUAL[parsed.language].match(parsed.rest, end).end()
+        name = next((name for name in parsed.names if name.subject and end <= name.start <= at), None)
         if own and name and name not in owners and _PARTS.get(fact) != name.subject:
-            reading.refuse(f"says of {reading.text[name.start:name.end]!r} what is that of {reading.text[own.start:own.end]!r}")
+            parsed.refuse(f"says of {parsed.text[name.start:name.end]!r} what is that of {parsed.text[own.start:own.end]!r}")
 
 
-def _trace_all(reading):
-    shape = "".join("0" if _numeric(letter) else letter for letter in reading.rest)
-    found = [_trace_figure(reading, *run.span()) for run in _RUN.finditer(shape)]
-    _check_equated(reading)
-    if other := _PAIRS.search(reading.rest): reading.refuse(f"names {other[0]!r}, another pair")
+def _trace_all(parsed):
+    "Return every figure of a text with its fact."
+    shape = "".join("0" if _numeric(letter) else letter for letter in parsed.rest)
+    found = [_trace_figure(parsed, *run.span()) for run in _RUN.finditer(shape)]
+    _check_equated(parsed)
+    if other := _PAIRS.search(parsed.rest): parsed.refuse(f"names {other[0]!r}, another pair")
     return found
 
 # %% ../../../nbs/market/report/verification.ipynb #59bbdb311c014d738909a11f9e486628
-_LARGER_OR_SMALLER = {"english": re.compile(r"\b(?:(above|over|higher than|exceeds)|(below|under|beneath|lower than))\b", re.I),
-           "persian": re.compile(r"(?<!\w)(?:(بالاتر از|بالای|فراتر از|بیشتر از)|(پایین تر از|زیر|کمتر از))(?!\w)")}
-_CONDITIONAL = {"english": re.compile(r"\b(if|would|could|should|may|might|unless|until|once)\b", re.I),
-             "persian": re.compile(r"(?<!\w)(اگر|چنانچه|در صورت|می تواند|ممکن|تا زمانی|مگر)(?!\w)")}
-_COMPARABLE_UNITS = {"price": "price", "index": "index", "line": "index", "volume": "volume"} # units of what can be larger than another
+_LARGER_OR_SMALLER = {
+    "english": re.compile(r"\b(?:(above|over|higher than|exceeds)|(below|under|beneath|lower than))\b", re.I),
+    "persian": re.compile(r"(?<!\w)(?:(بالاتر از|بالای|فراتر از|بیشتر از)|(پایین تر از|زیر|کمتر از))(?!\w)")}
+_CONDITIONAL = {
+    "english": re.compile(r"\b(if|would|could|should|may|might|unless|until|once)\b", re.I),
+    "persian": re.compile(r"(?<!\w)(اگر|چنانچه|در صورت|می تواند|ممکن|تا زمانی|مگر)(?!\w)")}
+_COMPARABLE_UNITS = {"price": "price", "index": "index", "line": "index", "volume": "volume"} # unit -> its kind
 
 
 def _plain_fact(subject, facts):
-    "The fact of a subject that can be compared; None where the bars were too few for it."
+    "Return the comparable fact of a subject, None if it does not exist, and its kind of unit."
     name = next((name for name, (unit, of, *_) in FACT_CATALOG.items() if of == subject and unit in _COMPARABLE_UNITS), None)
     return facts.get(name), name and _COMPARABLE_UNITS[FACT_CATALOG[name][0]]
 
-
-def _compare(reading, left, larger, right):
-    "Refuse where two subjects are not as they are said to be."
-    (one, unit), (other, same) = (_plain_fact(name.subject, reading.facts) for name in (left, right))
+# %% ../../../nbs/market/report/verification.ipynb #b43b363d81ae4b689946ece5c682cd59
+def _compare(parsed, left, larger, right):
+    "Refuse a wrong comparison of two subjects."
+    (one, unit), (other, same) = (_plain_fact(name.subject, parsed.facts) for name in (left, right))
     if not unit or unit != same: return
-    names = [reading.text[name.start:name.end] for name in (left, right)]
+    names = [parsed.text[name.start:name.end] for name in (left, right)]
     claim = f"says that {names[0]!r} is {'above' if larger else 'below'} {names[1]!r}"
-    if one is None or other is None: reading.refuse(f"{claim}, of which one is not known")
-    apart = round(one.value, one.decimals) - round(other.value, other.decimals)
-    if not (apart > 0 if larger else apart < 0): reading.refuse(f"{claim}, which it is not")
+    if one is None or other is None: parsed.refuse(f"{claim}, of which one is not known")
+    difference = round(one.value, one.decimals) - round(other.value, other.decimals)
+    if not (difference > 0 if larger else difference < 0): parsed.refuse(f"{claim}, which it is not")
 
 
 _PRICE = {"english": re.compile(r"\bprice\b", re.I), "persian": re.compile(r"(?<!\w)قیمت(?!\w)")} # compared as the last close
 _LATER = re.compile(r"(?<!\w)(?:(بالاتر|بیشتر)|(پایین تر|کمتر))(?! از)(?!\w)") # as in Persian: A from B higher is
 
-
-def _left_of(reading, start, place):
-    "What a comparison is about: the last name before it, or the price."
-    name = reading.before(place)
-    price = max((found.span() for found in _PRICE[reading.language].finditer(reading.rest, start, place)), default=None)
+# %% ../../../nbs/market/report/verification.ipynb #dc04fc41
+def _left_of(parsed, start, place):
+    "Return the left side of a comparison: the last name before it, or the price."
+    name = parsed.before(place)
+    price = max((found.span() for found in _PRICE[parsed.language].finditer(parsed.rest, start, place)), default=None)
     return _NameMention(*price, "close") if price and (name is None or price[0] > name.start) else name
 
 
-def _check_later_comparisons(reading, start, end):
-    for found in _LATER.finditer(reading.rest, start, end):
-        right = reading.before(found.start())
-        if right and re.search(r"(?<!\w)از\s*$", reading.rest[start:right.start]):
-            left = _left_of(reading, start, right.start)
-            if left: _compare(reading, left, bool(found[1]), right)
+def _check_later_comparisons(parsed, start, end):
+    "Check Persian comparisons whose word stands at the end."
+    for found in _LATER.finditer(parsed.rest, start, end):
+        right = parsed.before(found.start())
+        if right and re.search(r"(?<!\w)از\s*$", parsed.rest[start:right.start]):
+            left = _left_of(parsed, start, right.start)
+            if left: _compare(parsed, left, bool(found[1]), right)
 
-
-def _check_comparisons(reading):
-    for start, end in reading.sentences():
-        if _CONDITIONAL[reading.language].search(reading.text[start:end]): continue
-        _check_later_comparisons(reading, start, end)
+# %% ../../../nbs/market/report/verification.ipynb #388cb705
+def _check_comparisons(parsed):
+    "Check every comparison of a text."
+    for start, end in parsed.sentences():
+        if _CONDITIONAL[parsed.language].search(parsed.text[start:end]): continue
+        _check_later_comparisons(parsed, start, end)
         left = right = None
-        for found in _LARGER_OR_SMALLER[reading.language].finditer(reading.rest, start, end):
-            listed = right and not re.sub(r"\band\b|(?<!\w)و(?!\w)|[\s,،()]", "", reading.rest[right.end:found.start()])
-            left = left if listed else _left_of(reading, start, found.start())
-            right = reading.after(found.end(), end)
-            if left and right: _compare(reading, left, bool(found[1]), right)
+        for found in _LARGER_OR_SMALLER[parsed.language].finditer(parsed.rest, start, end):
+            listed = right and not re.sub(r"\band\b|(?<!\w)و(?!\w)|[\s,،()]", "", parsed.rest[right.end:found.start()])
+            left = left if listed else _left_of(parsed, start, found.start())
+            right = parsed.after(found.end(), end)
+            if left and right: _compare(parsed, left, bool(found[1]), right)
 
-# %% ../../../nbs/market/report/verification.ipynb #b43b363d81ae4b689946ece5c682cd59
+# %% ../../../nbs/market/report/verification.ipynb #f14b2342
 _STATES = {"rsi": ["rsi_state"], "rsi_low": ["rsi_state"], "rsi_high": ["rsi_state"], "mfi": ["mfi_state"],
            "mfi_low": ["mfi_state"], "mfi_high": ["mfi_state"], "": ["rsi_state", "mfi_state"]}
 _SLOPES = {"ema_9": ["ema_9_slope"], "ema_21": ["ema_21_slope"], "ema_50": ["ema_50_slope"], "": []}
-_CLAIMS = { # what words say, and the facts that can bear it out, by the subject named before; the last for any other
+_CLAIMS = { # pattern of the words, and the facts that support them by the subject named before; "" for any other subject
     "english": [(r"\b(overbought|oversold|neutral)\b", _STATES), (r"\b(rising|falling)\b", _SLOPES),
                 (r"\b(?:trend is (?=\w+\b)|(?=\w+ (?:order|trend)\b))(bullish|bearish|mixed)\b", {"": ["trend"]}),
                 (r"\b(daily|weekly|monthly)\b", {"": ["timeframe"]}),
@@ -269,34 +290,42 @@ _CLAIMS = { # what words say, and the facts that can bear it out, by the subject
                 (r"(?:آرایش میانگین ها|(?<!\w)روند) (صعودی|نزولی|درهم)(?!\w)", {"": ["trend"]}),
                 (r"(?<!\w)روند (قوی|ضعیف)(?!\w)", {"": ["trend_strength"]})]}
 
-
+# %% ../../../nbs/market/report/verification.ipynb #3a6829f2
 @lru_cache
 def _pattern(text):
+    "Return a compiled pattern that ignores case."
     return re.compile(text, re.I)
 
 
-def _check_claims(reading):
-    for start, end in reading.sentences():
-        if _CONDITIONAL[reading.language].search(reading.text[start:end]): continue
-        for pattern, owners in _CLAIMS[reading.language]:
-            for found in _pattern(pattern).finditer(reading.rest, start, end):
-                name = reading.before(found.start())
+def _written_facts(parsed, names):
+    "Return the facts of these names as a text has them."
+    known = (parsed.facts[name] for name in names if name in parsed.facts)
+    return [format_fact(fact, parsed.language).translate(_SOFT_CHARACTERS) for fact in known]
+
+# %% ../../../nbs/market/report/verification.ipynb #29584064
+def _check_claims(parsed):
+    "Check words that state a fact, such as *overbought*."
+    for start, end in parsed.sentences():
+        if _CONDITIONAL[parsed.language].search(parsed.text[start:end]): continue
+        for pattern, owners in _CLAIMS[parsed.language]:
+            for found in _pattern(pattern).finditer(parsed.rest, start, end):
+                name = parsed.before(found.start())
                 names = owners.get(name.subject, owners[""]) if name else owners[""]
-                true = [format_fact(reading.facts[one], reading.language).translate(_SOFT_CHARACTERS) for one in names if one in reading.facts]
-                if found[1].lower() not in true: reading.refuse(f"says {found[0]!r}, which the facts do not")
+                if found[1].lower() not in _written_facts(parsed, names):
+                    parsed.refuse(f"says {found[0]!r}, which the facts do not")
 
-
+# %% ../../../nbs/market/report/verification.ipynb #18b1c363
 def trace_figures(
     text: str, # with figures
     facts: dict[str, Fact],
     language: str, # of `LANGUAGES`
-) -> list[TracedFigure]: # every figure with the fact that it is, in the order of the text
-    "Find the fact behind every figure of a text; `UnsupportedStatement` says which has none, or not under that name."
+) -> list[TracedFigure]: # every figure with its fact, in the order of the text
+    "Return the fact behind every figure of a text. Raises `UnsupportedStatement` for the first statement without support."
     _check_letters(text, language)
-    reading = _ParsedText(text, facts, language)
-    found = _trace_all(reading)
-    _check_comparisons(reading)
-    _check_claims(reading)
+    parsed = _ParsedText(text, facts, language)
+    found = _trace_all(parsed)
+    _check_comparisons(parsed)
+    _check_claims(parsed)
     return found
 
 # %% ../../../nbs/market/report/verification.ipynb #8309879909854d7188b41380fd92a7c3
@@ -305,7 +334,7 @@ def explain_refusal(
     facts: dict[str, Fact],
     language: str = "english", # of `LANGUAGES`
 ) -> str | None: # the reason, or None
-    "Why a text is refused."
+    "Return why a text is refused."
     try:
         trace_figures(text, facts, language)
     except UnsupportedStatement as reason:
@@ -316,7 +345,7 @@ MAX_CHARACTERS = {"english": 6000, "persian": 3000} # characters
 
 
 def _check_language(text, language):
-    "Refuse what is empty, far too long, or in another language."
+    "Raise `UnsupportedStatement` if a text is empty, too long, or in another language."
     words = re.findall(r"[^\W\d_]+", text)
     if not words: raise UnsupportedStatement(f"the {language.title()} text is empty")
     most = MAX_CHARACTERS[language]
@@ -327,14 +356,19 @@ def _check_language(text, language):
 
 
 def _plain_figures(figures):
+    "Return figures as pairs of fact and Latin digits."
     return {(figure.fact, figure.text.translate(TO_LATIN_DIGITS)) for figure in figures}
 
-
+# %% ../../../nbs/market/report/verification.ipynb #7a5e81ed
 def check_texts(
     texts: dict[str, str], # by language
     facts: dict[str, Fact],
 ) -> dict[str, list[TracedFigure]]: # every figure, by language
-    "Both texts held against the facts and against each other; `UnsupportedStatement` says what is wrong."
+    """Check both texts against the facts and against each other.
+
+    Each text must give the last close, and the Persian text no figure that the English one does not give. Raises
+    `UnsupportedStatement` for the first problem.
+    """
     for language in LANGUAGES: _check_language(texts[language], language)
     found = {language: trace_figures(texts[language], facts, language) for language in LANGUAGES}
     for language, figures in found.items():

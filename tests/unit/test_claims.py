@@ -74,7 +74,7 @@ def test_the_value_itself_always_holds_and_what_is_out_of_reach_never(value, dow
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.auc.deeper.still"}, "'AUC'"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.unknown"}, "has no value"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.auc", "better": "more"}, "better must be"),
-    ({"system": "D", "claim": "AUC", "claimed": 1, "implied": {"sum": [1, 2]}}, "no product, difference"),
+    ({"system": "D", "claim": "AUC", "claimed": 1, "implied": {"sum": [1, 2]}}, "not a product, difference"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "verdict": "not testable here", "why": "lost"}, "'AUC'.*missing"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "verdict": "contradicts itself"}, "'AUC'.*needs a why"),
 ])

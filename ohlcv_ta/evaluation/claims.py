@@ -73,7 +73,7 @@ def decide_verdict(
     claimed: float, # the published value
     value: float, # the leak-free value
     low: float | None = None, # bounds of its interval; by default `value`, as exact
-    high: float | None = None,
+    high: float | None = None, # by default `value`
     better: str = "higher", # direction of improvement: "higher", "lower" or "equal" (none)
     chance: float | None = None, # value of a no-skill baseline, if known
 ) -> tuple[Verdict, str]: # verdict and its reason

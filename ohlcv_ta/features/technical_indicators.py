@@ -43,6 +43,7 @@ _EACH_PERIOD = {
 
 # %% ../../nbs/features/technical_indicators.ipynb #973c9b14
 def _by_period():
+    "Return the calls that are repeated for each period."
     return [IndicatorCall("talib", function, (("timeperiod", period),), unit, (f"{function}_{period}",))
             for unit, functions in _EACH_PERIOD.items() for function in functions.split() for period in PERIODS]
 
@@ -69,16 +70,19 @@ _NAMED = {
 
 # %% ../../nbs/features/technical_indicators.ipynb #ffbb02d4
 def _settings(texts):
+    "Return settings such as timeperiod=9 as pairs of name and value."
     return tuple((name, literal_eval(value)) for name, value in (text.split("=") for text in texts))
 
 
 def _named():
+    "Return the calls with named series."
     texts = [(unit, *text.split()) for unit, texts in _NAMED.items() for text in texts]
     return [IndicatorCall("talib", function, _settings(settings), unit, tuple(names.split(",")))
             for unit, names, function, *settings in texts]
 
 
 def _with_volume():
+    "Return the correlations of close and volume."
     return [IndicatorCall("talib", "CORREL", (("timeperiod", period),), "ratio", (f"CORREL_{period}",), ("Close", "Volume"))
             for period in PERIODS]
 
@@ -92,6 +96,7 @@ _CLASSIC = {
 
 
 def _classic():
+    "Return the calls of pandas-ta-classic."
     texts = [(unit, *text.split()) for unit, texts in _CLASSIC.items() for text in texts]
     return [IndicatorCall("classic", function, _settings(settings), unit) for unit, function, *settings in texts]
 
@@ -101,11 +106,13 @@ INDICATOR_CALLS = (*_by_period(), *_named(), *_with_volume(), *_classic())
 # %% ../../nbs/features/technical_indicators.ipynb #47bfe31f
 @cache
 def _input_columns(function):
+    "Return the columns that a TA-Lib function needs."
     inputs = abstract.Function(function).info["input_names"].values()
     return tuple(column.capitalize() for part in inputs for column in ([part] if isinstance(part, str) else part))
 
 
 def _from_talib(call, arrays):
+    "Return the series of a TA-Lib call by name."
     columns = [arrays[column] for column in call.inputs or _input_columns(call.function)]
     result = getattr(talib, call.function)(*columns, **dict(call.settings))
     return dict(zip(call.names, result if isinstance(result, tuple | list) else (result,), strict=True))
@@ -116,6 +123,7 @@ _ARGUMENTS = {"open_": "Open", "high": "High", "low": "Low", "close": "Close", "
 # %% ../../nbs/features/technical_indicators.ipynb #a9e50d7f
 @cache
 def _classic_function(name):
+    "Return a function of pandas-ta-classic and the column of each of its arguments."
     import pandas_ta_classic
 
     function = getattr(pandas_ta_classic, name)
@@ -124,6 +132,7 @@ def _classic_function(name):
 
 
 def _from_classic(call, frame):
+    "Return the series of a pandas-ta-classic call by name; none if the history is too short."
     function, parameters = _classic_function(call.function)
     result = function(**{argument: frame[column] for argument, column in parameters.items()}, **dict(call.settings))
     if result is None: return {} # too few bars
@@ -133,6 +142,7 @@ def _from_classic(call, frame):
 # %% ../../nbs/features/technical_indicators.ipynb #dea34fcc
 @cache
 def _catalog():
+    "Return the unit and the call of every series."
     rng = np.random.default_rng(0)
     close = 100 + rng.normal(size=500).cumsum()
     bars = pd.DataFrame({"Open": close, "High": close + 1, "Low": close - 1, "Close": close + rng.uniform(-1, 1, 500),
@@ -159,6 +169,7 @@ def indicator_catalog() -> pd.DataFrame: # index indicator; library, function, u
 
 # %% ../../nbs/features/technical_indicators.ipynb #78e3b8bf
 def _series(frame, names):
+    "Return series by name. Raises `KeyError` if a name is not in the catalog."
     catalog, bars = _catalog(), frame[list(_ARGUMENTS.values())].astype(float)
     if unknown := [name for name in names if name not in catalog.index]:
         raise KeyError(f"there is no indicator {unknown[0]!r}; `indicator_catalog()` lists all {len(catalog)}")
@@ -231,6 +242,7 @@ def required_history(
 
 # %% ../../nbs/features/technical_indicators.ipynb #89aac7dd
 def _key(frame, names):
+    "Return a hash of bars, names, calls and TA-Lib version."
     digest = hashlib.sha256(repr((talib.__version__, INDICATOR_CALLS, names)).encode())
     digest.update(np.ascontiguousarray(frame[list(_ARGUMENTS.values())].to_numpy(float)))
     digest.update(frame.index.as_unit("ns").asi8)

@@ -9,7 +9,7 @@ __all__ = ['ScoredLevels', 'CLUSTER_SETTINGS', 'SCORERS', 'LEVEL_COLUMNS', 'add_
            'find_levels', 'NearestLevels', 'nearest_levels', 'chart_as_of', 'level_history']
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numba
@@ -25,7 +25,10 @@ from .touches import average_ranges, line_statistics
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #8763a12b2bbd4a93a75aff182afb95dc
 @numba.njit(cache=True)
-def add_turning_point(rows, height):
+def add_turning_point(
+    rows: np.ndarray, # counts, changed in place
+    height: float, # of the swing point, in rows above the lowest price
+) -> None:
     "Add one count at a height in rows, shared between the two rows with the nearest centers."
     at = min(max(height - 0.5, 0.0), len(rows) - 1.0)
     k = min(int(at), len(rows) - 2)
@@ -54,12 +57,17 @@ def _count_rows(opens, closes, lowest, height, count, windows):
     return turns, bodies
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #cb1e1581032b452c9409d6c6813c49d1
-def smooth_rows(values, width):
+def smooth_rows(
+    values: np.ndarray, # n counts
+    width: float, # standard deviation of the kernel, in rows
+) -> np.ndarray: # n smoothed counts
     "Return the Gaussian mean over rows, with zeros beyond the ends."
     return gaussian_filter1d(values, width, mode="constant")
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #5c933dfb
-def standardize(values):
+def standardize(
+    values: np.ndarray, # n numbers
+) -> np.ndarray: # n numbers with mean 0 and standard deviation 1
     "Return the values in standard deviations from the mean; zeros if all values are equal."
     spread = values.std()
     return (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
@@ -79,12 +87,14 @@ class LevelSettings(NamedTuple):
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #4f4108c2
 def _rule(settings):
+    "Return the constants of the rule. Raises `ValueError` if one is unknown."
     if unknown := [name for name in settings if name not in LevelSettings._fields]:
         raise ValueError(f"the rule has no {', '.join(unknown)}; its constants are {', '.join(LevelSettings._fields)}")
     return LevelSettings(**settings)
 
 
 def _strengths(turns, bodies, rule):
+    "Return the strength of each row from 0 to 1."
     turned = standardize(smooth_rows(turns, rule.smooth))
     crossed = standardize(smooth_rows(bodies, rule.smooth) - smooth_rows(bodies, rule.around))
     return expit(rule.base + rule.turn_weight * turned - rule.cross_weight * crossed)
@@ -112,7 +122,11 @@ def price_row_features(
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #cdf66aed5cc84ca1b48e60bad68798a8
 @numba.njit(cache=True)
-def select_rows(strength, cost, spacing):
+def select_rows(
+    strength: np.ndarray, # n strengths, by row
+    cost: float, # subtracted from each selected strength
+    spacing: int, # least distance of two selected rows
+) -> np.ndarray: # positions of the selected rows
     "Return the rows, ascending and at least `spacing` apart, with the largest sum of strength minus cost (O(n))."
     best, before = np.zeros(len(strength)), np.zeros(len(strength), np.int64)
     last, lead, leader = 0, 0.0, -1
@@ -266,7 +280,9 @@ SCORERS: dict[str, Callable[..., ScoredLevels]] = {
 } # frame and settings -> prices and strengths
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #94ae71b6e24e4355a139fb9fe2e09b64
-def resolve_scorer(scorer):
+def resolve_scorer(
+    scorer: str | Callable[..., ScoredLevels], # a name in `SCORERS`, or a function of a frame
+) -> Callable[..., ScoredLevels]: # from a frame to prices and strengths
     "Return the scorer of that name, or the function itself. Raises `ValueError` if the name is unknown."
     if callable(scorer): return scorer
     if scorer not in SCORERS:
@@ -277,7 +293,13 @@ def resolve_scorer(scorer):
 LEVEL_COLUMNS = ["price", "strength", "kind", "touches", "bounces", "breaks", "first_touch", "last_touch", "distance"]
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #9141936c6c8a4c478a75aea4ff665469
-def compute_level_columns(frame, scorer="rule", top=None, tolerance=0.25, **settings):
+def compute_level_columns(
+    frame: pd.DataFrame, # n OHLCV bars
+    scorer: str | Callable[..., ScoredLevels] = "rule", # a name in `SCORERS`, or a function of a frame
+    top: int | None = None, # number of the strongest levels; None: all
+    tolerance: float = 0.25, # largest distance of a touch, in mean true ranges
+    **settings, # passed to the scorer
+) -> dict[str, Sequence]: # column -> m values; without the cost of a frame
     "Return the columns of `find_levels`. Raises `ValueError` if a price is missing or the scorer is unknown."
     _, high, low, close = price_arrays(frame)
     price, strength = (np.asarray(values, float) for values in resolve_scorer(scorer)(frame, **settings))

@@ -6,6 +6,7 @@
 __all__ = ['RAY_COLUMNS', 'RaySettings', 'compute_ray_columns', 'find_rays', 'extend_rays']
 
 # %% ../../../nbs/features/support_resistance/rays.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba
@@ -149,6 +150,7 @@ def _lines(heights, close, side, window, span, tolerance, breach, apart):
 
 
 def _line_strengths(lines, n, rule):
+    "Return the strength of each line from 0 to 1, for a chart of n bars."
     start, _, slope, _, side, touches, _, _, span, breach, gap, prominence = lines.T
     return expit(rule.base + rule.touch_weight * touches + rule.length_weight * np.log(span / n) - rule.beyond * breach
                  - rule.slope_weight * side * np.sign(slope) - rule.gap_weight * gap
@@ -185,8 +187,14 @@ def _rays(opens, close, lowest, span, top, rule):
 RAY_COLUMNS = ["start_bar", "start_price", "end_bar", "end_price", "slope", "strength", "kind", "touches", "bounces", "breaks",
                "first_touch", "last_touch", "distance"]
 
-
-def compute_ray_columns(frame, top=3, tolerance=0.25, bars=1000, **settings):
+# %% ../../../nbs/features/support_resistance/rays.ipynb #b2326f08
+def compute_ray_columns(
+    frame: pd.DataFrame, # n OHLCV bars
+    top: int = 3, # number of the strongest rays
+    tolerance: float = 0.25, # largest distance of a bounce or break, in mean true ranges
+    bars: int = 1000, # number of last bars; the time grows with its square
+    **settings, # constants of `RaySettings` to change
+) -> dict[str, Sequence]: # column -> m values; without the cost of a frame
     "Return the columns of `find_rays`. Raises `ValueError` if a price is missing."
     opens, high, low, close = price_arrays(frame.iloc[-bars:])
     if not (len(close) and high.max() > low.min()): return {name: [] for name in RAY_COLUMNS}

@@ -15,7 +15,12 @@ from ...data.raw_tables import PRICES
 
 # %% ../../../nbs/features/support_resistance/swings.ipynb #5ddd4cf9
 @numba.njit(cache=True)
-def swing_bars(values, left, right, side):
+def swing_bars(
+    values: np.ndarray, # n prices
+    left: int, # bars before the swing that it exceeds
+    right: int, # bars after the swing that do not exceed it
+    side: float, # 1.0 for highs, -1.0 for lows
+) -> np.ndarray: # positions of the swings, ascending
     "Return the bars above `left` bars before and not below `right` bars after; the mirror image where `side` is -1."
     found, count = np.empty(len(values), np.int64), 0
     for i in range(left, len(values) - right):
@@ -31,7 +36,9 @@ def swing_bars(values, left, right, side):
     return found[:count]
 
 # %% ../../../nbs/features/support_resistance/swings.ipynb #33ad4c82
-def price_arrays(frame):
+def price_arrays(
+    frame: pd.DataFrame, # n OHLCV bars
+) -> np.ndarray: # (4, n) prices
     "Return open, high, low and close as arrays. Raises `ValueError` if a price is missing or infinite."
     prices = np.array([frame[name].to_numpy(float) for name in PRICES])
     if not np.isfinite(prices).all():

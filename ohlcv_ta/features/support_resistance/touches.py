@@ -30,7 +30,12 @@ def _visits(high, low, close, start, price, slope, band):
 
 # %% ../../../nbs/features/support_resistance/touches.ipynb #c977b789
 @numba.njit(cache=True)
-def average_ranges(high, low, close, length):
+def average_ranges(
+    high: np.ndarray, # n prices
+    low: np.ndarray, # n prices
+    close: np.ndarray, # n prices
+    length: int, # of Wilder's average, in bars
+) -> tuple[float, float]: # both in units of price
     "Return the mean true range of all bars and Wilder's average of it at the last bar."
     total = average = high[0] - low[0]
     for i in range(1, len(close)):
@@ -41,7 +46,15 @@ def average_ranges(high, low, close, length):
 
 # %% ../../../nbs/features/support_resistance/touches.ipynb #d0f94d63
 @numba.njit(cache=True)
-def line_statistics(high, low, close, start, price, slope, tolerance):
+def line_statistics(
+    high: np.ndarray, # n prices
+    low: np.ndarray, # n prices
+    close: np.ndarray, # n prices
+    start: np.ndarray, # m first bars
+    price: np.ndarray, # m prices at the first bar
+    slope: np.ndarray, # m slopes in price per bar; 0 for a level
+    tolerance: float, # largest distance of a touch, in mean true ranges
+) -> tuple[np.ndarray, float]: # (5, m) array and ATR in units of price
     "Return an array (5, m) with the values of `_visits` for m lines, and the ATR at the last bar."
     mean_range, last_range = average_ranges(high, low, close, 14)
     table = np.empty((5, len(price)))

@@ -129,7 +129,7 @@ def long_short_returns(
 
 # %% ../../nbs/evaluation/factor.ipynb #a3ba0cb0
 def forward_returns(
-    close: pd.DataFrame, # (times, assets) returns from that time on
+    close: pd.DataFrame, # (times, assets) closing prices
     horizon: int, # rows
     shift: int = 0, # rows until a position is opened
 ) -> pd.DataFrame: # (times, assets); NaN at the end

@@ -184,7 +184,7 @@ def cluster_settings(
 # %% ../../../nbs/features/support_resistance/levels.ipynb #76127f4a2f6a44fba749ea7800e59d51
 @numba.njit(cache=True)
 def _cluster_numbers(prices, share, bounded):
-    "Return the number number of each of k ascending prices."
+    "Return the cluster number of each of k ascending prices."
     number, first = np.zeros(len(prices), np.int64), 0
     for i in range(1, len(prices)):
         if prices[i] - prices[first if bounded else i - 1] <= share * abs(prices[i - 1]):
@@ -196,7 +196,7 @@ def _cluster_numbers(prices, share, bounded):
 # %% ../../../nbs/features/support_resistance/levels.ipynb #81ff116bae5b45f6b6dae177083008cf
 @numba.njit(cache=True)
 def _dense_bars(values, window, share, least):
-    "Return the bars with positions least `least` similar values, their own included, within `window` bars on either side."
+    "Return the bars with at least `least` similar values, their own included, within `window` bars on either side."
     found = [0 for _ in range(0)]
     for i in range(window, len(values) - window):
         near = np.abs(values[i - window:i + window + 1] - values[i]) <= share * abs(values[i])
@@ -219,7 +219,7 @@ def _points(frame, table):
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #eb4aad81
 def _volume_ratio(frame, bars, cluster, points):
-    "Return the mean volume positions the points of each cluster divided by that of all bars; 1 where volume is unknown."
+    "Return the mean volume at the points of each cluster divided by that of all bars; 1 where volume is unknown."
     volume = frame.Volume.to_numpy(float) if "Volume" in frame else np.full(len(frame), np.nan)
     known = np.isfinite(volume)
     mean = volume[known].mean() if known.any() else 0.0

@@ -55,7 +55,7 @@ def line_statistics(
     slope: np.ndarray, # m slopes in price per bar; 0 for a level
     tolerance: float, # largest distance of a touch, in mean true ranges
 ) -> tuple[np.ndarray, float]: # (5, m) array and ATR in units of price
-    "Return an array (5, m) with the values of `_visits` for m lines, and the ATR at the last bar."
+    "Return touches, bounces, breaks, first and last touching bar of m lines, and the ATR at the last bar."
     mean_range, last_range = average_ranges(high, low, close, 14)
     table = np.empty((5, len(price)))
     for k in range(len(price)):

@@ -25,7 +25,7 @@ from ohlcv_ta.evaluation import (
     write_claims,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 numbers = st.floats(-1e6, 1e6)
 

@@ -22,84 +22,85 @@ from .orders import BUY, SELL, Account, Fill, TradingRules, trade_bars
 # %% ../../nbs/evaluation/backtest.ipynb #fdf8b745
 @dataclass(frozen=True)
 class Backtest:
-    "What a history of signals would have led to."
-    equity: pd.Series # cash and position at each close
+    "Hold the equity, fills, reasons and final account of a backtest."
+    equity: pd.Series # cash plus value of the position at each close
     fills: pd.DataFrame # index time; bar, side, units, price, fee, reason
     reasons: pd.Series # of the decision at each close
-    account: Account # in the end
+    account: Account # after the last bar
 
     @property
-    def trades(self) -> pd.DataFrame: # a row a position that was opened and closed
-        "Positions from the buying to the selling."
+    def trades(self) -> pd.DataFrame: # one row for each closed position
+        "Return the closed positions."
         bought, sold = (self.fills[self.fills.side == side].reset_index() for side in (BUY, SELL))
         bought = bought.iloc[:len(sold)]
-        cost, got = bought.units * bought.price + bought.fee, sold.units * sold.price - sold.fee
+        cost, revenue = bought.units * bought.price + bought.fee, sold.units * sold.price - sold.fee
         return pd.DataFrame({
             "bought": bought.time, "sold": sold.time, "bars": sold.bar - bought.bar, "units": bought.units,
-            "entry": bought.price, "exit": sold.price, "gain": got - cost, "return": got / cost - 1, "reason": sold.reason})
+            "entry": bought.price, "exit": sold.price, "gain": revenue - cost, "return": revenue / cost - 1,
+            "reason": sold.reason})
 
-
+# %% ../../nbs/evaluation/backtest.ipynb #47393c47
 def backtest(
     frame: pd.DataFrame, # n OHLCV bars
-    signals: Sequence[int], # n of BUY, HOLD and SELL, each known at its bar's close
-    rules: TradingRules,
-    cash: float = 10_000.0,
+    signals: Sequence[int], # n of BUY, HOLD and SELL, each known at the close of its bar
+    rules: TradingRules, # fees, size and stops
+    cash: float = 10_000.0, # at the beginning
     atr: Sequence[float] | None = None, # n average true ranges, for the ATR stop
 ) -> Backtest:
-    "Trade by rules through a history."
+    "Run trading rules on a history. Raises `ValueError` if a signal is not -1, 0 or 1 or their number differs from the bars."
     prices = frame[["Open", "High", "Low", "Close"]].to_numpy(float)
-    worth, fills, reasons, account = trade_bars(Account(cash), rules, prices, np.asarray(signals), atr)
+    equity, fills, reasons, account = trade_bars(Account(cash), rules, prices, np.asarray(signals), atr)
     bars = [bar for bar, _ in fills]
     table = pd.DataFrame([fill for _, fill in fills], frame.index[bars].rename("time"), Fill._fields)
     table.insert(0, "bar", np.array(bars, int))
-    return Backtest(pd.Series(worth, frame.index, name="equity"), table, pd.Series(reasons, frame.index, name="reason"),
-                    account)
+    equity, reasons = pd.Series(equity, frame.index, name="equity"), pd.Series(reasons, frame.index, name="reason")
+    return Backtest(equity, table, reasons, account)
 
 # %% ../../nbs/evaluation/backtest.ipynb #3b117313
 def daily_returns(
-    equity: pd.Series, # worth at each close
-) -> pd.Series: # a value a day
-    "Returns from the end of one day to the end of the next."
+    equity: pd.Series, # equity at each close
+) -> pd.Series: # one return for each day
+    "Return the returns from the end of each day to the end of the next."
     return equity.groupby(equity.index.floor("D")).last().pct_change().dropna()
 
-
+# %% ../../nbs/evaluation/backtest.ipynb #c050413c
 def sharpe_ratio(
-    returns: Sequence[float], # equally long periods
-    periods: float = 365, # in a year
-) -> float: # a year; 0 where nothing moved
-    "Mean return over its deviation (Sharpe 1994)."
+    returns: Sequence[float], # of periods of equal length
+    periods: float = 365, # periods in a year
+) -> float: # annualized; 0 if the returns are constant
+    "Return the mean return divided by its standard deviation (Sharpe 1994)."
     returns = np.asarray(returns, float)
     spread = returns.std(ddof=1) if len(returns) > 1 else 0.0
     return float(returns.mean() / spread * np.sqrt(periods)) if spread > 0 else 0.0
 
-
+# %% ../../nbs/evaluation/backtest.ipynb #7a2b4062
 def drawdown(
-    equity: pd.Series, # worth at each close
+    equity: pd.Series, # equity at each close
 ) -> pd.Series: # shares, 0 or below
-    "How far the worth is below its highest so far."
+    "Return the relative distance of the equity from its highest value so far."
     return equity / equity.cummax() - 1
 
-
+# %% ../../nbs/evaluation/backtest.ipynb #c671d7dd
 def summarize(
-    result: Backtest,
+    result: Backtest, # from `backtest`
     periods: float = 365, # trading days in a year
-) -> dict[str, float]:
-    "A backtest in numbers."
+) -> dict[str, float]: # return, sharpe, drawdown, trades, won, exposure and fees
+    "Return the performance of a backtest."
     equity, trades = result.equity, result.trades
     won = trades["return"] > 0
-    inside = np.zeros(len(equity))
-    for row in result.fills.itertuples(): inside[row.bar] += row.side
+    changes = np.zeros(len(equity))
+    for row in result.fills.itertuples(): changes[row.bar] += row.side
     return {"return": float(equity.iloc[-1] / equity.iloc[0] - 1), "sharpe": sharpe_ratio(daily_returns(equity), periods),
             "drawdown": float(drawdown(equity).min()), "trades": len(trades), "won": float(won.mean()) if len(trades) else 0.0,
-            "exposure": float((inside.cumsum() > 0).mean()), "fees": float(result.fills.fee.sum())}
+            "exposure": float((changes.cumsum() > 0).mean()), "fees": float(result.fills.fee.sum())}
 
 # %% ../../nbs/evaluation/backtest.ipynb #0a59a92c
 def buy_and_hold(
     frame: pd.DataFrame, # n OHLCV bars
-    rules: TradingRules, # whose fee and slippage are paid
-    cash: float = 10_000.0,
-) -> Backtest:
-    "Buy at the second open, and keep."
+    rules: TradingRules, # with the fee, slippage and size
+    cash: float = 10_000.0, # at the beginning
+) -> Backtest: # with one fill
+    "Run a backtest that buys at the second open and holds."
     signals = np.zeros(len(frame), int)
     signals[0] = BUY
     return backtest(frame, signals, TradingRules(rules.fee, rules.slippage, rules.size), cash)
@@ -107,30 +108,30 @@ def buy_and_hold(
 # %% ../../nbs/evaluation/backtest.ipynb #8dee901b
 def random_entry_returns(
     frame: pd.DataFrame, # n OHLCV bars
-    result: Backtest, # whose positions are dealt out anew
-    rules: TradingRules, # whose fee and slippage are paid; stops are not, since lengths are kept
-    draws: int = 500,
-    seed: int = 0,
-) -> np.ndarray: # returns of each draw
-    "What the same turnover gains at random times."
+    result: Backtest, # with the positions to place
+    rules: TradingRules, # with fee, slippage and size; stops are ignored, since lengths are fixed
+    draws: int = 500, # random placements
+    seed: int = 0, # of the random generator
+) -> np.ndarray: # return of each draw
+    "Return the returns of the same positions at random times."
     lengths = np.maximum(result.trades.bars.to_numpy(), 1)
-    free, dice = len(frame) - 2 - lengths.sum() - len(lengths), np.random.default_rng(seed)
-    costs, gains = TradingRules(rules.fee, rules.slippage, rules.size), np.empty(draws)
+    free, rng = len(frame) - 2 - lengths.sum() - len(lengths), np.random.default_rng(seed)
+    costs, returns = TradingRules(rules.fee, rules.slippage, rules.size), np.empty(draws)
     for k in range(draws):
-        order = dice.permutation(lengths)
-        waits = np.diff(np.sort(dice.integers(0, max(free, 0) + 1, len(order))), prepend=0)
+        order = rng.permutation(lengths)
+        waits = np.diff(np.sort(rng.integers(0, max(free, 0) + 1, len(order))), prepend=0)
         begins = np.cumsum(waits + np.concatenate([[0], order[:-1] + 1]))
         signals = np.zeros(len(frame), int)
         signals[begins], signals[np.minimum(begins + order, len(frame) - 1)] = BUY, SELL
-        gains[k] = backtest(frame, signals, costs).equity.iloc[-1] / 10_000 - 1
-    return gains
+        returns[k] = backtest(frame, signals, costs).equity.iloc[-1] / 10_000 - 1
+    return returns
 
-
+# %% ../../nbs/evaluation/backtest.ipynb #c1d53438
 def permutation_p_value(
     observed: float, # return of the strategy
-    null_returns: np.ndarray, # of `random_entry_returns`
-) -> float: # p-value
-    "How often chance gains as much."
+    null_returns: np.ndarray, # from `random_entry_returns`
+) -> float: # from 0 to 1
+    "Return the share of random entries with at least the observed return, as a p-value."
     return float((1 + (null_returns >= observed).sum()) / (1 + len(null_returns)))
 
 # %% ../../nbs/evaluation/backtest.ipynb #7024c2c7
@@ -138,25 +139,28 @@ _EULER = 0.5772156649015329
 
 
 def expected_max_sharpe(
-    trials: int, # that were tried
-    spread: float, # deviation of their Sharpe ratios
-) -> float:
-    "The best Sharpe ratio of that many strategies that know nothing (Bailey and López de Prado 2014, equation 1)."
+    trials: int, # number of strategies
+    spread: float, # standard deviation of their Sharpe ratios
+) -> float: # Sharpe ratio of the same period
+    "Return the expected best Sharpe ratio of strategies without skill (Bailey and López de Prado 2014, equation 1)."
     if trials < 2: return 0.0
     normal = NormalDist()
     return spread * ((1 - _EULER) * normal.inv_cdf(1 - 1 / trials) + _EULER * normal.inv_cdf(1 - 1 / (trials * np.e)))
 
-
+# %% ../../nbs/evaluation/backtest.ipynb #ad70a97e
 def deflated_sharpe_ratio(
-    returns: Sequence[float], # of equally long periods
-    trials: Sequence[float], # Sharpe ratios of all that was tried, of one such period
-) -> float: # probability
-    "Probability of a Sharpe ratio above that of the best of useless trials (Bailey and López de Prado 2014, equation 2)."
+    returns: Sequence[float], # of periods of equal length
+    trials: Sequence[float], # Sharpe ratios of all trials, of one such period
+) -> float: # from 0 to 1
+    """Return the probability that the true Sharpe ratio exceeds the best of trials without skill.
+
+    Bailey and López de Prado (2014), equation 2.
+    """
     returns, trials = np.asarray(returns, float), np.asarray(trials, float)
     ratio = sharpe_ratio(returns, 1)
     if len(returns) < 3 or returns.std() == 0: return 0.5
-    moved = (returns - returns.mean()) / returns.std()
-    skew, kurtosis = (moved**3).mean(), (moved**4).mean()
+    standardized = (returns - returns.mean()) / returns.std()
+    skew, kurtosis = (standardized**3).mean(), (standardized**4).mean()
     best = expected_max_sharpe(len(trials), float(trials.std(ddof=1)) if len(trials) > 1 else 0.0)
     width = np.sqrt(max(1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2, 1e-12))
     return NormalDist().cdf((ratio - best) * np.sqrt(len(returns) - 1) / width)
@@ -164,13 +168,13 @@ def deflated_sharpe_ratio(
 # %% ../../nbs/evaluation/backtest.ipynb #7cd9871b
 def log_trial(
     path: str | Path, # of the log, a CSV file
-    name: str, # what was tried
-    settings: Mapping[str, Any], # with which settings
-    sharpe: float, # of one day
-) -> pd.DataFrame: # all trials so far
-    "Write a trial to the log."
-    path, said = Path(path), " ".join(f"{key}={value}" for key, value in sorted(settings.items()))
-    row = pd.DataFrame([{"name": name, "settings": said, "sharpe": sharpe}])
+    name: str, # of the strategy
+    settings: Mapping[str, Any], # of the trial
+    sharpe: float, # Sharpe ratio of daily returns
+) -> pd.DataFrame: # all trials: name, settings, sharpe
+    "Add a trial to the log and return all trials."
+    path, text = Path(path), " ".join(f"{key}={value}" for key, value in sorted(settings.items()))
+    row = pd.DataFrame([{"name": name, "settings": text, "sharpe": sharpe}])
     trials = pd.concat([pd.read_csv(path), row] if path.exists() else [row], ignore_index=True)
     trials = trials.drop_duplicates(["name", "settings"], keep="last").sort_values(["name", "settings"], ignore_index=True)
     write_atomic(path, trials.to_csv(index=False, float_format="%.6g").encode())

@@ -14,11 +14,14 @@ import pandas as pd
 # %% ../../nbs/evaluation/bootstrap.ipynb #8edb47106e1a46a883d545849b8ab81b
 def block_bootstrap(
     n: int, # rows in the sample, in order of time
-    block: int, # consecutive rows drawn together; 1 draws them one by one
+    block: int, # consecutive rows drawn together, from 1 to n
     draws: int = 1000, # resamples
-    seed: int = 0,
+    seed: int = 0, # of the random generator
 ) -> np.ndarray: # (draws, n) integer positions
-    "Resampled positions in circular moving blocks (Politis & Romano 1992)."
+    """Return resampled positions in circular moving blocks (Politis & Romano 1992).
+
+    Raises `ValueError` if the block is below 1 or above n.
+    """
     if not 1 <= block <= n:
         raise ValueError(f"a block of {block} rows can't be drawn from a sample of {n}")
     starts = np.random.default_rng(seed).integers(n, size=(draws, -(-n // block), 1))
@@ -26,26 +29,26 @@ def block_bootstrap(
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #7cdc8c89c7104fffa095e18ddfef8986
 def _covariances(x: np.ndarray, lags: int) -> np.ndarray:
-    "Autocovariances of a series at lags 0 to `lags`."
+    "Return the autocovariances of a series at lags 0 to `lags`."
     x = x - x.mean()
     return np.array([x[: len(x) - lag] @ x[lag:] for lag in range(lags + 1)]) / len(x)
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #b118ea5561624da68c537baed56e602f
-def _memory(correlations: np.ndarray, n: int) -> int:
-    "The lag after which five in a row are no larger than chance (Politis & White 2004); at least 1."
-    loud = np.abs(correlations) > 2 * np.sqrt(np.log10(n) / n)
-    quiet = np.flatnonzero(~np.lib.stride_tricks.sliding_window_view(loud[1:], 5).any(axis=1))
-    return max(1, int(quiet[0] if len(quiet) else np.flatnonzero(loud)[-1]))
+def _significant_lag(correlations: np.ndarray, n: int) -> int:
+    "Return the lag after which five autocorrelations in a row are insignificant (Politis & White 2004); at least 1."
+    significant = np.abs(correlations) > 2 * np.sqrt(np.log10(n) / n)
+    first = np.flatnonzero(~np.lib.stride_tricks.sliding_window_view(significant[1:], 5).any(axis=1))
+    return max(1, int(first[0] if len(first) else np.flatnonzero(significant)[-1]))
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #938c804e27f84196a10c8828c723f798
 def _politis_white(x: np.ndarray) -> float:
-    "Best block length for the circular bootstrap of a mean; 1 where there is nothing to see."
+    "Return the best block length for the circular bootstrap of a mean; 1 for a constant or very short series."
     n = len(x)
     longest = int(np.ceil(np.sqrt(n))) + 5
     if longest >= n or np.ptp(x) == 0:
         return 1
     covariances = _covariances(x, longest)
-    lags = min(2 * _memory(covariances / covariances[0], n), longest)
+    lags = min(2 * _significant_lag(covariances / covariances[0], n), longest)
     lag = np.arange(1, lags + 1)
     flat_top = np.minimum(1, 2 * (1 - lag / lags)) * covariances[1 : lags + 1]
     slope, level = 2 * (flat_top * lag).sum(), covariances[0] + 2 * flat_top.sum()
@@ -55,7 +58,7 @@ def _politis_white(x: np.ndarray) -> float:
 def block_length(
     *series: Sequence, # each of n values in order of time
 ) -> int: # rows
-    "Rows that belong in one block: Politis & White (2004, corrected 2009), the longest over the series."
+    "Return the block length of Politis & White (2004, corrected 2009), the longest over the series."
     arrays = [np.asarray(values, dtype=float) for values in series]
     n = len(arrays[0])
     longest = np.ceil(min(3 * np.sqrt(n), n / 3))
@@ -63,11 +66,11 @@ def block_length(
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #4dd4641cc4064e0191573fe9c69df29b
 def percentile_intervals(
-    point: dict[str, float], # metric of the sample
-    resampled: dict[str, np.ndarray], # the same metric of each resample
-    level: float = 0.95,
-) -> pd.DataFrame: # index metric; value, low, high, undefined (draws that gave no value)
-    "Percentile intervals (Efron 1979) of metrics that were resampled."
+    point: dict[str, float], # metric -> value of the sample
+    resampled: dict[str, np.ndarray], # metric -> values of the resamples; NaN where undefined
+    level: float = 0.95, # of the interval, from 0 to 1
+) -> pd.DataFrame: # index metric; value, low, high, undefined (draws without a value)
+    "Return percentile intervals (Efron 1979) of resampled metrics."
     tails = (1 - level) / 2, (1 + level) / 2
     rows = {}
     for name, values in resampled.items():

@@ -22,32 +22,32 @@ from .metrics import confusion_metrics
 
 # %% ../../nbs/evaluation/claims.ipynb #af8d3c68
 class Verdict(StrEnum):
-    "What became of a claim."
+    "Name the verdict on a claim."
     HOLDS = "holds"
     FAILS = "does not hold"
-    UNDECIDED = "undecided" # ours is no worse than claimed, and no better than what needs no skill
-    CONTRADICTS = "contradicts itself" # it disagrees with other figures of the same publication
-    UNTESTABLE = "not testable here" # and what is missing is named
+    UNDECIDED = "undecided" # ours is no worse than claimed, and no better than a no-skill baseline
+    CONTRADICTS = "contradicts itself" # it disagrees with other numbers of the same publication
+    UNTESTABLE = "not testable here" # data is missing; `missing` names it
 
 # %% ../../nbs/evaluation/claims.ipynb #eac1b929
 class ClaimError(ValueError):
-    "A claim that is not complete; the message names it."
+    "Report an incomplete claim; the message names it."
 
 # %% ../../nbs/evaluation/claims.ipynb #7fce5e2b
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    "A row of the ledger."
-    system: str # who claims it: A to E
-    chapter: str # where it is examined
-    claim: str # in words
+    "Hold a claim and its verdict. Raises `ClaimError` if it is not complete."
+    system: str # that claims it, A to E
+    chapter: str # that examines it
+    claim: str # as text
     claimed: float | str # the published value
-    as_written: float | str | None = None # computed as the system describes, or as its other figures imply
-    as_should: float | str | None = None # computed as it should be
-    low: float | None = None # interval of `as_should`
+    as_written: float | str | None = None # computed as the system describes, or implied by its other numbers
+    as_should: float | str | None = None # computed without leaks
+    low: float | None = None # bounds of the interval of `as_should`
     high: float | None = None
     verdict: Verdict
-    why: str # the reason for the verdict, in a sentence
-    missing: str = "" # the data that a test would need; for `not testable here` and no other
+    why: str # one sentence that explains the verdict
+    missing: str = "" # data that a test would need; only for `not testable here`
 
     def __post_init__(self):
         if problem := _problem(self):
@@ -56,28 +56,28 @@ class Claim:
 
 # %% ../../nbs/evaluation/claims.ipynb #f53d6104
 def _problem(claim: Claim) -> str | None:
-    "What keeps a claim from being complete."
+    "Return why a claim is not complete, or None."
     if claim.verdict not in list(Verdict):
         return f"the verdict {claim.verdict!r} is none of: {', '.join(Verdict)}"
     if not claim.why.strip():
         return "it needs a why"
     if bool(claim.missing.strip()) != (claim.verdict == Verdict.UNTESTABLE):
         return "`not testable here` must name the missing data, and no other verdict may"
-    decided = claim.verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNDECIDED)
-    if decided and claim.as_written is None and claim.as_should is None:
-        return f"'{claim.verdict}' needs a number of ours"
+    needs_value = claim.verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNDECIDED)
+    if needs_value and claim.as_written is None and claim.as_should is None:
+        return f"'{claim.verdict}' needs `as_written` or `as_should`"
     return None
 
 # %% ../../nbs/evaluation/claims.ipynb #d36732af
 def decide_verdict(
     claimed: float, # the published value
-    value: float, # the honest one
-    low: float | None = None, # its interval; without one, `value` is taken as exact
-    high: float | None = None,
-    better: str = "higher", # which way is better: "higher", "lower" or "equal" (neither)
-    chance: float | None = None, # what can be had without skill, if that is known
-) -> tuple[Verdict, str]: # and why
-    "Holds, does not hold, or undecided, by the interval of the honest number."
+    value: float, # the leak-free value
+    low: float | None = None, # bounds of its interval; by default `value`, as exact
+    high: float | None = None, # by default `value`
+    better: str = "higher", # direction of improvement: "higher", "lower" or "equal" (none)
+    chance: float | None = None, # value of a no-skill baseline, if known
+) -> tuple[Verdict, str]: # verdict and its reason
+    "Return a verdict from the interval of the leak-free value."
     low, high = (value if low is None else low), (value if high is None else high)
     sign = {"higher": 1, "lower": -1, "equal": 0}[better]
     inside = low <= claimed <= high or math.isclose(claimed, value)
@@ -92,9 +92,9 @@ def decide_verdict(
 
 # %% ../../nbs/evaluation/claims.ipynb #f547841e
 def format_number(
-    value: float | str | None,
-) -> str: # as a reader wants to see it
-    "Three decimals for what is small, thousands marked in what is large, words as they are."
+    value: float | str | None, # text is returned unchanged
+) -> str: # empty for None
+    "Return a number as text: three decimals if it is small, commas if it is large."
     if value is None or isinstance(value, str):
         return value or ""
     if float(value).is_integer():
@@ -108,15 +108,15 @@ _KINDS = {"metric": {"better", "chance", "note"}, "implied": {"because", "within
 
 # %% ../../nbs/evaluation/claims.ipynb #c33d8fa7
 def _kind(row: Mapping, chapter: str) -> str:
-    "Which of the three ways a row is to be answered; a row that is not clear is an error that names it."
+    "Return how a row is assessed. Raises `ClaimError` if the row is incomplete or ambiguous."
     where = f"system {row.get('system')}, {chapter}, {row.get('claim')!r}"
     kinds = [kind for kind in _KINDS if kind in row]
-    if absent := _COMMON - set(row):
-        raise ClaimError(f"{where}: {', '.join(sorted(absent))} is missing")
+    if missing := _COMMON - set(row):
+        raise ClaimError(f"{where}: {', '.join(sorted(missing))} is missing")
     if len(kinds) != 1:
         raise ClaimError(f"{where}: it needs exactly one of {', '.join(_KINDS)}")
-    if odd := set(row) - _COMMON - {kinds[0]} - _KINDS[kinds[0]]:
-        raise ClaimError(f"{where}: {', '.join(sorted(odd))} has no meaning beside {kinds[0]!r}")
+    if unknown := set(row) - _COMMON - {kinds[0]} - _KINDS[kinds[0]]:
+        raise ClaimError(f"{where}: {', '.join(sorted(unknown))} is not allowed in an entry with {kinds[0]!r}")
     if row.get("better", "higher") not in ("higher", "lower", "equal"):
         raise ClaimError(f"{where}: better must be higher, lower or equal, not {row['better']!r}")
     return kinds[0]
@@ -126,6 +126,7 @@ def _entries(
     path: Path, # such as claims/D.yaml
     section: str, # "claims" or "options"
 ): # content of the section; `claims` is a mapping of chapter to entries, `options` a list
+    "Return a section of a YAML file. Raises `ClaimError` if the file is missing or malformed."
     try: found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ClaimError(f"there is no {path} in {Path.cwd()}; run this in the project's folder") from None
@@ -137,9 +138,9 @@ def _entries(
 
 # %% ../../nbs/evaluation/claims.ipynb #9038e9c1
 def _checked_entry(entry, path: Path, chapter: str, position: int) -> dict:
-    "An entry as a row for `assess_claims`; a malformed one is an error that names its file, chapter and position."
+    "Return an entry as a row for `assess_claims`. Raises `ClaimError` if it is malformed."
     where = f"{path}, {chapter}, entry {position}"
-    if not isinstance(entry, dict): raise ClaimError(f"{where}: it is no mapping: {entry!r}")
+    if not isinstance(entry, dict): raise ClaimError(f"{where}: it must be a mapping, not {entry!r}")
     if "system" in entry: raise ClaimError(f"{where}: the file's name says which system it is; remove 'system'")
     row = {"system": path.stem, **entry}
     try: _kind(row, chapter)
@@ -150,7 +151,7 @@ def _checked_entry(entry, path: Path, chapter: str, position: int) -> dict:
 
 # %% ../../nbs/evaluation/claims.ipynb #4cbd2160
 def _read_chapters(path: Path) -> dict[str, list[dict]]: # chapter -> rows
-    "All claims in a file, checked."
+    "Return all claims in a file. Raises `ClaimError` if the file or an entry is malformed."
     chapters = _entries(path, "claims")
     for chapter, entries in chapters.items():
         if not isinstance(entries, list): raise ClaimError(f"{path}, {chapter}: it needs a list of claims")
@@ -160,12 +161,12 @@ def _read_chapters(path: Path) -> dict[str, list[dict]]: # chapter -> rows
 # %% ../../nbs/evaluation/claims.ipynb #dd447d04
 def read_published(
     system: str, # A to E
-    chapter: str, # that examines the claims, as the file names it
-    folder: str | Path = "claims", # with a YAML file for each system; relative to the current folder, for a stage the project's
+    chapter: str, # that examines the claims, a key of the file
+    folder: str | Path = "claims", # with a YAML file for each system, relative to the current folder
 ) -> list[dict]: # rows for `assess_claims`, in the order of the file
     """Read the claims of a system that a chapter examines.
 
-    Raises ClaimError if the file is missing or malformed, or has no such chapter; the message names the file and the entry.
+    Raises `ClaimError` if the file is missing or malformed, or has no such chapter; the message names the file and the entry.
     """
     path = Path(folder) / f"{system}.yaml"
     chapters = _read_chapters(path)
@@ -176,7 +177,7 @@ def read_published(
 # %% ../../nbs/evaluation/claims.ipynb #82a7f7b0
 def claimed_values(
     published: Iterable[Mapping], # rows from `read_published`
-    group: str, # first part of the metrics, such as "networks" of networks.I5.parameters
+    group: str, # first part of the metrics, as in networks.I5.parameters
 ) -> dict[str, float | str]: # second part of the metric -> claimed value
     "Return the published values whose metric belongs to a group."
     parts = ((row["metric"].split("."), row["claimed"]) for row in published if "metric" in row)
@@ -186,8 +187,8 @@ def claimed_values(
 def read_options(
     system: str, # A to E
     folder: str | Path = "claims", # with a YAML file for each system
-) -> pd.DataFrame: # strings, a row each: option, parameter, note
-    "Read the options of a published system. Raises ClaimError if the file or an entry is missing or malformed."
+) -> pd.DataFrame: # columns option, parameter and note, as text
+    "Read the options of a published system. Raises `ClaimError` if the file or an entry is missing or malformed."
     path, names = Path(folder) / f"{system}.yaml", ["option", "parameter", "note"]
     options = _entries(path, "options")
     for position, option in enumerate(options, 1):
@@ -197,12 +198,12 @@ def read_options(
 
 # %% ../../nbs/evaluation/claims.ipynb #e88b0754
 def _find(results: Mapping, path: str, claim: str) -> dict:
-    "The number at a dotted path, as value, low and high."
+    "Return the number at a dotted path as value, low and high. Raises `ClaimError` if there is none."
     found = results
     for part in path.split("."):
         if not isinstance(found, Mapping) or part not in found:
-            there = ", ".join(map(str, found)) if isinstance(found, Mapping) else "a number"
-            raise ClaimError(f"{claim!r}: there is no {part!r} for {path!r}, only: {there}")
+            available = ", ".join(map(str, found)) if isinstance(found, Mapping) else "a number"
+            raise ClaimError(f"{claim!r}: there is no {part!r} for {path!r}, only: {available}")
         found = found[part]
     leaf = found if isinstance(found, Mapping) else {"value": found}
     if leaf.get("value") is None or leaf["value"] != leaf["value"]:
@@ -211,18 +212,18 @@ def _find(results: Mapping, path: str, claim: str) -> dict:
 
 # %% ../../nbs/evaluation/claims.ipynb #25ae3838
 def _measured(row: Mapping, as_should: Mapping, as_written: Mapping) -> dict:
-    "The answer to a row by a number of ours."
-    honest, chance = _find(as_should, row["metric"], row["claim"]), row.get("chance")
+    "Return the assessment of a row by our numbers. Raises `ClaimError` if a number is missing."
+    measured, chance = _find(as_should, row["metric"], row["claim"]), row.get("chance")
     if isinstance(chance, str):
         chance = _find(as_should, chance, row["claim"])["value"]
-    verdict, why = decide_verdict(row["claimed"], **honest, better=row.get("better", "higher"), chance=chance)
-    written = _find(as_written, row["metric"], row["claim"])["value"] if as_written else None
-    return {"as_written": written, "as_should": honest["value"], "low": honest["low"], "high": honest["high"],
+    verdict, why = decide_verdict(row["claimed"], **measured, better=row.get("better", "higher"), chance=chance)
+    published = _find(as_written, row["metric"], row["claim"])["value"] if as_written else None
+    return {"as_written": published, "as_should": measured["value"], "low": measured["low"], "high": measured["high"],
             "verdict": verdict, "why": why}
 
 # %% ../../nbs/evaluation/claims.ipynb #e3956d91
 def _implied(row: Mapping) -> dict:
-    "The answer to a row by other figures of the same publication."
+    "Return the assessment of a row by other numbers of the publication. Raises `ClaimError` if `implied` is unknown."
     match row["implied"]:
         case {"product": factors}:
             value = math.prod(factors)
@@ -233,7 +234,7 @@ def _implied(row: Mapping) -> dict:
         case {"confusion": counts, "metric": metric}:
             value = float(confusion_metrics(**counts)[metric])
         case other:
-            raise ClaimError(f"{row['claim']!r}: {other} is no product, difference, harmonic or confusion")
+            raise ClaimError(f"{row['claim']!r}: {other} is not a product, difference, harmonic or confusion")
     agrees = math.isclose(row["claimed"], value, rel_tol=row.get("within", 0.005))
     return {"as_written": value, "verdict": Verdict.HOLDS if agrees else Verdict.CONTRADICTS,
             "why": f"{row.get('because', 'its other figures say')} {format_number(value)}"}
@@ -241,11 +242,14 @@ def _implied(row: Mapping) -> dict:
 # %% ../../nbs/evaluation/claims.ipynb #19dbfd6a
 def assess_claims(
     published: Iterable[Mapping], # rows from `read_published`
-    chapter: str,
+    chapter: str, # that examines the claims
     leak_free: Mapping, # nested results; a leaf is a number, or a mapping of value, low and high
     as_published: Mapping | None = None, # the same, computed as the system describes
 ) -> list[Claim]: # in the order of `published`
-    "Put our numbers and a verdict beside every published claim."
+    """Return every published claim with our numbers and a verdict.
+
+    Raises `ClaimError` if a row is malformed or its number is missing.
+    """
     claims = []
     for row in published:
         common = {"chapter": chapter, **{name: row.get(name) for name in _COMMON}}
@@ -262,7 +266,8 @@ def assess_claims(
     return claims
 
 # %% ../../nbs/evaluation/claims.ipynb #74b4c112
-def _refuse_twice(claims: Sequence[Claim]):
+def _require_unique(claims: Sequence[Claim]):
+    "Raise `ClaimError` if a claim is repeated."
     for (system, claim), times in Counter((each.system, each.claim) for each in claims).items():
         if times > 1:
             raise ClaimError(f"system {system}, {claim!r}: claimed {times} times")
@@ -270,22 +275,22 @@ def _refuse_twice(claims: Sequence[Claim]):
 # %% ../../nbs/evaluation/claims.ipynb #3fcb9579
 def write_claims(
     path: str | Path, # one JSON file a chapter
-    claims: Sequence[Claim],
+    claims: Sequence[Claim], # of the chapter
 ) -> Path: # the same path
-    "Write the claims of a chapter, whole or not at all."
-    _refuse_twice(claims)
+    "Write the claims of a chapter atomically. Raises `ClaimError` if a claim is repeated."
+    _require_unique(claims)
     return write_json(path, [asdict(claim) for claim in claims])
 
 # %% ../../nbs/evaluation/claims.ipynb #e0d3c46f
 def read_claims(
-    folder: str | Path, # with a JSON file of each chapter
-) -> list[Claim]: # by system, chapter, and the order in which they were written
-    "The claims of all chapters, checked again."
+    folder: str | Path, # with one JSON file for each chapter
+) -> list[Claim]: # sorted by system and chapter
+    "Read the claims of all chapters. Raises `ClaimError` if there are none, one is incomplete, or one is repeated."
     files = sorted(Path(folder).glob("*.json"))
     if not files:
         raise ClaimError(f"no claims in {folder}: run the chapters first")
     claims = [Claim(**row) for file in files for row in read_json(file)]
-    _refuse_twice(claims)
+    _require_unique(claims)
     return sorted(claims, key=lambda claim: (claim.system, claim.chapter))
 
 # %% ../../nbs/evaluation/claims.ipynb #b5da1dd1
@@ -293,7 +298,7 @@ def refuse_unanswered(
     claims: Iterable[Claim], # the ledger
     folder: str | Path = "claims", # with a YAML file for each system
 ) -> None:
-    "Raise ClaimError if a published claim has no verdict in the ledger, or a verdict belongs to no published claim."
+    "Raise `ClaimError` if a published claim has no verdict, or a verdict belongs to no published claim."
     answered = {(each.system, each.chapter, each.claim) for each in claims}
     published = {(path.stem, chapter, row["claim"]) for path in sorted(Path(folder).glob("*.yaml"))
                  for chapter, rows in _read_chapters(path).items() for row in rows}
@@ -303,21 +308,22 @@ def refuse_unanswered(
 
 # %% ../../nbs/evaluation/claims.ipynb #6162ac51
 def claims_table(
-    claims: Iterable[Claim],
-) -> pd.DataFrame: # strings, a row each: system, claim, claimed, as written, as it should be, verdict, why
-    "The table for readers."
-    rows = [{"system": each.system, "claim": each.claim, "claimed": _as_published(each.claimed),
+    claims: Iterable[Claim], # in any order
+) -> pd.DataFrame: # text: system, claim, claimed, as written, as it should be, verdict, why
+    "Return the claims as a table of text."
+    rows = [{"system": each.system, "claim": each.claim, "claimed": _published_digits(each.claimed),
              "as written": format_number(each.as_written),
-             "as it should be": format_number(each.as_should) + _interval(each.low, each.high),
+             "as it should be": format_number(each.as_should) + _bracketed(each.low, each.high),
              "verdict": str(each.verdict),
              "why": each.why + (f" (missing: {each.missing})" if each.missing else "")}
             for each in claims]
     return pd.DataFrame(rows)
 
 # %% ../../nbs/evaluation/claims.ipynb #7ff817b4
-def _as_published(value: float | str) -> str:
-    "With the digits that were published."
+def _published_digits(value: float | str) -> str:
+    "Return a published value with its published digits."
     return value if isinstance(value, str) else f"{value:,.10g}"
 
-def _interval(low: float | None, high: float | None) -> str:
+def _bracketed(low: float | None, high: float | None) -> str:
+    "Return an interval in brackets; empty if it has no bounds."
     return "" if low is None or high is None else f" [{format_number(low)}, {format_number(high)}]"

@@ -15,47 +15,49 @@ import pandas as pd
 # %% ../../nbs/evaluation/controls.ipynb #12c3a1a4
 def shuffle_labels(
     y: Sequence, # n labels
-    seed: int = 0,
+    seed: int = 0, # of the shuffle
 ) -> np.ndarray: # the same n labels in random order
-    "Labels that have lost their rows: what a model finds in them is no signal."
+    "Return the labels in random order."
     return np.random.default_rng(seed).permutation(np.asarray(y))
 
 # %% ../../nbs/evaluation/controls.ipynb #8a229ec9
 def shuffle_blocks(
     y: Sequence, # n labels in order of time
     block: int, # consecutive labels that stay together
-    seed: int = 0,
+    seed: int = 0, # of the shuffle
 ) -> np.ndarray: # the same n labels
-    "Labels that have lost their rows and kept their runs: a circle cut into blocks, in random order."
+    "Return the labels as a circle, cut into blocks in random order, so that runs are kept."
     rng, y = np.random.default_rng(seed), np.asarray(y)
     pieces = np.split(np.roll(y, rng.integers(len(y))), np.arange(block, len(y), block))
     return np.concatenate([pieces[i] for i in rng.permutation(len(pieces))])
 
 # %% ../../nbs/evaluation/controls.ipynb #c1d323e9
 def _format_value(value) -> str:
+    "Return a value as text for an error message."
     if pd.isna(value):
         return "unknown"
     return f"{value:.8g}" if isinstance(value, float) else str(value)
 
 # %% ../../nbs/evaluation/controls.ipynb #34263315
 class LookAheadError(ValueError):
-    "A value that had been published changed when later bars arrived."
+    "Report a value that changed when later bars arrived."
 
     def __init__(self, function: str, column: str, row: object, known: int, before: object, after: object):
         self.function, self.column, self.row = function, column, row
-        self.known, self.before, self.after = known, before, after # bars known at first, and both values
+        self.known, self.before, self.after = known, before, after # number of bars known at first, and both values
         super().__init__(f"{function} looks ahead: {column!r} at {row} was {_format_value(before)} when {known} bars "
                          f"were known and {_format_value(after)} later. Use only bars up to the row's own.")
 
 # %% ../../nbs/evaluation/controls.ipynb #1945852f
 def _as_table(values, frame: pd.DataFrame) -> pd.DataFrame:
+    "Return a table, series or array as a table."
     if isinstance(values, pd.Series):
         return values.to_frame("value" if values.name is None else values.name)
     return values if isinstance(values, pd.DataFrame) else pd.DataFrame(np.asarray(values), index=frame.index)
 
 # %% ../../nbs/evaluation/controls.ipynb #bd60f976
 def _changed(before: pd.Series, after: pd.Series, tolerance: float) -> np.ndarray:
-    "Where two columns differ; two unknowns are equal, numbers may differ by rounding."
+    "Return where two columns differ by more than rounding; two missing values are equal."
     same = (before == after) | (before.isna() & after.isna())
     if pd.api.types.is_numeric_dtype(before) and pd.api.types.is_numeric_dtype(after):
         before, after = before.astype(float), after.astype(float)
@@ -64,10 +66,10 @@ def _changed(before: pd.Series, after: pd.Series, tolerance: float) -> np.ndarra
 
 # %% ../../nbs/evaluation/controls.ipynb #f4a65d7c
 def _compare(name: str, known: int, before: pd.DataFrame, after: pd.DataFrame, tolerance: float):
-    "Raise at the first row, and in it the first column, in which two tables differ."
-    if len(odd := before.columns.symmetric_difference(after.columns)):
-        states = ["there" if odd[0] in table else "absent" for table in (before, after)]
-        raise LookAheadError(name, odd[0], after.index[0], known, *states)
+    "Raise `LookAheadError` at the first row and column in which two tables differ."
+    if len(different := before.columns.symmetric_difference(after.columns)):
+        states = ["there" if different[0] in table else "absent" for table in (before, after)]
+        raise LookAheadError(name, different[0], after.index[0], known, *states)
     if not before.index.equals(after.index):
         pairs = zip_longest(before.index, after.index, fillvalue="absent")
         old, new = next((old, new) for old, new in pairs if old != new)
@@ -79,8 +81,8 @@ def _compare(name: str, known: int, before: pd.DataFrame, after: pd.DataFrame, t
         raise LookAheadError(name, before.columns[column], before.index[row], known, *values)
 
 # %% ../../nbs/evaluation/controls.ipynb #3e471a8a
-def _due(index: pd.Index, last: object) -> int:
-    "Rows that carry a time up to `last`; none where the two can't be compared."
+def _rows_until(index: pd.Index, last: object) -> int:
+    "Return the number of rows with a time up to `last`; 0 if the two cannot be compared."
     try:
         return int((index <= last).sum())
     except TypeError:
@@ -88,13 +90,16 @@ def _due(index: pd.Index, last: object) -> int:
 
 # %% ../../nbs/evaluation/controls.ipynb #e622e232
 def check_causality(
-    function: Callable, # of a frame; gives a table or series in order of time, or an array of its length
+    function: Callable, # from a frame to a table or series in order of time, or to an array of its length
     frame: pd.DataFrame, # n bars
-    prefix_lengths: Sequence[int] | None = None, # bars known at each replay; by default n - 1 and 24 drawn at random
-    unfinished: int = 0, # last rows of a replay that are not published yet: 1 for a session still running
-    tolerance: float = 1e-9, # of the column's largest value: rounding, not news
-) -> int: # published values that were compared, none of which changed
-    "Replay the past on growing prefixes; raise `LookAheadError` if anything published changes later."
+    prefix_lengths: Sequence[int] | None = None, # bars of each prefix; by default n - 1 and 24 random lengths
+    unfinished: int = 0, # last rows of a prefix that may change: 1 for a session that has not ended
+    tolerance: float = 1e-9, # for rounding, as a share of the column's largest value
+) -> int: # number of compared values
+    """Compute a function on growing prefixes of a frame and compare with the result on the full frame.
+
+    Raises `LookAheadError` if a value changes or appears later, and `ValueError` if no value is compared.
+    """
     if prefix_lengths is None:
         prefix_lengths = {*np.random.default_rng(0).integers(len(frame) // 10, len(frame), 24).tolist(), len(frame) - 1}
     name, compared = getattr(function, "__name__", str(function)), 0
@@ -102,25 +107,26 @@ def check_causality(
     for known in sorted(prefix_lengths):
         prefix = frame.iloc[:known]
         before = _as_table(function(prefix), prefix)
-        published = max(len(before), _due(after.index, prefix.index[-1])) - unfinished
-        if published > 0:
-            _compare(name, known, before.iloc[:published], after.iloc[:published], tolerance)
-            compared += published * before.shape[1]
+        comparable = max(len(before), _rows_until(after.index, prefix.index[-1])) - unfinished
+        if comparable > 0:
+            _compare(name, known, before.iloc[:comparable], after.iloc[:comparable], tolerance)
+            compared += comparable * before.shape[1]
     if not compared:
-        raise ValueError("nothing was compared: every replay was empty; give a longer frame or larger `at`")
+        raise ValueError("nothing was compared: the function returned no rows; "
+                         "give a longer frame or larger `prefix_lengths`")
     return compared
 
 # %% ../../nbs/evaluation/controls.ipynb #3204195f
 def find_look_ahead(
-    function: Callable, # of a frame; gives a table of as many rows
+    function: Callable, # from a frame to a table of as many rows
     frame: pd.DataFrame, # n bars
-    prefix_lengths: Sequence[int], # bars known at each replay
-) -> dict[str, LookAheadError]: # by column; the others told nothing that changed later
-    "Which columns of a table look ahead."
-    tables, caught = {known: function(frame.iloc[:known]) for known in {*prefix_lengths, len(frame)}}, {}
+    prefix_lengths: Sequence[int], # bars of each prefix
+) -> dict[str, LookAheadError]: # error of each column with look-ahead bias
+    "Return the columns of a table with look-ahead bias. Raises `ValueError` if no value is compared."
+    tables, errors = {known: function(frame.iloc[:known]) for known in {*prefix_lengths, len(frame)}}, {}
     for column in tables[len(frame)]:
         try:
             check_causality(lambda bars, column=column: tables[len(bars)][column], frame, prefix_lengths)
         except LookAheadError as error:
-            caught[column] = error
-    return caught
+            errors[column] = error
+    return errors

@@ -16,16 +16,16 @@ from scipy.stats import rankdata
 
 # %% ../../nbs/evaluation/factor.ipynb #bb2b765d
 def independent_periods(
-    bars: int, # between the first and the last time of the factor
-    horizon: int, # bars that each gain is measured over
-) -> int:
-    "Periods that share no bar."
+    bars: int, # from the first to the last time of the factor
+    horizon: int, # bars of each return, 1 or more
+) -> int: # periods
+    "Return the number of periods that share no bar. Raises `ValueError` if `horizon` is below 1."
     if horizon < 1: raise ValueError(f"horizon={horizon} must be 1 or more")
     return bars // horizon
 
 # %% ../../nbs/evaluation/factor.ipynb #21d30403
 def _pairs(factor, returns) -> tuple[np.ndarray, np.ndarray]:
-    "Both tables as arrays; where either is unknown, both are."
+    "Return both tables as arrays, NaN where either is unknown. Raises `ValueError` if their times or assets differ."
     if factor.shape != returns.shape or not factor.index.equals(returns.index) or not factor.columns.equals(returns.columns):
         raise ValueError(f"factor {factor.shape} and returns {returns.shape} must have the same times and assets")
     x, y = factor.to_numpy(float), returns.to_numpy(float)
@@ -33,39 +33,44 @@ def _pairs(factor, returns) -> tuple[np.ndarray, np.ndarray]:
     return np.where(known, x, np.nan), np.where(known, y, np.nan)
 
 
-def _ranks(rows: np.ndarray) -> np.ndarray: return rankdata(rows, axis=1, nan_policy="omit")
+def _ranks(rows: np.ndarray) -> np.ndarray:
+    "Return the ranks of the known values in each row."
+    return rankdata(rows, axis=1, nan_policy="omit")
 
-
+# %% ../../nbs/evaluation/factor.ipynb #7489df99
 def information_coefficient(
     factor: pd.DataFrame, # (times, assets), known at each time
-    returns: pd.DataFrame, # (times, assets) gained from that time on
+    returns: pd.DataFrame, # (times, assets) returns from that time on
     rank: bool = True, # of ranks (Spearman), or of the values (Pearson)
-    min_assets: int = 5, # assets that must be known at a time
-) -> pd.Series: # a correlation a time; NaN where too few assets are known or all are equal
-    "Correlation of factor and gains across assets, time by time."
+    min_assets: int = 5, # least number of known assets
+) -> pd.Series: # one correlation for each time; NaN where too few assets are known or all are equal
+    """Return the correlation of factor and returns across assets at each time.
+
+    Raises `ValueError` if the times or assets of the two tables differ.
+    """
     x, y = _pairs(factor, returns)
     if rank: x, y = _ranks(x), _ranks(y)
     count = np.isfinite(x).sum(axis=1)
     x, y = x[count >= min_assets], y[count >= min_assets]
     x, y = x - np.nanmean(x, axis=1, keepdims=True), y - np.nanmean(y, axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        found = np.nansum(x * y, axis=1) / np.sqrt(np.nansum(x**2, axis=1) * np.nansum(y**2, axis=1))
-    return pd.Series(found, factor.index[count >= min_assets]).reindex(factor.index)
+        correlation = np.nansum(x * y, axis=1) / np.sqrt(np.nansum(x**2, axis=1) * np.nansum(y**2, axis=1))
+    return pd.Series(correlation, factor.index[count >= min_assets]).reindex(factor.index)
 
 # %% ../../nbs/evaluation/factor.ipynb #b0971a56
 def newey_west(
-    values: Sequence, # in order of time; unknown ones are left out
-    lags: int, # as many as neighbours share bars: the horizon less one
-    level: float = 0.95,
+    values: Sequence, # values in order of time; missing ones are left out
+    lags: int, # autocovariances: the horizon minus one
+    level: float = 0.95, # of the interval, from 0 to 1
 ) -> dict[str, float]: # value (the mean), error, t, low, high, count
-    "A mean with a standard error that knows that neighbours overlap (Newey and West 1987)."
+    "Return a mean with a standard error for overlapping returns (Newey and West 1987)."
     x = np.asarray(values, float)
     x = x[np.isfinite(x)]
     n, lags = len(x), min(lags, max(len(x) - 1, 0))
     if n < 3: return dict.fromkeys(("value", "error", "t", "low", "high"), np.nan) | {"count": n}
-    apart = x - x.mean()
+    centered = x - x.mean()
     weights = 1 - np.arange(1, lags + 1) / (lags + 1)
-    variance = apart @ apart + 2 * sum(w * (apart[k:] @ apart[:-k]) for k, w in enumerate(weights, 1))
+    variance = centered @ centered + 2 * sum(w * (centered[k:] @ centered[:-k]) for k, w in enumerate(weights, 1))
     error = float(np.sqrt(variance) / n)
     half = NormalDist().inv_cdf((1 + level) / 2) * error
     mean = float(x.mean())
@@ -75,21 +80,24 @@ def newey_west(
 # %% ../../nbs/evaluation/factor.ipynb #5782fcbe
 def assign_quantiles(
     factor: pd.DataFrame, # (times, assets)
-    count: int = 10, # portfolios
-) -> np.ndarray: # (times, assets) 0 for the lowest to count - 1; -1 where the factor is unknown
-    "Which portfolio each asset belongs to, time by time."
+    count: int = 10, # number of portfolios
+) -> np.ndarray: # (times, assets) from 0 (lowest) to count - 1; -1 where the factor is unknown
+    "Return the portfolio of each asset at each time."
     x = factor.to_numpy(float)
     known = np.isfinite(x)
     share = (_ranks(np.where(known, x, np.nan)) - 0.5) / np.maximum(known.sum(axis=1, keepdims=True), 1)
     return np.where(known, np.minimum(np.nan_to_num(share) * count, count - 1), -1).astype(int)
 
-
+# %% ../../nbs/evaluation/factor.ipynb #5dfe430a
 def quantile_returns(
     factor: pd.DataFrame, # (times, assets)
-    returns: pd.DataFrame, # (times, assets) gained from that time on
-    count: int = 10, # portfolios
-) -> pd.DataFrame: # (times, count) mean gain of each portfolio; NaN where it is empty
-    "What portfolios by the factor gain."
+    returns: pd.DataFrame, # (times, assets) returns from that time on
+    count: int = 10, # number of portfolios
+) -> pd.DataFrame: # (times, count) mean return of each portfolio; NaN where it is empty
+    """Return the mean returns of portfolios by the factor.
+
+    Raises `ValueError` if the times or assets of the two tables differ.
+    """
     x, y = _pairs(factor, returns)
     place = assign_quantiles(pd.DataFrame(x, factor.index, factor.columns), count)
     members = [np.where(place == k, y, np.nan) for k in range(count)]
@@ -100,40 +108,43 @@ def quantile_returns(
 # %% ../../nbs/evaluation/factor.ipynb #18197254
 def long_short_returns(
     factor: pd.DataFrame, # (times, assets)
-    returns: pd.DataFrame, # (times, assets) gained from that time over the horizon
-    horizon: int = 1, # rows that a position is held
-    count: int = 10, # portfolios; the first is sold and the last held
-    cost: float = 0.0, # of a trade, as a share of what is traded
-) -> pd.DataFrame: # a row a period: gross, turnover, net
-    "The highest portfolio less the lowest, before and after costs."
+    returns: pd.DataFrame, # (times, assets) returns from that time over the horizon
+    horizon: int = 1, # rows to hold a position
+    count: int = 10, # number of portfolios; the first is sold and the last held
+    cost: float = 0.0, # of a trade, as a share of its value
+) -> pd.DataFrame: # one row for each period: gross, turnover, net
+    """Return the returns of the highest portfolio minus the lowest, before and after costs.
+
+    Raises `ValueError` if the times or assets of the two tables differ.
+    """
     rows = slice(None, None, horizon)
     x, y = _pairs(factor.iloc[rows], returns.iloc[rows])
     place = assign_quantiles(pd.DataFrame(x), count)
     sides = (place == count - 1), (place == 0)
     with np.errstate(invalid="ignore"): up, down = (side / side.sum(axis=1, keepdims=True) for side in sides)
     weights = np.nan_to_num(up) - np.nan_to_num(down)
-    traded = np.abs(np.diff(weights, axis=0, prepend=0)).sum(axis=1)
+    turnover = np.abs(np.diff(weights, axis=0, prepend=0)).sum(axis=1)
     gross = np.nansum(weights * y, axis=1)
-    return pd.DataFrame({"gross": gross, "turnover": traded, "net": gross - cost * traded}, factor.index[rows])
+    return pd.DataFrame({"gross": gross, "turnover": turnover, "net": gross - cost * turnover}, factor.index[rows])
 
 # %% ../../nbs/evaluation/factor.ipynb #a3ba0cb0
 def forward_returns(
-    close: pd.DataFrame, # (times, assets)
+    close: pd.DataFrame, # (times, assets) closing prices
     horizon: int, # rows
-    shift: int = 0, # rows until a position is taken
+    shift: int = 0, # rows until a position is opened
 ) -> pd.DataFrame: # (times, assets); NaN at the end
-    "Gains from each time on, as shares. Looks ahead, `shift + horizon` rows."
-    paid = close.shift(-shift)
-    return close.shift(-shift - horizon) / paid - 1
+    "Return the relative returns from each time on. Looks ahead, `shift + horizon` rows."
+    entry = close.shift(-shift)
+    return close.shift(-shift - horizon) / entry - 1
 
-
+# %% ../../nbs/evaluation/factor.ipynb #81e6e5d9
 def ic_decay(
     factor: pd.DataFrame, # (times, assets)
-    close: pd.DataFrame, # (times, assets)
-    horizons: Sequence[int] = (1, 5, 10, 20), # rows
-    min_assets: int = 5, # assets that must be known at a time
-) -> pd.DataFrame: # a row a horizon: value (mean rank IC), error, t, low, high, count, periods
-    "Rank IC by how long a position is held."
+    close: pd.DataFrame, # (times, assets) closing prices
+    horizons: Sequence[int] = (1, 5, 10, 20), # rows to hold a position
+    min_assets: int = 5, # least number of known assets
+) -> pd.DataFrame: # one row for each horizon: value (mean rank IC), error, t, low, high, count, periods
+    "Return the rank IC by horizon, with Newey-West errors. Raises `ValueError` if a horizon is below 1."
     rows = {}
     for horizon in horizons:
         series = information_coefficient(factor, forward_returns(close, horizon), min_assets=min_assets)
@@ -142,13 +153,16 @@ def ic_decay(
         rows[horizon] = newey_west(series, horizon - 1) | {"periods": independent_periods(bars, horizon)}
     return pd.DataFrame(rows).T.rename_axis("horizon")
 
-
+# %% ../../nbs/evaluation/factor.ipynb #adfeedd2
 def ic_by_asset(
     factor: pd.DataFrame, # (times, assets)
-    returns: pd.DataFrame, # (times, assets)
-    horizon: int = 1, # rows that neighbours share
-) -> pd.DataFrame: # a row an asset: value (rank correlation over time), error, t, low, high, count
-    "Rank correlation of factor and gains over time, for each asset, with Newey-West errors."
+    returns: pd.DataFrame, # (times, assets) returns from that time on
+    horizon: int = 1, # rows of each return
+) -> pd.DataFrame: # one row for each asset: value (rank correlation over time), error, t, low, high, count
+    """Return the rank correlation of factor and returns over time for each asset, with Newey-West errors.
+
+    Raises `ValueError` if the times or assets of the two tables differ.
+    """
     x, y = _pairs(factor, returns)
     rows = {}
     for k, asset in enumerate(factor.columns):

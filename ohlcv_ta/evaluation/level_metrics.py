@@ -21,7 +21,7 @@ from .bootstrap import block_bootstrap, percentile_intervals
 # %% ../../nbs/evaluation/level_metrics.ipynb #8135df26
 @numba.njit(cache=True)
 def _best_counts(found, truth, tolerance):
-    "Most pairs among the first i and the first j, both sorted, and their smallest total distance."
+    "Return the most pairs among the first i and the first j sorted levels, and their smallest total distance."
     count = np.zeros((len(found) + 1, len(truth) + 1), np.int64)
     distance = np.zeros((len(found) + 1, len(truth) + 1))
     for i in range(1, len(found) + 1):
@@ -29,16 +29,16 @@ def _best_counts(found, truth, tolerance):
             a, b = (i - 1, j), (i, j - 1)
             best = a if (count[a], -distance[a]) >= (count[b], -distance[b]) else b
             count[i, j], distance[i, j] = count[best], distance[best]
-            apart = abs(found[i - 1] - truth[j - 1])
-            paired = count[i - 1, j - 1] + 1, -(distance[i - 1, j - 1] + apart)
-            if apart <= tolerance and paired > (count[i, j], -distance[i, j]):
+            gap = abs(found[i - 1] - truth[j - 1])
+            paired = count[i - 1, j - 1] + 1, -(distance[i - 1, j - 1] + gap)
+            if gap <= tolerance and paired > (count[i, j], -distance[i, j]):
                 count[i, j], distance[i, j] = paired[0], -paired[1]
     return count, distance
 
-
+# %% ../../nbs/evaluation/level_metrics.ipynb #4b29579e
 @numba.njit(cache=True)
 def _walk_back(count, distance):
-    "Pairs (i, j) that led to the last entry."
+    "Return the pairs (i, j) of the optimal matching."
     i, j, pairs = len(count) - 1, count.shape[1] - 1, [(0, 0)][:0]
     while i and j:
         if count[i, j] == count[i - 1, j] and distance[i, j] == distance[i - 1, j]: i -= 1
@@ -48,68 +48,71 @@ def _walk_back(count, distance):
             pairs.append((i, j))
     return pairs[::-1]
 
-# %% ../../nbs/evaluation/level_metrics.ipynb #4b29579e
+# %% ../../nbs/evaluation/level_metrics.ipynb #462b8fc9
 def match_levels(
     predicted: Sequence, # m prices
     truth: Sequence, # n prices
-    tolerance: float, # farthest apart that a pair may be, in units of price
-) -> np.ndarray: # (k, 2) positions in `found` and in `truth`, by price
-    "One-to-one pairs of found and true levels: as many as can be, then as near as can be."
+    tolerance: float, # largest distance of a pair, in units of price
+) -> np.ndarray: # (k, 2) positions in `predicted` and in `truth`, by price
+    """Return the one-to-one matching with the most pairs, and of these with the smallest total distance.
+
+    Raises `ValueError` if a level is not finite.
+    """
     predicted, truth = np.asarray(predicted, dtype=float), np.asarray(truth, dtype=float)
     if not (np.isfinite(predicted).all() and np.isfinite(truth).all()):
-        raise ValueError("a level is not a number; leave it out before it is matched")
+        raise ValueError("a level is not a finite number; remove it before matching")
     rows, columns = np.argsort(predicted, kind="stable"), np.argsort(truth, kind="stable")
     pairs = _walk_back(*_best_counts(predicted[rows], truth[columns], tolerance))
     pairs = np.array(pairs, dtype=int).reshape(-1, 2)
     return np.column_stack([rows[pairs[:, 0]], columns[pairs[:, 1]]])
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #ccc758f2
-def _scored(found: int, truth: int, matched: int, duplicates: int, apart: float) -> dict[str, float]:
-    "Scores that follow from counts and from the sum of the distances of all pairs."
+def _agreement(found: int, truth: int, matched: int, duplicates: int, distance: float) -> dict[str, float]:
+    "Return the scores from the counts and from the total distance of all pairs."
     def share(part, whole):
         return part / whole if whole else np.nan
     return {"found": found, "truth": truth, "matched": matched, "duplicates": duplicates,
             "precision": share(matched, found), "recall": share(matched, truth),
-            "f1": share(2 * matched, found + truth), "error": share(apart, matched)}
+            "f1": share(2 * matched, found + truth), "error": share(distance, matched)}
 
-
+# %% ../../nbs/evaluation/level_metrics.ipynb #b1759a33
 def level_scores(
     predicted: Sequence, # m prices
     truth: Sequence, # n prices
-    tolerance: float, # farthest apart that a pair may be, in units of price
+    tolerance: float, # largest distance of a pair, in units of price
 ) -> dict[str, float]: # found, truth, matched, duplicates (counts), precision, recall, f1, error (in units of price)
-    "How well the found levels of one chart agree with the true ones."
+    "Return the agreement of predicted and true levels of one chart. Raises `ValueError` if a level is not finite."
     predicted, truth = np.asarray(predicted, dtype=float), np.asarray(truth, dtype=float)
     pairs = match_levels(predicted, truth, tolerance)
     near = (np.abs(predicted[:, None] - truth) <= tolerance).any(axis=1)
-    apart = np.abs(predicted[pairs[:, 0]] - truth[pairs[:, 1]]).sum()
-    return _scored(len(predicted), len(truth), len(pairs), int(near.sum()) - len(pairs), apart)
+    distance = np.abs(predicted[pairs[:, 0]] - truth[pairs[:, 1]]).sum()
+    return _agreement(len(predicted), len(truth), len(pairs), int(near.sum()) - len(pairs), distance)
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #f7f1ac40
 def pool_scores(
-    scores: Sequence, # dicts of `level_scores` or `ray_scores`, one a chart
+    scores: Sequence, # of each chart, dicts from `level_scores` or `ray_scores`
 ) -> dict[str, float]: # the same names; counts are sums over the charts
-    "Scores of the counts added over all charts: a chart with many levels weighs more."
+    "Return the scores of the counts added over all charts."
     sums = pd.DataFrame(scores)[["found", "truth", "matched", "duplicates"]].sum().astype(int)
-    apart = sum(one["error"] * one["matched"] for one in scores if one["matched"])
-    return _scored(**sums, apart=apart)
+    distance = sum(one["error"] * one["matched"] for one in scores if one["matched"])
+    return _agreement(**sums, distance=distance)
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #f4d555b4
 def mean_scores(
-    scores: Sequence | pd.DataFrame, # a dict or row of scores for each of n charts
-    groups: Sequence | None = None, # n labels of charts that belong together; None: each on its own
-    level: float = 0.95,
-    draws: int = 1000,
-    seed: int = 0,
-    differences: Mapping[str, tuple[str, str]] | None = None, # name -> (score, score): the mean of the first less that of the second
+    scores: Sequence | pd.DataFrame, # scores of each of n charts
+    groups: Sequence | None = None, # n group labels; None: each chart is a group
+    level: float = 0.95, # of the interval, from 0 to 1
+    draws: int = 1000, # resamples
+    seed: int = 0, # of the resamples
+    differences: Mapping[str, tuple[str, str]] | None = None, # name -> (score, score), a difference of means
 ) -> pd.DataFrame: # index metric; value (mean over charts with that score), low, high, undefined
-    "Means over charts, with an interval from a bootstrap over groups of charts."
+    "Return means over charts, with intervals from a bootstrap over groups of charts."
     table = pd.DataFrame(scores).reset_index(drop=True).astype(float)
     group = pd.factorize(np.arange(len(table)) if groups is None else np.asarray(groups))[0]
     sums, counts = table.groupby(group).sum(), table.groupby(group).count()
-    taken = block_bootstrap(len(sums), 1, draws, seed)
+    resamples = block_bootstrap(len(sums), 1, draws, seed)
     with np.errstate(invalid="ignore"):
-        drawn = {name: sums[name].to_numpy()[taken].sum(1) / counts[name].to_numpy()[taken].sum(1) for name in table}
+        drawn = {name: sums[name].to_numpy()[resamples].sum(1) / counts[name].to_numpy()[resamples].sum(1) for name in table}
     means = table.mean().to_dict()
     for name, (one, other) in (differences or {}).items():
         means[name], drawn[name] = means[one] - means[other], drawn[one] - drawn[other]
@@ -117,7 +120,7 @@ def mean_scores(
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #b001e47a
 def _cut(rays, n):
-    "Rays as an array (m, 4) that starts and ends on the chart, the earlier end first."
+    "Return rays as an array (m, 4) that starts and ends on the chart, with the earlier end first."
     rays = np.array(rays, dtype=float).reshape(-1, 4)
     rays = np.where((rays[:, :1] <= rays[:, 2:3]), rays, rays[:, [2, 3, 0, 1]])
     ends = np.clip(rays[:, [0, 2]], 0, n - 1)
@@ -126,51 +129,51 @@ def _cut(rays, n):
 
 
 def _price_on(rays, bar):
-    "Price of rays (..., 4) at bars; a ray of one bar has one price."
+    "Return the price of rays (..., 4) at bars; a ray of one bar has one price."
     start, first, end, last = np.moveaxis(rays, -1, 0)
     return first + (last - first) * (bar - start) / np.where(end > start, end - start, 1)
 
-
-def _ray_distances(found, truth):
-    "How far each found ray is from each true one at the worse end of what they share, and the share of the true one."
-    one, other = found[:, None], truth[None]
-    start, end = np.maximum(one[..., 0], other[..., 0]), np.minimum(one[..., 2], other[..., 2])
-    apart = [np.abs(_price_on(one, at) - _price_on(other, at)) for at in (start, end)]
-    length = other[..., 2] - other[..., 0]
-    return np.maximum(*apart), np.where(length > 0, (end - start) / np.where(length > 0, length, 1), start == end)
-
 # %% ../../nbs/evaluation/level_metrics.ipynb #34965621
+def _ray_distances(predicted, truth):
+    "Return the larger distance at the ends of the shared time, and the shared part of the true ray, for all pairs: (m, k)."
+    one, other = predicted[:, None], truth[None]
+    start, end = np.maximum(one[..., 0], other[..., 0]), np.minimum(one[..., 2], other[..., 2])
+    distances = [np.abs(_price_on(one, at) - _price_on(other, at)) for at in (start, end)]
+    length = other[..., 2] - other[..., 0]
+    return np.maximum(*distances), np.where(length > 0, (end - start) / np.where(length > 0, length, 1), start == end)
+
+# %% ../../nbs/evaluation/level_metrics.ipynb #b27de12f
 def ray_scores(
     predicted: np.ndarray, # (m, 4): start_bar, start_price, end_bar, end_price
     truth: np.ndarray, # (k, 4)
-    price_tolerance: float, # difference allowed at both ends of the shared stretch, in units of price
+    price_tolerance: float, # largest difference at both ends of the shared time, in units of price
     n: int, # bars of the chart
-) -> dict[str, float]: # as `level_scores`; the error is that at the worse end
-    "How well the found rays of one chart agree with the true ones."
+) -> dict[str, float]: # as `level_scores`; the error is the larger one of both ends
+    "Return the agreement of predicted and true rays of one chart."
     predicted, truth = _cut(predicted, n), _cut(truth, n)
-    apart, covered = _ray_distances(predicted, truth)
-    fits = (apart <= price_tolerance) & (covered >= 0.5)
-    cost = np.where(fits, apart / (price_tolerance * (1 + min(fits.shape)) or 1) - 1, 0)
+    distances, covered = _ray_distances(predicted, truth)
+    fits = (distances <= price_tolerance) & (covered >= 0.5)
+    cost = np.where(fits, distances / (price_tolerance * (1 + min(fits.shape)) or 1) - 1, 0)
     rows, columns = linear_sum_assignment(cost)
-    kept = fits[rows, columns]
-    duplicates = int(fits.any(axis=1).sum() - kept.sum())
-    return _scored(len(predicted), len(truth), int(kept.sum()), duplicates, apart[rows, columns][kept].sum())
+    matched = fits[rows, columns]
+    duplicates = int(fits.any(axis=1).sum() - matched.sum())
+    return _agreement(len(predicted), len(truth), int(matched.sum()), duplicates, distances[rows, columns][matched].sum())
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #6a4f2917
 def mask_scores(
     p: np.ndarray, # (..., height, width) probabilities, or a mask of 0 and 1
     t: np.ndarray, # (..., height, width) the true mask
-    threshold: float = 0.5, # a pixel is drawn at this value and above
+    threshold: float = 0.5, # least value of a pixel inside the mask
 ) -> dict[str, float | np.ndarray]: # iou and dice of shape (...); NaN where both masks are empty
-    "Intersection over union and Dice coefficient of masks."
-    drawn, true = np.asarray(p) >= threshold, np.asarray(t) >= threshold
-    both, either = (drawn & true).sum((-2, -1)), (drawn | true).sum((-2, -1))
+    "Return the intersection over union and the Dice coefficient of masks."
+    predicted, true = np.asarray(p) >= threshold, np.asarray(t) >= threshold
+    both, either = (predicted & true).sum((-2, -1)), (predicted | true).sum((-2, -1))
     with np.errstate(invalid="ignore"):
         return {"iou": both / either, "dice": 2 * both / (both + either)}
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #b0591484
 def _log_returns(frames):
-    "Log returns of closes, one row a chart, padded with zeros; and where there is a return."
+    "Return log returns of closes, one row for each chart, padded with zeros, and a mask of the returns."
     returns = [np.diff(np.log(np.asarray(frame["Close"], dtype=float))) for frame in frames]
     x = np.zeros((len(returns), max(map(len, returns), default=0)))
     known = np.zeros(x.shape)
@@ -180,37 +183,37 @@ def _log_returns(frames):
 
 
 def _spectra(frames):
-    "Transforms of returns, of their squares, and of where there are any; padded so that no lag wraps around."
+    "Return the Fourier transforms of returns, of their squares and of their mask, padded so that no lag wraps around."
     x, known = _log_returns(frames)
     length = 2 ** int(np.ceil(np.log2(2 * max(x.shape[1], 1))))
     return [rfft(values, length) for values in (x, x * x, known)], length
 
-
-def _strongest(one, others, length):
-    "Correlation of one chart with others and the bars they share: arrays (charts, lags), negative lags at the end."
+# %% ../../nbs/evaluation/level_metrics.ipynb #07b1e557
+def _cross_correlations(one, others, length):
+    "Return the correlation of one chart with others and their shared bars: arrays (charts, lags), negative lags at the end."
     (x, square, known), (xs, squares, knowns) = one, others
     shared = np.rint(irfft(known * np.conj(knowns), length))
     product = irfft(x * np.conj(xs), length)
     energy = irfft(square * np.conj(knowns), length) * irfft(known * np.conj(squares), length)
-    floor = 1e-12 * energy.max(axis=-1, keepdims=True, initial=0) # rounding of the transform, where nothing overlaps
+    floor = 1e-12 * energy.max(axis=-1, keepdims=True, initial=0) # rounding error of the transform
     r = np.where(energy > floor, product / np.sqrt(np.maximum(energy, 1e-300)), 0)
     return np.where(shared > 1, np.clip(r, -1, 1), 0), np.maximum(shared, 0)
 
-# %% ../../nbs/evaluation/level_metrics.ipynb #07b1e557
+# %% ../../nbs/evaluation/level_metrics.ipynb #63984332
 def duplicate_groups(
     frames: Sequence, # n frames of bars, of any lengths
-    threshold: float = 0.5, # correlation of log returns above which two charts are copies
-    strength: float = 7.0, # what r times the root of the shared bars must exceed too
-    mirrored: bool = True, # charts turned upside down are copies too
+    threshold: float = 0.5, # least correlation of log returns of two copies
+    strength: float = 7.0, # least value of r times the root of the shared bars
+    mirrored: bool = True, # whether mirrored charts are copies
 ) -> np.ndarray: # n group numbers from 0, in order of first appearance
-    "Groups of charts that overlap or are rescaled, shifted, mirrored or perturbed copies of one another."
+    "Return groups of charts that overlap or are rescaled, shifted, mirrored or perturbed copies of one another."
     spectra, length = _spectra(frames)
     links = []
     for i in range(1, len(frames)):
-        r, shared = _strongest([s[i] for s in spectra], [s[:i] for s in spectra], length)
+        r, shared = _cross_correlations([s[i] for s in spectra], [s[:i] for s in spectra], length)
         r = np.abs(r) if mirrored else r
-        alike = ((r > threshold) & (r * np.sqrt(shared) > strength)).any(axis=1)
-        links += [(i, j) for j in np.flatnonzero(alike)]
+        is_copy = ((r > threshold) & (r * np.sqrt(shared) > strength)).any(axis=1)
+        links += [(i, j) for j in np.flatnonzero(is_copy)]
     rows, columns = np.array(links, dtype=int).reshape(-1, 2).T
     graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(frames), len(frames)))
     return pd.factorize(connected_components(graph, directed=False)[1])[0]

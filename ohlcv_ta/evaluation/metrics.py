@@ -18,7 +18,7 @@ from .bootstrap import block_bootstrap, block_length, percentile_intervals
 
 # %% ../../nbs/evaluation/metrics.ipynb #8edb47106e1a46a883d545849b8ab81b
 def _checked(y, p) -> tuple[np.ndarray, np.ndarray]:
-    "Labels as 0.0 and 1.0, probabilities as floats, of one shape."
+    "Return labels and probabilities as floats of one shape. Raises `ValueError` if one is out of range or missing."
     y, p = np.broadcast_arrays(np.asarray(y, dtype=float), np.asarray(p, dtype=float))
     if not np.isin(y, (0, 1)).all():
         raise ValueError("labels must be 0 or 1, all known")
@@ -28,18 +28,22 @@ def _checked(y, p) -> tuple[np.ndarray, np.ndarray]:
 
 # %% ../../nbs/evaluation/metrics.ipynb #10185d26023b46108eb7d9f57d49d2b3
 def _counts(y: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, np.ndarray]:
-    "Counts of the four outcomes along the last axis."
-    called = (p >= threshold).astype(float)
-    tp, calls, positives = (y * called).sum(-1), called.sum(-1), y.sum(-1)
-    return {"tn": y.shape[-1] - calls - positives + tp, "fp": calls - tp, "fn": positives - tp, "tp": tp}
+    "Return the counts of the four outcomes along the last axis, as floats."
+    predicted = (p >= threshold).astype(float)
+    tp, predicted_positives, positives = (y * predicted).sum(-1), predicted.sum(-1), y.sum(-1)
+    tn = y.shape[-1] - predicted_positives - positives + tp
+    return {"tn": tn, "fp": predicted_positives - tp, "fn": positives - tp, "tp": tp}
 
 # %% ../../nbs/evaluation/metrics.ipynb #8763a12b2bbd4a93a75aff182afb95dc
 def confusion_counts(
     y: Sequence, # labels 0 or 1, shape (..., n)
     p: Sequence, # probabilities of a 1, shape (..., n)
-    threshold: float = 0.5, # a 1 is called at this probability and above
+    threshold: float = 0.5, # least probability of a predicted 1
 ) -> dict[str, int | np.ndarray]: # of shape (...)
-    "How often no was rightly said (tn), yes wrongly (fp), no wrongly (fn), yes rightly (tp)."
+    """Return the numbers of true negatives (tn), false positives (fp), false negatives (fn) and true positives (tp).
+
+    Raises `ValueError` if a label is not 0 or 1, or a probability not from 0 to 1.
+    """
     return {name: count.astype(int)[()] for name, count in _counts(*_checked(y, p), threshold).items()}
 
 # %% ../../nbs/evaluation/metrics.ipynb #7cdc8c89c7104fffa095e18ddfef8986
@@ -48,8 +52,8 @@ def confusion_metrics(
     fp: float | np.ndarray, # false positives
     fn: float | np.ndarray, # false negatives
     tp: float | np.ndarray, # true positives
-) -> dict[str, float | np.ndarray]: # NaN where a metric has no meaning: nothing called, nothing to find
-    "The metrics that follow from the four counts."
+) -> dict[str, float | np.ndarray]: # NaN where a metric is undefined
+    "Return precision, recall, F1, accuracy and base rate from the four counts."
     tn, fp, fn, tp = (np.asarray(count, dtype=float) for count in (tn, fp, fn, tp))
     n = tn + fp + fn + tp
     with np.errstate(invalid="ignore"):
@@ -58,6 +62,7 @@ def confusion_metrics(
 
 # %% ../../nbs/evaluation/metrics.ipynb #59bbdb311c014d738909a11f9e486628
 def _auc(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    "Return the ROC AUC along the last axis, O(n log n)."
     positives = y.sum(-1)
     ranks = (rankdata(p, axis=-1) * y).sum(-1)
     with np.errstate(invalid="ignore"):
@@ -65,6 +70,7 @@ def _auc(y: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/evaluation/metrics.ipynb #b43b363d81ae4b689946ece5c682cd59
 def _log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    "Return the log loss along the last axis."
     tiny = np.finfo(float).eps
     return -np.log(np.clip(np.where(y == 1, p, 1 - p), tiny, 1 - tiny)).mean(-1)
 
@@ -72,28 +78,35 @@ def _log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
 def binary_metrics(
     y: Sequence, # labels 0 or 1, shape (..., n)
     p: Sequence, # probabilities of a 1, shape (..., n)
-    threshold: float = 0.5, # a 1 is called at this probability and above
-) -> dict[str, float | np.ndarray]: # of shape (...); NaN where a metric has no meaning
-    "ROC AUC, precision, recall, F1, accuracy, base rate, log loss and Brier score along the last axis."
+    threshold: float = 0.5, # least probability of a predicted 1
+) -> dict[str, float | np.ndarray]: # of shape (...); NaN where a metric is undefined
+    """Return ROC AUC, precision, recall, F1, accuracy, base rate, log loss and Brier score along the last axis.
+
+    Raises `ValueError` if a label is not 0 or 1, or a probability not from 0 to 1.
+    """
     y, p = _checked(y, p)
     return {"roc_auc": _auc(y, p), **confusion_metrics(**_counts(y, p, threshold)),
             "log_loss": _log_loss(y, p), "brier": ((y - p) ** 2).mean(-1)}
 
 # %% ../../nbs/evaluation/metrics.ipynb #33b0902fd34d4ace834912fa1002cf8e
 def _draw(y, p, block, draws, seed) -> np.ndarray:
+    "Return resampled positions, by default in blocks of the length for labels and squared errors."
     return block_bootstrap(len(y), block_length(y, (y - p) ** 2) if block is None else block, draws, seed)
 
 # %% ../../nbs/evaluation/metrics.ipynb #f6fa52606d8c4a75a9b52967216f8f3f
 def metric_intervals(
     y: Sequence, # n labels 0 or 1, in order of time
     p: Sequence, # n probabilities of a 1
-    level: float = 0.95,
-    block: int | None = None, # rows drawn together; by default what `block_length` says of labels and errors
-    draws: int = 1000,
-    seed: int = 0,
-    threshold: float = 0.5, # a 1 is called at this probability and above
+    level: float = 0.95, # of the interval, from 0 to 1
+    block: int | None = None, # rows drawn together; by default `block_length` of labels and errors
+    draws: int = 1000, # resamples
+    seed: int = 0, # of the resamples
+    threshold: float = 0.5, # least probability of a predicted 1
 ) -> pd.DataFrame: # index metric; value, low, high, undefined
-    "Every metric of `binary_metrics` with its block-bootstrap interval."
+    """Return every metric of `binary_metrics` with its block-bootstrap interval.
+
+    Raises `ValueError` if a label is not 0 or 1, a probability not from 0 to 1, or the block is longer than the sample.
+    """
     y, p = _checked(y, p)
     rows = _draw(y, p, block, draws, seed)
     return percentile_intervals(binary_metrics(y, p, threshold), binary_metrics(y[rows], p[rows], threshold), level)
@@ -101,9 +114,9 @@ def metric_intervals(
 # %% ../../nbs/evaluation/metrics.ipynb #5b09d5ef5b5e4bb6ab9b829b10b6a29f
 def format_interval(
     row, # value, low and high: a row of `metric_intervals`, or a mapping
-    signed: bool = False, # write a plus before what is positive, as for differences
+    signed: bool = False, # write a plus before positive numbers, as for differences
 ) -> str: # such as 0.561 [0.510, 0.612]
-    "A number with its interval, as a reader sees it."
+    "Return a number and its interval as text."
     form = "+.3f" if signed else ".3f"
     value, low, high = (format(round(row[name], 3) + 0.0, form) for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
@@ -113,27 +126,30 @@ def metric_differences(
     y: Sequence, # n labels 0 or 1, in order of time
     p: Sequence, # n probabilities of one predictor
     q: Sequence, # n probabilities of the other, for the same rows
-    level: float = 0.95,
-    block: int | None = None, # rows drawn together; by default what `block_length` says of the errors of both
-    draws: int = 1000,
-    seed: int = 0,
-    threshold: float = 0.5, # a 1 is called at this probability and above
-) -> pd.DataFrame: # index metric; value (that of p less that of q), low, high, undefined
-    "Paired block-bootstrap intervals of the difference in every metric between two predictors."
+    level: float = 0.95, # of the interval, from 0 to 1
+    block: int | None = None, # rows drawn together; by default `block_length` of labels and both errors
+    draws: int = 1000, # resamples
+    seed: int = 0, # of the resamples
+    threshold: float = 0.5, # least probability of a predicted 1
+) -> pd.DataFrame: # index metric; value (p minus q), low, high, undefined
+    """Return the difference of every metric between two predictors, with paired block-bootstrap intervals.
+
+    Raises `ValueError` if a label is not 0 or 1, a probability not from 0 to 1, or the block is longer than the sample.
+    """
     (y, p), (_, q) = _checked(y, p), _checked(y, q)
     if block is None:
         block = block_length(y, (y - p) ** 2, (y - q) ** 2)
     rows = block_bootstrap(len(y), block, draws, seed)
 
-    def apart(take):
-        one, other = (binary_metrics(y[take], x[take], threshold) for x in (p, q))
+    def differences(sample):
+        one, other = (binary_metrics(y[sample], x[sample], threshold) for x in (p, q))
         return {name: one[name] - other[name] for name in one if name != "base_rate"}
 
-    return percentile_intervals(apart(...), apart(rows), level)
+    return percentile_intervals(differences(...), differences(rows), level)
 
 # %% ../../nbs/evaluation/metrics.ipynb #5e20a2a0e21149b5b06860e930401eb5
 def _wilson(share, count, level):
-    "Interval of a share that was counted on independent rows."
+    "Return the interval of a share of independent rows (Wilson 1927)."
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle = share + z**2 / 2 / count
     half = z * np.sqrt(share * (1 - share) / count + (z / 2 / count) ** 2)
@@ -143,10 +159,13 @@ def _wilson(share, count, level):
 def calibration_curve(
     y: Sequence, # n labels 0 or 1
     p: Sequence, # n probabilities of a 1
-    bins: int = 10, # as many at most, of nearly equal counts
-    level: float = 0.95,
-) -> pd.DataFrame: # a row a bin: forecast (mean probability), observed (share of ones), low, high, count
-    "The calibration curve in bins of equal count, with Wilson (1927) intervals."
+    bins: int = 10, # largest number of bins, of nearly equal counts
+    level: float = 0.95, # of the intervals, from 0 to 1
+) -> pd.DataFrame: # one row for each bin: forecast (mean probability), observed (share of ones), low, high, count
+    """Return the calibration curve in bins of equal count, with Wilson (1927) intervals.
+
+    Raises `ValueError` if a label is not 0 or 1, or a probability not from 0 to 1.
+    """
     y, p = _checked(y, p)
     place = ((rankdata(p) - 0.5) / len(p) * bins).astype(int)
     table = pd.DataFrame({"forecast": p, "observed": y}).groupby(place).mean()
@@ -158,58 +177,65 @@ def calibration_curve(
 def calibration_error(
     y: Sequence, # n labels 0 or 1
     p: Sequence, # n probabilities of a 1
-    bins: int = 10, # as many at most, of nearly equal counts
-) -> float: # mean distance between forecast and observed, weighed by count
-    "Expected calibration error (Naeini et al. 2015) in bins of equal count."
+    bins: int = 10, # largest number of bins, of nearly equal counts
+) -> float: # mean distance of forecast and observed, weighted by count
+    """Return the expected calibration error (Naeini et al. 2015) in bins of equal count.
+
+    Raises `ValueError` if a label is not 0 or 1, or a probability not from 0 to 1.
+    """
     table = calibration_curve(y, p, bins)
     return float(np.average((table.forecast - table.observed).abs(), weights=table["count"]))
 
 # %% ../../nbs/evaluation/metrics.ipynb #0310869696a145bf841235dd6c036af8
 def class_metrics(
-    counts: np.ndarray, # (..., k, k): how often a class (rows) was given an answer (columns)
+    counts: np.ndarray, # (..., k, k): true classes in rows, predicted classes in columns
     names: Sequence[str], # of the k classes
-) -> dict[str, float | np.ndarray]: # of shape (...); a precision is NaN where a class was never said, its F1 is 0
-    "Precision, recall and F1 of each class, macro F1, balanced accuracy and accuracy."
+) -> dict[str, float | np.ndarray]: # of shape (...); precision is NaN for a class without predictions
+    "Return precision, recall and F1 of each class, macro F1, balanced accuracy and accuracy."
     counts = np.asarray(counts, float)
-    hits, true, said = np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
+    hits, true, predicted = np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(-1), counts.sum(-2)
     with np.errstate(invalid="ignore"):
-        each = {"precision": hits / said, "recall": hits / true, "f1": 2 * hits / (true + said)}
+        each = {"precision": hits / predicted, "recall": hits / true, "f1": 2 * hits / (true + predicted)}
     return {**{f"{metric}_{name}": values[..., k] for k, name in enumerate(names) for metric, values in each.items()},
             "macro_f1": each["f1"].mean(-1), "balanced_accuracy": each["recall"].mean(-1),
             "accuracy": hits.sum(-1) / counts.sum((-2, -1))}
 
-
+# %% ../../nbs/evaluation/metrics.ipynb #f383c259
 def confusion_matrix(
     y: Sequence[int], # n classes, from 0 on
-    predicted: Sequence[int], # n answers
-    classes: int, # how many there are
+    predicted: Sequence[int], # n predicted classes
+    classes: int, # number of classes
     rows: np.ndarray | None = None, # (draws, n) positions of resamples
-) -> np.ndarray: # (classes, classes) counts, or (draws, classes, classes): classes in rows, answers in columns
-    "How often each class was given each answer."
+) -> np.ndarray: # (classes, classes) or (draws, classes, classes) counts: true classes in rows
+    "Return how often each class is predicted as each class. Raises `ValueError` if a class is out of range."
     codes = np.asarray(y, np.int64) * classes + np.asarray(predicted, np.int64)
-    if len(codes) and not 0 <= codes.min() <= codes.max() < classes**2: raise ValueError(f"classes must be 0 to {classes - 1}")
-    taken = [codes] if rows is None else (codes[take] for take in rows)
-    counts = np.array([np.bincount(take, minlength=classes**2) for take in taken]).reshape(-1, classes, classes)
+    if len(codes) and not 0 <= codes.min() <= codes.max() < classes**2:
+        raise ValueError(f"classes must be 0 to {classes - 1}")
+    samples = [codes] if rows is None else (codes[sample] for sample in rows)
+    counts = np.array([np.bincount(sample, minlength=classes**2) for sample in samples]).reshape(-1, classes, classes)
     return counts[0] if rows is None else counts
 
 # %% ../../nbs/evaluation/metrics.ipynb #f94f5a17fa734d288763e7d9a3758173
 def class_intervals(
     y: Sequence[int], # n classes, in order of time
-    predicted: Sequence[int], # n answers
+    predicted: Sequence[int], # n predicted classes
     names: Sequence[str], # of the classes 0, 1 and so on
-    baseline: Sequence[int] | None = None, # n other answers, whose metrics are taken off
-    level: float = 0.95,
-    block: int | None = None, # rows drawn together; by default what `block_length` says of being right
-    draws: int = 1000,
-    seed: int = 0,
+    baseline: Sequence[int] | None = None, # n predicted classes of a baseline; its metrics are subtracted
+    level: float = 0.95, # of the interval, from 0 to 1
+    block: int | None = None, # rows drawn together; by default `block_length` of correct predictions
+    draws: int = 1000, # resamples
+    seed: int = 0, # of the resamples
 ) -> pd.DataFrame: # index metric; value, low, high, undefined
-    "Every metric of `class_metrics`, or how much larger it is than that of other answers, with block-bootstrap intervals."
-    answers = [np.asarray(one) for one in (predicted, baseline) if one is not None]
-    length = block or block_length(*((np.asarray(y) == one).astype(float) for one in answers))
-    rows = block_bootstrap(len(answers[0]), length, draws, seed)
+    """Return every metric of `class_metrics`, or its difference from a baseline, with block-bootstrap intervals.
 
-    def asked(take):
-        each = [class_metrics(confusion_matrix(y, one, len(names), take), names) for one in answers]
+    Raises `ValueError` if a class is out of range or the block is longer than the sample.
+    """
+    predictors = [np.asarray(one) for one in (predicted, baseline) if one is not None]
+    length = block or block_length(*((np.asarray(y) == one).astype(float) for one in predictors))
+    rows = block_bootstrap(len(predictors[0]), length, draws, seed)
+
+    def compute(sample):
+        each = [class_metrics(confusion_matrix(y, one, len(names), sample), names) for one in predictors]
         return each[0] if len(each) == 1 else {name: each[0][name] - each[1][name] for name in each[0]}
 
-    return percentile_intervals(asked(None), asked(rows), level)
+    return percentile_intervals(compute(None), compute(rows), level)

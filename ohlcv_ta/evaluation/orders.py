@@ -16,46 +16,49 @@ from numba import njit
 # %% ../../nbs/evaluation/orders.ipynb #1ce24c1a
 SELL, HOLD, BUY = -1, 0, 1
 
-
+# %% ../../nbs/evaluation/orders.ipynb #fc406202
 @dataclass(frozen=True)
 class TradingRules:
-    "How a signal becomes a position. Shares are of one; a stop of 0 is none."
-    fee: float = 0.001 # of what is traded, each time
-    slippage: float = 0.0002 # of the price, against us
-    size: float = 1.0 # share of the cash that is put in
+    """Hold fees, position size and stops, as shares of one. A stop of 0 is inactive.
+
+    Raises `ValueError` if a value is out of range.
+    """
+    fee: float = 0.001 # of the value of each trade
+    slippage: float = 0.0002 # of the price, to the disadvantage of the trader
+    size: float = 1.0 # share of the cash to invest
     stop: float = 0.0 # below the entry
     trail: float = 0.0 # below the highest high since the entry
     atr_stop: float = 0.0 # average true ranges below the entry
-    take: float = 0.0 # above the entry
-    cool_down: int = 0 # bars after a sale in which nothing is bought
+    take: float = 0.0 # profit target above the entry
+    cool_down: int = 0 # bars after a sale without a new position
 
     def __post_init__(self):
         wrong = [f"{one.name}={value}" for one in fields(self) if not 0 <= (value := getattr(self, one.name)) < np.inf]
         if wrong or not 0 < self.size <= 1 or max(self.fee, self.slippage, self.stop, self.trail) >= 1:
-            raise ValueError(f"these rules make no sense: {', '.join(wrong) or self}; shares lie between 0 and 1")
+            raise ValueError(f"trading rules are out of range: {', '.join(wrong) or self}; shares must lie between 0 and 1")
 
 # %% ../../nbs/evaluation/orders.ipynb #fc3115a5
 @dataclass
 class Account:
-    "Cash, a position, and what the rules must remember of it."
+    "Hold cash, a position and the state of its rules."
     cash: float = 10_000.0
-    units: float = 0.0 # held
-    entry: float = 0.0 # price that was paid
-    highest: float = 0.0 # high since then
-    stop: float = 0.0 # price of the nearest stop; none if 0
-    waits: float = 0.0 # bars in which nothing is bought
-    order: float = 0.0 # to be filled at the next open: BUY or SELL
-    atr: float = 0.0 # average true range when it was ordered
+    units: float = 0.0 # of the position
+    entry: float = 0.0 # price of the purchase
+    highest: float = 0.0 # highest high since the entry
+    stop: float = 0.0 # price of the stop; 0 for none
+    waits: float = 0.0 # remaining bars of the cool-down
+    order: float = 0.0 # for the next open: BUY, SELL or HOLD
+    atr: float = 0.0 # average true range at the time of the order
 
     def worth(
         self,
         price: float, # of one unit
-    ) -> float:
-        "Cash and position together."
+    ) -> float: # in units of the cash
+        "Return the equity: cash plus the value of the position."
         return self.cash + self.units * price
 
-
-REASONS = ("signal", "stop", "trailing stop", "ATR stop", "profit taken", # of a fill, and of a decision
+# %% ../../nbs/evaluation/orders.ipynb #8be51ad3
+REASONS = ("signal", "stop", "trailing stop", "ATR stop", "profit taken", # of fills and decisions
            "nothing to do", "already bought", "nothing to sell", "cooling down", "to be bought", "to be sold", "range unknown")
 
 # %% ../../nbs/evaluation/orders.ipynb #b9157f5e
@@ -65,25 +68,27 @@ _FEE, _SLIP, _SIZE, _FIXED, _TRAIL, _RANGES, _TAKE, _COOL = range(8)
 
 @njit(cache=True)
 def _buy(account, rules, price):
-    paid = price * (1 + rules[_SLIP])
-    units = account[_CASH] * rules[_SIZE] / (paid * (1 + rules[_FEE]))
-    account[_CASH] -= units * paid * (1 + rules[_FEE])
-    account[_UNITS], account[_ENTRY], account[_HIGHEST] = units, paid, paid
-    return paid
+    "Buy at a price and return the fill price."
+    fill_price = price * (1 + rules[_SLIP])
+    units = account[_CASH] * rules[_SIZE] / (fill_price * (1 + rules[_FEE]))
+    account[_CASH] -= units * fill_price * (1 + rules[_FEE])
+    account[_UNITS], account[_ENTRY], account[_HIGHEST] = units, fill_price, fill_price
+    return fill_price
 
-
+# %% ../../nbs/evaluation/orders.ipynb #a0f8e42c
 @njit(cache=True)
 def _sell(account, rules, price):
-    got = price * (1 - rules[_SLIP])
-    account[_CASH] += account[_UNITS] * got * (1 - rules[_FEE])
+    "Sell the position at a price and return the fill price."
+    fill_price = price * (1 - rules[_SLIP])
+    account[_CASH] += account[_UNITS] * fill_price * (1 - rules[_FEE])
     account[_UNITS], account[_ENTRY], account[_HIGHEST], account[_STOP] = 0.0, 0.0, 0.0, 0.0
     account[_WAITS] = rules[_COOL]
-    return got
+    return fill_price
 
-
+# %% ../../nbs/evaluation/orders.ipynb #371a2535
 @njit(cache=True)
 def _nearest_stop(account, rules):
-    "The highest of the stops, and which it is."
+    "Return the highest stop and its reason; 0 if there is none."
     level, why = 0.0, 0
     if rules[_FIXED] > 0: level, why = account[_ENTRY] * (1 - rules[_FIXED]), 1
     trailing = account[_HIGHEST] * (1 - rules[_TRAIL])
@@ -92,10 +97,10 @@ def _nearest_stop(account, rules):
     if rules[_RANGES] > 0 and ranges > level: level, why = ranges, 3
     return level, why
 
-
+# %% ../../nbs/evaluation/orders.ipynb #1c95de8f
 @njit(cache=True)
-def _leave(account, rules, open_, high, low):
-    "Where the bar leaves the position, and why; nowhere if 0."
+def _check_exit(account, rules, open_, high, low):
+    "Return the price at which a stop or target closes the position, and its reason; 0 if none does."
     level, why = _nearest_stop(account, rules)
     account[_STOP] = level
     if why and low <= level: return min(open_, level), why
@@ -103,10 +108,10 @@ def _leave(account, rules, open_, high, low):
     if rules[_TAKE] > 0 and high >= target: return max(open_, target), 4
     return 0.0, 0
 
-
+# %% ../../nbs/evaluation/orders.ipynb #85cb7f2d
 @njit(cache=True)
 def _decide(account, rules, signal, atr):
-    "What is ordered at the close, and why."
+    "Return the order at the close and its reason."
     if signal == 0: return 0, 5
     if signal > 0:
         if account[_UNITS] > 0: return 0, 6
@@ -118,25 +123,26 @@ def _decide(account, rules, signal, atr):
 
 
 @njit(cache=True)
-def _note(fills, count, side, units, price, why):
+def _record_fill(fills, count, side, units, price, why):
+    "Write a fill and return the new number of fills."
     fills[count, 0], fills[count, 1], fills[count, 2], fills[count, 3] = side, units, price, why
     return count + 1
 
-
+# %% ../../nbs/evaluation/orders.ipynb #624e4a4d
 @njit(cache=True)
 def _step(account, rules, open_, high, low, close, atr, signal, fills):
-    "One bar; how many fills there were, and why the new order is what it is."
+    "Process one bar; return the number of fills and the reason of the new order."
     count = 0
     if account[_WAITS] > 0: account[_WAITS] -= 1
     if account[_ORDER] != 0:
         side, before = account[_ORDER], account[_UNITS]
         price = _buy(account, rules, open_) if side > 0 else _sell(account, rules, open_)
-        count = _note(fills, count, side, account[_UNITS] if side > 0 else before, price, 0)
+        count = _record_fill(fills, count, side, account[_UNITS] if side > 0 else before, price, 0)
     if account[_UNITS] > 0:
-        price, why = _leave(account, rules, open_, high, low)
+        price, why = _check_exit(account, rules, open_, high, low)
         if why:
             before = account[_UNITS]
-            count = _note(fills, count, -1, before, _sell(account, rules, price), why)
+            count = _record_fill(fills, count, -1, before, _sell(account, rules, price), why)
     if account[_UNITS] > 0:
         account[_HIGHEST] = max(account[_HIGHEST], high)
         account[_STOP] = _nearest_stop(account, rules)[0]
@@ -145,76 +151,84 @@ def _step(account, rules, open_, high, low, close, atr, signal, fills):
 
 # %% ../../nbs/evaluation/orders.ipynb #3c9ab549
 class Fill(NamedTuple):
-    "A trade at one price."
+    "Hold a trade at one price."
     side: int # BUY or SELL
-    units: float
-    price: float # slippage included
-    fee: float # paid
-    reason: str
+    units: float # of the asset
+    price: float # with slippage
+    fee: float # in units of the cash
+    reason: str # one of `REASONS`
 
-
+# %% ../../nbs/evaluation/orders.ipynb #bf7083e7
 class Decision(NamedTuple):
-    "What was filled in a bar, what is ordered at its close, and why."
+    "Hold the fills of a bar and the order at its close, with its reason."
     order: int # BUY, SELL or HOLD
-    reason: str
-    fills: tuple[Fill, ...]
+    reason: str # of the order, one of `REASONS`
+    fills: tuple[Fill, ...] # up to two
     account: Account # after the bar
 
-
+# %% ../../nbs/evaluation/orders.ipynb #a71454da
 def decode_fill(
-    row: np.ndarray, # side, units, price, number of the reason
-    rules: TradingRules,
-) -> Fill:
-    "A fill as the compiled rules write it."
+    row: np.ndarray, # side, units, price, position in `REASONS`
+    rules: TradingRules, # with the fee
+) -> Fill: # with its fee and reason
+    "Return a fill from the array of the compiled rules."
     side, units, price, why = row.tolist()
     return Fill(int(side), units, price, units * price * rules.fee, REASONS[int(why)])
 
-
+# %% ../../nbs/evaluation/orders.ipynb #2c3a80c8
 @njit(cache=True)
-def _run(account, rules, prices, atr, signals, worth, fills, reasons):
-    now, total = np.zeros((2, 4)), 0
+def _run(account, rules, prices, atr, signals, equity, fills, reasons):
+    "Process n bars; write equity, fills and reasons, and return the number of fills."
+    bar_fills, total = np.zeros((2, 4)), 0
     for k in range(len(prices)):
         open_, high, low, close = prices[k]
-        count, reasons[k] = _step(account, rules, open_, high, low, close, atr[k], signals[k], now)
+        count, reasons[k] = _step(account, rules, open_, high, low, close, atr[k], signals[k], bar_fills)
         for f in range(count):
-            fills[total, 0], fills[total, 1:] = k, now[f]
+            fills[total, 0], fills[total, 1:] = k, bar_fills[f]
             total += 1
-        worth[k] = account[_CASH] + account[_UNITS] * close
+        equity[k] = account[_CASH] + account[_UNITS] * close
     return total
 
 
-def _numbers(one): return np.array(list(asdict(one).values()), float)
+def _to_array(settings):
+    "Return the fields of a dataclass as an array."
+    return np.array(list(asdict(settings).values()), float)
 
-
+# %% ../../nbs/evaluation/orders.ipynb #984bf86b
 def trade_bar(
     account: Account, # before the bar
-    rules: TradingRules,
-    bar, # with Open, High, Low, Close
+    rules: TradingRules, # of the trader
+    bar, # mapping or row with Open, High, Low, Close
     signal: int, # BUY, SELL or HOLD, known at its close
     atr: float = np.nan, # average true range at its close, for the ATR stop
-) -> Decision:
-    "One bar of trading."
-    if signal not in (SELL, HOLD, BUY): raise ValueError(f"{signal!r} is no signal; use -1, 0 and 1")
-    state, fills = _numbers(account), np.zeros((2, 4))
+) -> Decision: # with the account after the bar
+    "Process one bar. Raises `ValueError` if the signal is not -1, 0 or 1."
+    if signal not in (SELL, HOLD, BUY): raise ValueError(f"{signal!r} is not a signal; use -1, 0 or 1")
+    state, fills = _to_array(account), np.zeros((2, 4))
     prices = (float(bar[name]) for name in ("Open", "High", "Low", "Close"))
-    count, reason = _step(state, _numbers(rules), *prices, atr, signal, fills)
-    told = tuple(decode_fill(row, rules) for row in fills[:count])
-    return Decision(int(state[_ORDER]), REASONS[reason], told, Account(*state.tolist()))
+    count, reason = _step(state, _to_array(rules), *prices, atr, signal, fills)
+    filled = tuple(decode_fill(row, rules) for row in fills[:count])
+    return Decision(int(state[_ORDER]), REASONS[reason], filled, Account(*state.tolist()))
 
 # %% ../../nbs/evaluation/orders.ipynb #8b71224a
 def trade_bars(
     account: Account, # before the first bar
-    rules: TradingRules,
+    rules: TradingRules, # of the trader
     prices: np.ndarray, # (n, 4) open, high, low, close
-    signals: np.ndarray, # n of BUY, HOLD and SELL, each known at its bar's close
+    signals: np.ndarray, # n of BUY, HOLD and SELL, each known at the close of its bar
     atr: np.ndarray | None = None, # n average true ranges, for the ATR stop
-) -> tuple[np.ndarray, list[tuple[int, Fill]], list[str], Account]: # worths, (bar, fill), reasons, and the account in the end
-    "One bar of trading after another."
-    if len(signals) != len(prices): raise ValueError(f"{len(signals)} signals were given for {len(prices)} bars")
-    if len(odd := np.setdiff1d(signals, (SELL, HOLD, BUY))): raise ValueError(f"{odd[0]} is no signal; use -1, 0 and 1")
-    state, worth, reasons = _numbers(account), np.empty(len(prices)), np.empty(len(prices), np.int64)
+) -> tuple[np.ndarray, list[tuple[int, Fill]], list[str], Account]: # equity, (bar, fill), reasons, final account
+    """Process the bars of a history.
+
+    Raises `ValueError` if the numbers of signals and bars differ, or a signal is not -1, 0 or 1.
+    """
+    if len(signals) != len(prices):
+        raise ValueError(f"{len(signals)} signals were given for {len(prices)} bars; give one signal for each bar")
+    if len(unknown := np.setdiff1d(signals, (SELL, HOLD, BUY))):
+        raise ValueError(f"{unknown[0]} is not a signal; use -1, 0 or 1")
+    state, equity, reasons = _to_array(account), np.empty(len(prices)), np.empty(len(prices), np.int64)
     fills, ranges = np.empty((2 * len(prices), 5)), np.full(len(prices), np.nan) if atr is None else np.asarray(atr, float)
     bars = np.ascontiguousarray(prices, float)
-    count = _run(state, _numbers(rules), bars, ranges, np.asarray(signals, np.int64), worth, fills, reasons)
-    told = [(int(row[0]), decode_fill(row[1:], rules)) for row in fills[:count]]
-    return worth, told, [REASONS[why] for why in reasons], Account(*state.tolist())
+    count = _run(state, _to_array(rules), bars, ranges, np.asarray(signals, np.int64), equity, fills, reasons)
+    filled = [(int(row[0]), decode_fill(row[1:], rules)) for row in fills[:count]]
+    return equity, filled, [REASONS[why] for why in reasons], Account(*state.tolist())

@@ -15,19 +15,22 @@ import pandas as pd
 
 # %% ../../nbs/evaluation/splits.ipynb #87fd5fbc
 class Split(NamedTuple):
-    "Three sets of row positions: to fit on, to choose on, to report on."
+    "Hold the row positions of a training, a validation and a test set."
     train: np.ndarray # integer positions, ascending
     valid: np.ndarray # integer positions, ascending
     test: np.ndarray # integer positions, ascending
 
 # %% ../../nbs/evaluation/splits.ipynb #e0fc6ce2
 def stratified_split(
-    y: Sequence, # n labels, of any kind that sorts
+    y: Sequence, # n labels of a sortable type
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2), # of train, valid and test; they add up to 1
-    seed: int = 0,
+    seed: int = 0, # of the shuffle
 ) -> Split:
-    """A random split with equal shares of each class. Ignores time, so it leaks:
-    use it only to reproduce a published number as it was written."""
+    """Return a random split with equal shares of each class.
+
+    It ignores time, so it leaks: use it only to reproduce a published number. Raises `ValueError` if the shares are negative
+    or do not add up to 1.
+    """
     if not np.isclose(sum(shares), 1) or min(shares) < 0:
         raise ValueError(f"shares {shares} must be at least 0 and add up to 1")
     rng, cuts = np.random.default_rng(seed), np.cumsum(shares)[:2]
@@ -37,7 +40,7 @@ def stratified_split(
 
 # %% ../../nbs/evaluation/splits.ipynb #469791ad
 def _spans(times, label_ends, window_starts) -> pd.DataFrame:
-    "The span of each row, checked: it begins no later than its own time and ends no earlier."
+    "Return the span of each row. Raises `ValueError` if a row does not satisfy start <= time <= end."
     starts = times if window_starts is None else window_starts
     rows = pd.DataFrame({"start": pd.Index(starts), "time": pd.Index(times), "end": pd.Index(label_ends)})
     wrong = rows.isna().any(axis=1) | (rows.start > rows.time) | (rows.end < rows.time)
@@ -48,37 +51,41 @@ def _spans(times, label_ends, window_starts) -> pd.DataFrame:
 
 # %% ../../nbs/evaluation/splits.ipynb #85b3cab9
 def _before(rows: pd.DataFrame, block: np.ndarray, later: np.ndarray, embargo: int) -> np.ndarray:
-    "Positions in `block` whose span ends before any of `later` begins, less the last `embargo` times."
-    kept = rows[block & (rows.end < rows.start[later].min()).to_numpy()]
-    last = kept.time.drop_duplicates().nlargest(embargo)
-    return kept.index[~kept.time.isin(last)].to_numpy()
+    "Return the positions in `block` whose span ends before any of `later` begins, without the last `embargo` times."
+    purged = rows[block & (rows.end < rows.start[later].min()).to_numpy()]
+    last = purged.time.drop_duplicates().nlargest(embargo)
+    return purged.index[~purged.time.isin(last)].to_numpy()
 
 # %% ../../nbs/evaluation/splits.ipynb #2e8960de
 def walk_forward(
-    times: Sequence, # n times, one a row; rows of many assets may share one
-    label_ends: Sequence, # n times: when the label of the row is known
+    times: Sequence, # n times; rows of several assets may have the same time
+    label_ends: Sequence, # n times: when the label of each row is known
     folds: int = 5, # test blocks
     first: float = 0.4, # share of the history before the first test block
-    valid: float = 0.15, # share of what lies before a test block that is kept to choose on
-    embargo: int = 1, # times (not rows) dropped beside the purge at the end of train and of valid
-    window_starts: Sequence | None = None, # n times: the first bar that the inputs use; default: its time
-) -> list[Split]: # one a fold; the test blocks tile the history after `first`
-    "Expanding walk-forward splits, purged and embargoed (López de Prado 2018)."
+    valid: float = 0.15, # share of the rows before a test block that validate
+    embargo: int = 1, # times (not rows) removed in addition to the purge, at the end of train and of valid
+    window_starts: Sequence | None = None, # n times: first bar that the inputs use; default: `times`
+) -> list[Split]: # one for each fold; the test blocks cover the history after `first`
+    """Return expanding walk-forward splits with purge and embargo (López de Prado 2018, chapter 7).
+
+    Raises `ValueError` if a row does not satisfy start <= time <= end, or if a part of a fold is empty.
+    """
     rows = _spans(times, label_ends, window_starts)
-    stamps = np.sort(rows.time.unique())
-    place = np.searchsorted(stamps, rows.time.to_numpy())
-    edges = np.linspace(first * len(stamps), len(stamps), folds + 1).round().astype(int)
+    unique_times = np.sort(rows.time.unique())
+    place = np.searchsorted(unique_times, rows.time.to_numpy())
+    edges = np.linspace(first * len(unique_times), len(unique_times), folds + 1).round().astype(int)
     splits = []
     for begin, end in pairwise(edges):
-        chosen = begin - round(valid * begin)
-        blocks = [place < chosen, (place >= chosen) & (place < begin), (place >= begin) & (place < end)]
+        train_end = begin - round(valid * begin)
+        blocks = [place < train_end, (place >= train_end) & (place < begin), (place >= begin) & (place < end)]
         train = _before(rows, blocks[0], blocks[1] | blocks[2], embargo)
         splits.append(Split(train, _before(rows, blocks[1], blocks[2], embargo), np.flatnonzero(blocks[2])))
-    _refuse_empty(splits, valid)
+    _require_rows(splits, valid)
     return splits
 
 # %% ../../nbs/evaluation/splits.ipynb #b8e47ac1
-def _refuse_empty(splits: list[Split], valid: float):
+def _require_rows(splits: list[Split], valid: float):
+    "Raise `ValueError` if a part of a split is empty."
     for number, split in enumerate(splits, 1):
         for part, rows in split._asdict().items():
             if not len(rows) and (valid or part != "valid"):
@@ -87,10 +94,10 @@ def _refuse_empty(splits: list[Split], valid: float):
 
 # %% ../../nbs/evaluation/splits.ipynb #ba884cfe
 def split_periods(
-    splits: list[Split],
-    times: Sequence, # n times, as the splits were made with
-) -> pd.DataFrame: # a row for each fold and part: first and last time, rows
-    "When each part of each fold begins and ends."
+    splits: list[Split], # from `walk_forward`
+    times: Sequence, # n times, as passed to `walk_forward`
+) -> pd.DataFrame: # one row for each fold and part: first and last time, rows
+    "Return when each part of each fold begins and ends."
     times = pd.Index(times)
     parts = [(fold, part, times[rows].min(), times[rows].max(), len(rows))
              for fold, split in enumerate(splits, 1) for part, rows in split._asdict().items() if len(rows)]
@@ -98,12 +105,15 @@ def split_periods(
 
 # %% ../../nbs/evaluation/splits.ipynb #80c5465e
 def find_leakage(
-    split: Split,
-    times: Sequence, # n times, one a row
-    label_ends: Sequence, # n times: when the label of the row is known
-    window_starts: Sequence | None = None, # n times: the first bar that the inputs use; default: its time
-) -> pd.DataFrame: # one row a violation: part, row, when it ends, the part it reaches into, when that begins
-    "Rows of one part that share time with a part that comes later; none in a sound split."
+    split: Split, # to check
+    times: Sequence, # n times
+    label_ends: Sequence, # n times: when the label of each row is known
+    window_starts: Sequence | None = None, # n times: first bar that the inputs use; default: `times`
+) -> pd.DataFrame: # one row for each violation: part, row, its end, the later part, and its beginning
+    """Return the rows of one part whose span reaches into a later part; none in a leak-free split.
+
+    Raises `ValueError` if a row does not satisfy start <= time <= end.
+    """
     rows = _spans(times, label_ends, window_starts)
     found = []
     for early, late in [("train", "valid"), ("train", "test"), ("valid", "test")]:

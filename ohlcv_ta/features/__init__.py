@@ -19,7 +19,6 @@ from .support_resistance.levels import (
     clustered_levels,
     density_levels,
     find_levels,
-    find_swings,
     level_history,
     nearest_levels,
     price_row_features,
@@ -27,6 +26,7 @@ from .support_resistance.levels import (
     rule_levels,
 )
 from .support_resistance.rays import extend_rays, find_rays
+from .support_resistance.swings import find_swings
 
 __all__ = [
     "SCORERS",

@@ -16,53 +16,58 @@ from .market_profile import published_profile, session_profiles
 
 # %% ../../nbs/features/breakout.ipynb #8edb47106e1a46a883d545849b8ab81b
 def breaks_above_vah(
-    profiles: pd.DataFrame, # a row a session with High and vah
-    threshold: float = 0.005, # how far above VAH counts, as a share of VAH
-) -> pd.Series: # 1.0 or 0.0 a session; missing for the last
-    "Whether the next session's high lies at least `threshold` above this session's VAH (system D's target)."
+    profiles: pd.DataFrame, # one row for each session, with High and vah
+    threshold: float = 0.005, # least distance of the next high above VAH, as a share of VAH
+) -> pd.Series: # 1.0 or 0.0 for each session; NaN for the last
+    "Return whether the next session's high is at least `threshold` above this session's VAH (system D's target)."
     reach = profiles.High.shift(-1) / profiles.vah - 1
     return (reach >= threshold).astype(float).where(reach.notna()).rename("breaks_above_vah")
 
 # %% ../../nbs/features/breakout.ipynb #7cdc8c89c7104fffa095e18ddfef8986
 LEVEL_FEATURES = ["session_poc", "session_vah", "session_val", "va_range_width", "balance_flag", "volume_imbalance",
-            "one_day_return", "three_day_return", "atr_14", "rsi_14", "session_volume"]
+                  "one_day_return", "three_day_return", "atr_14", "rsi_14", "session_volume"]
 
 
 def _session_length(start, end):
-    "Length of a session."
+    "Return the length of a session."
     length = pd.Timedelta(f"{end}:00") - pd.Timedelta(f"{start}:00")
     return length if length > pd.Timedelta(0) else length + pd.Timedelta(days=1)
 
-
+# %% ../../nbs/features/breakout.ipynb #105de6d2
 def complete_sessions(
     frame: pd.DataFrame, # n OHLCV bars of many sessions
     tz: str = "UTC", # time zone of the exchange
     start: str = "00:00", # opening of the session
     end: str = "00:00", # close of the session
-    min_coverage: float = 0.5, # share of its bars that a session must have
-    **profile, # tick, rule, share: passed on to the profile
-) -> pd.DataFrame: # index session: the profile's columns and volume_imbalance
-    "Profiles of the sessions that are complete enough to have one."
+    min_coverage: float = 0.5, # least share of its possible bars
+    **profile, # tick, rule, share: passed to `session_profiles`
+) -> pd.DataFrame: # index session: the columns of `session_profiles`, and volume_imbalance
+    """Return the profiles of the sessions with enough bars.
+
+    Raises `ValueError` if no bar lies inside the hours or a profile argument is not valid.
+    """
     table = session_profiles(frame, tz, start, end, **profile)
     table["volume_imbalance"] = upside_volume_share(frame, tz, start, end).reindex(table.index)
     expected = _session_length(start, end) / bar_length(infer_timeframe(frame))
     return table[table.bars >= min_coverage * expected].copy()
 
-
+# %% ../../nbs/features/breakout.ipynb #a294d7b1
 def upside_volume_share(
     frame: pd.DataFrame, # n OHLCV bars
     tz: str = "UTC", # time zone of the exchange
     start: str = "00:00", # opening of the session
     end: str = "00:00", # close of the session
-) -> pd.Series: # 0 to 1 a session; 0.5 where nothing traded
-    "Share of each session's volume in bars that closed above their open."
+) -> pd.Series: # from 0 to 1 for each session; 0.5 without trades
+    "Return the share of each session's volume in bars that close above their open."
     dates = session_dates(frame, tz, start, end)
     up = frame.Volume.where(frame.Close > frame.Open, 0.0).groupby(dates).sum()
     return (up / frame.Volume.groupby(dates).sum()).fillna(0.5)
 
 # %% ../../nbs/features/breakout.ipynb #59bbdb311c014d738909a11f9e486628
-def profile_features(days):
-    "System D's names for what a profile holds, and what every later step needs."
+def profile_features(
+    days: pd.DataFrame, # sessions, from `complete_sessions`
+) -> pd.DataFrame: # index session; features of the profile alone, under system D's names
+    "Return the features that the profile of a session gives."
     span = days.High - days.Low
     position = ((days.poc - days.Low) / span).where(span > 0, 0.5)
     return pd.DataFrame({"session_poc": days.poc, "session_vah": days.vah, "session_val": days.val,
@@ -70,14 +75,14 @@ def profile_features(days):
                          "volume_imbalance": days.volume_imbalance, "session_volume": days.Volume,
                          "close_vs_vah": days.Close / days.vah - 1, "poc_position": position})
 
-
+# %% ../../nbs/features/breakout.ipynb #d3b18e26
 def level_features(
     days: pd.DataFrame, # sessions, from `complete_sessions`
 ) -> pd.DataFrame: # index session; system D's eleven features in its order, first rows incomplete
-    "System D's eleven features as its description defines them."
-    named = profile_features(days).assign(one_day_return=days.Close.pct_change(), three_day_return=days.Close.pct_change(3),
-                                atr_14=atr(days), rsi_14=rsi(days))
-    return named[LEVEL_FEATURES]
+    "Return system D's eleven features as its description defines them."
+    features = profile_features(days).assign(one_day_return=days.Close.pct_change(),
+                                             three_day_return=days.Close.pct_change(3), atr_14=atr(days), rsi_14=rsi(days))
+    return features[LEVEL_FEATURES]
 
 # %% ../../nbs/features/breakout.ipynb #4dd4641cc4064e0191573fe9c69df29b
 def published_features(
@@ -86,9 +91,9 @@ def published_features(
     tz: str = "UTC", # time zone of the exchange
     start: str = "00:00", # opening of the session
     end: str = "00:00", # close of the session
-    bin_size: float | None = 1.0, # width of a bin in units of price; None takes a hundredth of each session's range
+    bin_size: float | None = 1.0, # width of a bin in units of price; None: a hundredth of each session's range
 ) -> pd.DataFrame: # index session; system D's eleven names
-    "System D's eleven features as its code computes them."
+    "Return system D's eleven features as its code computes them."
     dates = session_dates(frame, tz, start, end)
     bars = frame.assign(one_day_return=frame.Close.pct_change(), three_day_return=frame.Close.pct_change(3),
                         atr_14=atr(frame), rsi_14=rsi(frame))
@@ -100,25 +105,27 @@ def published_features(
     return profile_features(profiles).assign(**last[["one_day_return", "three_day_return", "atr_14", "rsi_14"]])[LEVEL_FEATURES]
 
 # %% ../../nbs/features/breakout.ipynb #379cbbc1e968416e875cc15c1202d7eb
-RELATIVE_FEATURES = ["close_to_vah", "close_to_poc", "close_to_val", "target_distance", "va_width", "session_range", "poc_position",
-            "balance_flag", "volume_imbalance", "one_day_move", "three_day_move", "rsi_14", "volume_ratio", "volatility"]
+RELATIVE_FEATURES = ["close_to_vah", "close_to_poc", "close_to_val", "target_distance", "va_width", "session_range",
+                     "poc_position", "balance_flag", "volume_imbalance", "one_day_move", "three_day_move", "rsi_14",
+                     "volume_ratio", "volatility"]
 
-
+# %% ../../nbs/features/breakout.ipynb #0c38d1f0
 def relative_features(
     days: pd.DataFrame, # sessions, from `complete_sessions`
-    threshold: float = 0.005, # how far above VAH the target lies, as a share of VAH
-) -> pd.DataFrame: # index session; see RELATIVE; first rows incomplete
-    "Features that hold no price level: distances in ATR, widths, volume against its past."
-    named, unit = profile_features(days), atr(days)
+    threshold: float = 0.005, # distance of the target above VAH, as a share of VAH
+) -> pd.DataFrame: # index session; columns `RELATIVE_FEATURES`; first rows incomplete
+    "Return features without price levels: distances in ATR, widths, and volume relative to its past."
+    features, unit = profile_features(days), atr(days)
     distances = {"close_to_vah": days.Close - days.vah, "close_to_poc": days.Close - days.poc,
                  "close_to_val": days.Close - days.val, "target_distance": days.vah * (1 + threshold) - days.Close,
                  "va_width": days.vah - days.val, "session_range": days.High - days.Low,
                  "one_day_move": days.Close.diff(), "three_day_move": days.Close.diff(3)}
     table = pd.DataFrame({name: value / unit for name, value in distances.items()})
-    usual = days.Volume.shift().rolling(20, min_periods=10).median()
-    table = table.assign(rsi_14=rsi(days), volume_ratio=np.log((days.Volume + 1e-12) / (usual + 1e-12)),
+    median = days.Volume.shift().rolling(20, min_periods=10).median()
+    table = table.assign(rsi_14=rsi(days), volume_ratio=np.log((days.Volume + 1e-12) / (median + 1e-12)),
                          volatility=unit / days.Close)
-    return table.join(named[["poc_position", "balance_flag", "volume_imbalance"]])[RELATIVE_FEATURES]
+    return table.join(features[["poc_position", "balance_flag", "volume_imbalance"]])[RELATIVE_FEATURES]
 
 # %% ../../nbs/features/breakout.ipynb #1671c31a24314836a5b85d7ef7fbf015
-FEATURE_SETS = {"described": [f"described_{name}" for name in LEVEL_FEATURES], "levels": LEVEL_FEATURES, "relative": RELATIVE_FEATURES}
+FEATURE_SETS = {"described": [f"described_{name}" for name in LEVEL_FEATURES], "levels": LEVEL_FEATURES,
+                "relative": RELATIVE_FEATURES}

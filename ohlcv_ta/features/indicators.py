@@ -13,32 +13,32 @@ import pandas as pd
 def true_range(
     frame: pd.DataFrame, # n OHLCV bars
 ) -> pd.Series: # n values in units of price; the first bar has no gap, so it is high - low
-    "Distance travelled by each bar, gap included (Wilder 1978)."
-    before = frame.Close.shift().fillna(frame.Open)
-    return np.maximum(frame.High, before) - np.minimum(frame.Low, before)
+    "Return the true range of each bar: its height, extended to the previous close (Wilder 1978)."
+    previous = frame.Close.shift().fillna(frame.Open)
+    return np.maximum(frame.High, previous) - np.minimum(frame.Low, previous)
 
 # %% ../../nbs/features/indicators.ipynb #bcb267bb
 def wilder_mean(
     values: pd.Series, # n values
     length: int = 14, # the newest value weighs 1 / length
-) -> pd.Series: # n values; missing until `length` of them were seen
-    "Wilder's running average: an exponential mean with weight 1 / `length` (Wilder 1978)."
+) -> pd.Series: # n values; missing until `length` values are known
+    "Return Wilder's running average: an exponential mean with weight 1 / `length` (Wilder 1978)."
     return values.ewm(alpha=1 / length, adjust=False, min_periods=length).mean()
 
-
+# %% ../../nbs/features/indicators.ipynb #9b97b0e5
 def atr(
     frame: pd.DataFrame, # n OHLCV bars
     length: int = 14, # bars in the average
 ) -> pd.Series: # n values in units of price; missing for the first `length` - 1 bars
-    "Average true range: how far a bar usually travels (Wilder 1978)."
+    "Return the average true range (Wilder 1978)."
     return wilder_mean(true_range(frame), length).rename(f"atr_{length}")
 
 # %% ../../nbs/features/indicators.ipynb #8a726946
 def rsi(
     frame: pd.DataFrame, # n OHLCV bars
     length: int = 14, # steps in the averages
-) -> pd.Series: # n values from 0 to 100; 50 where nothing moved; missing for the first `length` bars
-    "Relative strength index of the close (Wilder 1978)."
+) -> pd.Series: # n values from 0 to 100; 50 where the close did not change; missing for the first `length` bars
+    "Return the relative strength index of the close (Wilder 1978)."
     step = frame.Close.diff()
     up, down = wilder_mean(step.clip(lower=0), length), wilder_mean(-step.clip(upper=0), length)
     return (100 * up / (up + down)).where(up + down != 0, 50.0).where(up.notna()).rename(f"rsi_{length}")

@@ -22,10 +22,10 @@ OUTCOMES = ("untouched", "undecided", "bounce", "break")
 
 
 @numba.njit(cache=True)
-def _reaction(high, low, close, known, price, step, horizon):
-    "Outcome as a position in `OUTCOMES`, bar of the touch or -1, last bar looked at."
-    side, touched, last = (1.0 if price > close[known] else -1.0), -1, min(known + horizon, len(close) - 1)
-    for i in range(known + 1, last + 1):
+def _reaction(high, low, close, start, price, step, horizon):
+    "Return the outcome as a position in `OUTCOMES`, the bar of the touch or -1, and the last bar used."
+    side, touched, last = (1.0 if price > close[start] else -1.0), -1, min(start + horizon, len(close) - 1)
+    for i in range(start + 1, last + 1):
         far, near = (high[i], low[i]) if side > 0 else (low[i], high[i])
         if touched < 0 and side * (far - price) < 0: continue
         beyond, back = side * (far - price) >= step, touched >= 0 and side * (price - near) >= step
@@ -33,38 +33,42 @@ def _reaction(high, low, close, known, price, step, horizon):
         if beyond or back: return (1 if beyond and back else 3 if beyond else 2), touched, i
     return (0 if touched < 0 else 1), touched, last
 
-
+# %% ../../nbs/features/labels.ipynb #8e26f4a2
 @numba.njit(cache=True)
 def _reactions(high, low, close, known, price, step, horizon):
+    "Return `_reaction` of each of m levels: array (m, 3)."
     found = np.empty((len(known), 3), np.int64)
     for k in range(len(known)): found[k] = _reaction(high, low, close, known[k], price[k], step[k], horizon)
     return found
 
-
+# %% ../../nbs/features/labels.ipynb #6a22152f
 def reaction_labels(
     frame: pd.DataFrame, # n OHLCV bars
-    known: Sequence[int], # m bars at whose close each level was drawn
+    known: Sequence[int], # m bars at whose close each level is known
     price: Sequence[float], # m levels
-    step: Sequence[float], # m distances to the two finish lines, in units of price
-    horizon: int = 50, # bars after `known` that are waited for
-) -> pd.DataFrame: # m rows: outcome (one of `OUTCOMES`), touch_bar (-1 where untouched), end_bar (the last bar that was used)
-    "What price did at levels after they were drawn. Looks ahead, as far as `end_bar`."
+    step: Sequence[float], # m distances to the two thresholds, in units of price
+    horizon: int = 50, # bars after `known` to wait
+) -> pd.DataFrame: # m rows: outcome (one of `OUTCOMES`), touch_bar (-1 where untouched), end_bar (the last bar used)
+    """Return the reaction of price at each level after it is known. Looks ahead, as far as `end_bar`.
+
+    Raises `ValueError` if a bar in `known` is not in the frame.
+    """
     columns = (np.asarray(frame[name], float) for name in ("High", "Low", "Close"))
     known, price, step = np.asarray(known, np.int64), np.asarray(price, float), np.asarray(step, float)
     if outside := [int(bar) for bar in known if not 0 <= bar < len(frame)]:
-        raise ValueError(f"a level was drawn at bar {outside[0]} of a frame of {len(frame)}; bars count from 0")
+        raise ValueError(f"a level is known at bar {outside[0]}, but the frame has {len(frame)} bars, counted from 0")
     outcome, touched, end = _reactions(*columns, known, price, step, horizon).T
     return pd.DataFrame({"outcome": np.array(OUTCOMES)[outcome], "touch_bar": touched, "end_bar": end})
 
 # %% ../../nbs/features/labels.ipynb #7a38187c
 def _nearest(price, close):
-    "Positions of the nearest level on either side of the close, where there is one."
+    "Return the positions of the nearest level on either side of the close, where there is one."
     sides = np.flatnonzero(price > close), np.flatnonzero(price <= close)
     return [side[np.abs(price[side] - close).argmin()] for side in sides if len(side)]
 
 
-def _drawn(frame, scorer, every, chart):
-    "The nearest levels as they stood at every so many bars; `away` is signed, in ATR."
+def _sample_levels(frame, scorer, every, chart):
+    "Return the nearest levels as of every `every`-th bar; `away` is the signed distance in ATR."
     score = SCORERS[scorer] if isinstance(scorer, str) else scorer
     unit, close, rows = atr(frame).to_numpy(), frame.Close.to_numpy(), []
     for bar in range(chart - 1, len(frame) - 1, every):
@@ -73,33 +77,38 @@ def _drawn(frame, scorer, every, chart):
     table = pd.DataFrame(rows, columns=["bar", "price", "strength", "close", "atr"])
     return table.assign(away=(table.price - table.close) / table.atr)
 
+# %% ../../nbs/features/labels.ipynb #767e68a9
+def _placebo(levels, rng):
+    "Return prices with the permuted distances of the levels on the same side."
+    away = levels.groupby(levels.away > 0).away.transform(lambda side: rng.permutation(side.to_numpy()))
+    return levels.close + away * levels.atr
 
-def _placebo(drawn, rng):
-    "Prices whose distances are those of the levels on the same side, dealt out anew."
-    away = drawn.groupby(drawn.away > 0).away.transform(lambda side: rng.permutation(side.to_numpy()))
-    return drawn.close + away * drawn.atr
-
-
+# %% ../../nbs/features/labels.ipynb #b718a95d
 def level_reactions(
     frame: pd.DataFrame, # n OHLCV bars
-    scorer: str | Callable[..., ScoredLevels] = "rule", # as `find_levels` takes it
-    every: int = 25, # bars from one drawing to the next
-    chart: int = 300, # bars that a chart shows
-    step: float = 1.0, # to the finish lines, in ATR
-    horizon: int = 50, # bars that are waited for
-    seed: int = 0,
-) -> pd.DataFrame: # a row a level: bar, price, strength, close, atr, away (ATR), placebo, outcome, placebo_outcome, end_bar
-    "What price did at the nearest levels above and below, and at placebos as far away. Looks ahead, as far as `end_bar`."
-    drawn = _drawn(frame, scorer, every, chart)
-    drawn["placebo"] = _placebo(drawn, np.random.default_rng(seed))
-    real, other = (reaction_labels(frame, drawn.bar, price, step * drawn.atr, horizon) for price in (drawn.price, drawn.placebo))
-    return drawn.assign(outcome=real.outcome, placebo_outcome=other.outcome, end_bar=np.maximum(real.end_bar, other.end_bar))
+    scorer: str | Callable[..., ScoredLevels] = "rule", # a name in `SCORERS`, or a function of a frame
+    every: int = 25, # bars from one chart to the next
+    chart: int = 300, # bars of a chart
+    step: float = 1.0, # distance to the thresholds, in ATR
+    horizon: int = 50, # bars to wait
+    seed: int = 0, # of the permutation
+) -> pd.DataFrame: # row per level: bar, price, strength, close, atr, away (ATR), placebo, outcome, placebo_outcome, end_bar
+    """Return the reaction of price at the nearest levels above and below, and at placebos as far away.
 
+    Looks ahead, as far as `end_bar`.
+    """
+    levels = _sample_levels(frame, scorer, every, chart)
+    levels["placebo"] = _placebo(levels, np.random.default_rng(seed))
+    actual, placebo = (reaction_labels(frame, levels.bar, price, step * levels.atr, horizon)
+                       for price in (levels.price, levels.placebo))
+    end = np.maximum(actual.end_bar, placebo.end_bar)
+    return levels.assign(outcome=actual.outcome, placebo_outcome=placebo.outcome, end_bar=end)
 
+# %% ../../nbs/features/labels.ipynb #4d89421b
 def bounce_labels(
     outcome: pd.Series, # of `OUTCOMES`
-) -> pd.Series: # 1.0 for a bounce, 0.0 for a break, NaN where neither was decided
-    "Outcomes as numbers whose mean is the share of bounces."
+) -> pd.Series: # 1.0 for a bounce, 0.0 for a break, else NaN
+    "Return outcomes as numbers, so that their mean is the share of bounces."
     return outcome.map({"bounce": 1.0, "break": 0.0}).astype(float)
 
 # %% ../../nbs/features/labels.ipynb #176292de
@@ -108,46 +117,56 @@ SIDES = ("RET_LONG", "RET_SHORT")
 
 def holding_returns(
     frame: pd.DataFrame, # n OHLCV bars
-    horizon: int, # bars that a position is held, 1 or more
-    shift: int = 0, # bars from the last one seen to the one at whose close it is taken
-) -> pd.Series: # n returns as shares of the price paid; NaN where they are not known yet
-    "What was gained from the close `shift` bars ahead to the one `horizon` bars later. Looks ahead, `shift + horizon` bars."
+    horizon: int, # bars to hold a position, 1 or more
+    shift: int = 0, # bars from the last known bar to the bar at whose close it is opened, 0 or more
+) -> pd.Series: # n returns as shares of the entry price; NaN where they are not known yet
+    """Return the return from the close `shift` bars ahead to the close `horizon` bars later.
+
+    Looks ahead, `shift + horizon` bars. Raises `ValueError` if `horizon` is below 1 or `shift` below 0.
+    """
     if horizon < 1 or shift < 0: raise ValueError(f"horizon={horizon} must be 1 or more, and shift={shift} 0 or more")
-    paid = frame.Close.shift(-shift)
-    return (frame.Close.shift(-shift - horizon) / paid - 1).rename("return")
+    entry = frame.Close.shift(-shift)
+    return (frame.Close.shift(-shift - horizon) / entry - 1).rename("return")
 
-
+# %% ../../nbs/features/labels.ipynb #dacfc5a1
 def trend_labels(
     frame: pd.DataFrame, # n OHLCV bars
-    horizon: int, # bars that a position is held
-    shift: int = 0, # bars until it is taken
-    side: str = "RET_LONG", # or "RET_SHORT"
+    horizon: int, # bars to hold a position, 1 or more
+    shift: int = 0, # bars until it is opened, 0 or more
+    side: str = "RET_LONG", # "RET_LONG" or "RET_SHORT"
 ) -> pd.DataFrame: # n rows: return, label (1.0 for a gain, else 0.0), end_bar (the last bar used); NaN and -1 if not known
-    "Whether a position gained. Looks ahead, as far as `end_bar`."
+    """Return whether a position gains. Looks ahead, as far as `end_bar`.
+
+    Raises `ValueError` if `side` is unknown, `horizon` is below 1 or `shift` below 0.
+    """
     if side not in SIDES: raise ValueError(f"side={side!r} is unknown; use one of {', '.join(SIDES)}")
-    gained = holding_returns(frame, horizon, shift)
-    sign, known = (1 if side == "RET_LONG" else -1), gained.notna()
+    returns = holding_returns(frame, horizon, shift)
+    sign, known = (1 if side == "RET_LONG" else -1), returns.notna()
     end = np.where(known, np.arange(len(frame)) + shift + horizon, -1)
-    return pd.DataFrame({"return": gained, "label": (sign * gained > 0).astype(float).where(known), "end_bar": end})
+    return pd.DataFrame({"return": returns, "label": (sign * returns > 0).astype(float).where(known), "end_bar": end})
 
 # %% ../../nbs/features/labels.ipynb #43c77075
 def _sides(close, half):
-    "Lowest and highest close of so many bars before, and of so many after."
+    "Return the lowest and highest close of `half` bars before, and of `half` bars after."
     before = close.shift(1).rolling(half)
     after = close[::-1].shift(1).rolling(half)
     return before.min(), before.max(), after.min()[::-1], after.max()[::-1]
 
 
 def _half(window):
+    "Return half of an odd window. Raises `ValueError` if the window is even or below 3."
     if window < 3 or window % 2 == 0: raise ValueError(f"a window of {window} bars has no middle; use an odd number from 3 on")
     return window // 2
 
-
+# %% ../../nbs/features/labels.ipynb #32ecb423
 def turning_point_labels(
     frame: pd.DataFrame, # n OHLCV bars
-    window: int = 11, # bars, an odd number
+    window: int = 11, # bars, an odd number from 3 on
 ) -> pd.DataFrame: # n rows: label (1.0 at a low, -1.0 at a high, else 0.0), end_bar (the last used); NaN and -1 if not known
-    "Lows to buy and highs to sell. Looks ahead, as far as `end_bar`."
+    """Return 1.0 at turning points to buy and -1.0 at turning points to sell. Looks ahead, as far as `end_bar`.
+
+    Raises `ValueError` if the window is even or below 3.
+    """
     half, close = _half(window), frame.Close
     low_before, high_before, low_after, high_after = _sides(close, half)
     low, high = (close < low_before) & (close <= low_after), (close > high_before) & (close >= high_after)
@@ -158,25 +177,28 @@ def turning_point_labels(
 # %% ../../nbs/features/labels.ipynb #a28aaf17
 def extremum_candidates(
     frame: pd.DataFrame, # n OHLCV bars
-    window: int = 11, # bars, as of `turning_point_labels`
-) -> pd.Series: # n of 1.0 (may prove to be a low), -1.0 (may prove to be a high) and 0.0 (can be neither); NaN if not known
-    "What the first half of the window says."
-    before = frame.Close.shift(1).rolling(_half(window))
-    low, high = frame.Close < before.min(), frame.Close > before.max()
-    return (low.astype(float) - high).where(before.min().notna()).rename("candidate")
+    window: int = 11, # bars, an odd number from 3 on
+) -> pd.Series: # n of 1.0 (candidate low), -1.0 (candidate high) and 0.0 (neither); NaN if not known
+    "Return the candidates for turning points, from past bars only. Raises `ValueError` if the window is even or below 3."
+    previous = frame.Close.shift(1).rolling(_half(window))
+    low, high = frame.Close < previous.min(), frame.Close > previous.max()
+    return (low.astype(float) - high).where(previous.min().notna()).rename("candidate")
 
-
+# %% ../../nbs/features/labels.ipynb #6fe8494e
 def extremum_probability(
-    window: int = 11, # bars
-) -> float:
-    "Chance that a candidate of a random walk remains the lowest (Sparre Andersen 1954; Feller 1971, volume II, XII.7)."
+    window: int = 11, # bars, an odd number from 3 on
+) -> float: # from 0 to 1
+    """Return the probability that a candidate of a random walk becomes a turning point.
+
+    Sparre Andersen (1954); Feller (1971), volume II, XII.7. Raises `ValueError` if the window is even or below 3.
+    """
     half = _half(window)
     return comb(2 * half, half) / 4**half
 
 # %% ../../nbs/features/labels.ipynb #6e5b3dcb
 @numba.njit(cache=True)
 def _first_barrier(high, low, close, step, horizon):
-    "Label and last bar used, NaN and -1 where the bars do not reach."
+    "Return the label and the last bar used; NaN and -1 where the frame ends too early."
     label, end = np.full(len(close), np.nan), np.full(len(close), -1)
     for bar in range(len(close)):
         if np.isnan(step[bar]): continue
@@ -187,13 +209,13 @@ def _first_barrier(high, low, close, step, horizon):
                 break
     return label, end
 
-
+# %% ../../nbs/features/labels.ipynb #f02668b2
 def barrier_labels(
     frame: pd.DataFrame, # n OHLCV bars
     step: Sequence[float], # n distances to the barriers, in units of price, such as average true ranges
-    horizon: int = 20, # bars that are waited for
+    horizon: int = 20, # bars to wait
 ) -> pd.DataFrame: # n rows: label (1.0 for the upper barrier, -1.0 for the lower, else 0.0), end_bar; NaN and -1 if not known
-    "Which barrier is touched first. Looks ahead, as far as `end_bar`."
+    "Return which barrier price touches first (López de Prado 2018, chapter 3). Looks ahead, as far as `end_bar`."
     columns = (np.asarray(frame[name], float) for name in ("High", "Low", "Close"))
     label, end = _first_barrier(*columns, np.asarray(step, float), horizon)
     return pd.DataFrame({"label": label, "end_bar": end}, frame.index)

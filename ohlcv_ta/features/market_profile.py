@@ -21,24 +21,25 @@ from ..data.frame import bar_length, check, infer_timeframe, resample, session_d
 def choose_tick(
     low: float | np.ndarray, # lowest price of the session
     high: float | np.ndarray, # highest price of the session
-    rows: int = 100, # rows wanted; the result has up to 2.5 times as many
+    rows: int = 100, # least number of rows; the result has up to 2.5 times as many
 ) -> float | np.ndarray: # row height in units of price: 1, 2 or 5 times a power of ten
-    "A round row height that cuts the range from `low` to `high` into at least `rows` rows."
+    "Return a round row height that cuts the range from `low` to `high` into at least `rows` rows."
     span = np.where(np.asarray(high) > low, np.asarray(high) - low, np.abs(low) * 0.01)
-    wanted = np.maximum(span, 1e-12) / rows
-    power = 10.0 ** np.floor(np.log10(wanted) + 1e-9)
-    tick = power * np.select([wanted >= 5 * power * (1 - 1e-9), wanted >= 2 * power * (1 - 1e-9)], [5.0, 2.0], 1.0)
+    target = np.maximum(span, 1e-12) / rows
+    power = 10.0 ** np.floor(np.log10(target) + 1e-9)
+    tick = power * np.select([target >= 5 * power * (1 - 1e-9), target >= 2 * power * (1 - 1e-9)], [5.0, 2.0], 1.0)
     return tick if tick.ndim else float(tick)
 
 # %% ../../nbs/features/market_profile.ipynb #7e2db2ab
 @numba.njit(cache=True)
 def _row(price, tick): # a price on the border between two rows belongs to the upper one
+    "Return the number of the row of a price."
     return int(np.floor(price / tick + 0.5 + 1e-6))
 
-
+# %% ../../nbs/features/market_profile.ipynb #800807c0
 @numba.njit(cache=True)
 def _spread_volume(low, high, volume, first, tick, rows):
-    "Share out each bar's volume over `rows` by the part of the bar that each row covers."
+    "Add the volume of each bar to `rows`, by the part of the bar that each row covers."
     for i in range(len(low)):
         bottom, top = _row(low[i], tick) - first, _row(high[i], tick) - first
         if bottom == top or high[i] <= low[i]:
@@ -51,10 +52,10 @@ def _spread_volume(low, high, volume, first, tick, rows):
         for k in range(bottom, top + 1):
             rows[k] += volume[i] * max(0.0, min(b, k + 1) - max(a, k)) / covered
 
-
+# %% ../../nbs/features/market_profile.ipynb #d2b1adbf
 @numba.njit(cache=True)
 def _count_time(low, high, first, tick, rows):
-    "One letter for each bracket in every row between its low and its high."
+    "Add one for each bracket to every row between its low and its high."
     for i in range(len(low)):
         for k in range(_row(low[i], tick) - first, _row(high[i], tick) - first + 1):
             rows[k] += 1.0
@@ -62,6 +63,7 @@ def _count_time(low, high, first, tick, rows):
 # %% ../../nbs/features/market_profile.ipynb #e4f72606
 @numba.njit(cache=True)
 def _heaviest_row(rows):
+    "Return the position of the point of control."
     middle, best = (len(rows) - 1) / 2, 0
     for k in range(1, len(rows)):
         if rows[k] > rows[best] or (rows[k] == rows[best] and abs(k - middle) < abs(best - middle)):
@@ -74,103 +76,111 @@ VALUE_AREA_RULES = {"heaviest": 0, "one_row": 1, "two_rows": 2}
 
 @numba.njit(cache=True)
 def _grow(rows, poc, share, step):
-    "Bounds of the value area after each step, the POC alone being the first: array (steps, 2)."
-    n, low, high, inside = len(rows), poc, poc, rows[poc]
-    wanted = share * rows.sum() * (1 - 1e-12)
+    "Return the bounds of the value area after each step, with the POC alone first: array (steps, 2)."
+    n, low, high, total = len(rows), poc, poc, rows[poc]
+    target = share * rows.sum() * (1 - 1e-12)
     bounds = [(low, high)]
-    while inside < wanted and (low > 0 or high < n - 1):
+    while total < target and (low > 0 or high < n - 1):
         above, below = rows[high + 1:high + 1 + step].sum(), rows[max(low - step, 0):low].sum()
         up = above > below or (above == below and high - poc <= poc - low)
         if low == 0 or (up and high < n - 1):
-            high, inside = min(high + step, n - 1), inside + above
+            high, total = min(high + step, n - 1), total + above
         else:
-            low, inside = max(low - step, 0), inside + below
+            low, total = max(low - step, 0), total + below
         bounds.append((low, high))
     return np.array(bounds)
 
-
+# %% ../../nbs/features/market_profile.ipynb #ee793beb
 @numba.njit(cache=True)
 def _take_heaviest(rows, poc, share):
-    "Bounds of the envelope after each row taken by falling volume, the POC first: array (steps, 2)."
-    wanted, inside, low, high = share * rows.sum() * (1 - 1e-12), rows[poc], poc, poc
+    "Return the bounds of the envelope after each row taken by falling weight, with the POC first: array (steps, 2)."
+    target, total, low, high = share * rows.sum() * (1 - 1e-12), rows[poc], poc, poc
     bounds = [(low, high)]
     for k in np.argsort(-rows, kind="mergesort"):
-        if inside >= wanted:
+        if total >= target:
             break
         if k != poc:
-            low, high, inside = min(low, k), max(high, k), inside + rows[k]
+            low, high, total = min(low, k), max(high, k), total + rows[k]
             bounds.append((low, high))
     return np.array(bounds)
 
 
 @numba.njit(cache=True)
 def _value_area(rows, poc, share, step):
+    "Return the bounds of the value area after each step of a rule: array (steps, 2)."
     return _take_heaviest(rows, poc, share) if step == 0 else _grow(rows, poc, share, step)
 
 # %% ../../nbs/features/market_profile.ipynb #2eca3923
 @dataclass(frozen=True)
 class MarketProfile:
-    "Trade by price of some bars, with its point of control and value area."
+    "Hold the trade at each price of some bars, with the point of control and the value area."
     prices: np.ndarray # (rows,) price at the middle of each row, ascending
-    weight: np.ndarray # (rows,) volume, or letters in a time profile
+    weight: np.ndarray # (rows,) volume, or half hours in a time profile
     tick: float # height of a row, in units of price
     poc: float # price of the heaviest row
     vah: float # price of the highest row of the value area
     val: float # price of the lowest row of the value area
-    share: float # part of all weight that the value area really holds
+    share: float # part of all weight inside the value area
     by: str # "volume" or "time"
-    rule: str # which rule grew the value area
+    rule: str # of the value area, a key of `VALUE_AREA_RULES`
     start: pd.Timestamp # opening time of the first bar
     end: pd.Timestamp # opening time of the last bar: the profile is known when that bar has closed
 
     def to_frame(self) -> pd.DataFrame: # index price; columns weight, value_area, poc
-        "The rows as a table, the highest price first as on a chart."
+        "Return the rows as a table, the highest price first as on a chart."
         rows = pd.DataFrame({"weight": self.weight, "value_area": (self.prices >= self.val) & (self.prices <= self.vah),
                              "poc": self.prices == self.poc}, index=pd.Index(self.prices, name="price"))
         return rows[::-1]
 
 # %% ../../nbs/features/market_profile.ipynb #aaaaa4b6
 def _brackets(frame, bracket, by):
-    "The bars whose ranges are counted: `frame` itself, or half hours of it in a time profile."
+    "Return the bars to count: `frame` itself, or its half hours in a time profile. Raises `ValueError` if `by` is unknown."
     if by not in ("volume", "time"): raise ValueError(f"by={by!r} is not a kind of profile; use 'volume' or 'time'")
     shorter = by == "time" and len(frame) > 1 and bar_length(infer_timeframe(frame)) < bar_length(bracket)
     return resample(frame, bracket) if shorter else frame
 
 
 def _step(rule, share):
-    if rule not in VALUE_AREA_RULES: raise ValueError(f"rule={rule!r} is not a value-area rule; use one of {', '.join(VALUE_AREA_RULES)}")
+    "Return the number of a rule. Raises `ValueError` if the rule is unknown or the share is not between 0 and 1."
+    if rule not in VALUE_AREA_RULES:
+        raise ValueError(f"rule={rule!r} is not a value-area rule; use one of {', '.join(VALUE_AREA_RULES)}")
     if not 0 < share <= 1: raise ValueError(f"share={share} must lie between 0 and 1; 0.7 is usual")
     return VALUE_AREA_RULES[rule]
 
-
+# %% ../../nbs/features/market_profile.ipynb #a5d5887b
 @numba.njit(cache=True)
 def _fill(low, high, volume, tick, by_time):
+    "Return the number of the first row and the weight of each row."
     first = _row(low.min(), tick)
     rows = np.zeros(_row(high.max(), tick) - first + 1)
     if by_time: _count_time(low, high, first, tick, rows)
     else: _spread_volume(low, high, volume, first, tick, rows)
     return first, rows
 
-# %% ../../nbs/features/market_profile.ipynb #a5d5887b
-MAX_ROWS = 1_000_000 # a tick this fine for the range is a mistake, and would fill the memory
+# %% ../../nbs/features/market_profile.ipynb #09f24673
+MAX_ROWS = 1_000_000 # largest number of rows: a finer tick is a mistake and would fill the memory
 
 
 def _check_tick(tick, low, high):
+    "Raise `ValueError` if a tick is not positive or cuts the range into more than `MAX_ROWS` rows."
     if not np.all(np.asarray(tick) > 0): raise ValueError(f"tick={tick} must be above 0")
     if np.any((high - low) / tick > MAX_ROWS):
         raise ValueError(f"tick={tick} cuts the range from {np.min(low)} to {np.max(high)} into more than "
                          f"{MAX_ROWS:,} rows; use a larger one")
 
-
+# %% ../../nbs/features/market_profile.ipynb #5eba8509
 def market_profile(
     frame: pd.DataFrame, # n OHLCV bars, usually of one session
-    tick: float | None = None, # height of a row in units of price; a round number is chosen when not given
-    by: str = "volume", # "volume", or "time" for letters (TPO)
-    rule: str = "two_rows", # how the value area grows: "two_rows", "one_row" or "heaviest"
-    share: float = 0.70, # part of the weight that the value area holds at least
-    bracket: str = "30m", # length of a letter in a time profile
+    tick: float | None = None, # height of a row in units of price; by default a round number
+    by: str = "volume", # "volume", or "time" for a time profile (TPO)
+    rule: str = "two_rows", # of the value area: "two_rows", "one_row" or "heaviest"
+    share: float = 0.70, # least part of the weight inside the value area
+    bracket: str = "30m", # length of a bracket in a time profile
 ) -> MarketProfile:
-    "Profile of all bars of `frame` taken together, known when the last of them has closed."
+    """Return the profile of all bars of `frame`, known when the last of them has closed.
+
+    Raises `ValueError` if `by`, `rule`, `share` or `tick` is not valid, or no bar has volume in a volume profile.
+    """
     step, bars = _step(rule, share), _brackets(check(frame), bracket, by)
     low, high, volume = (bars[c].to_numpy(float) for c in ("Low", "High", "Volume"))
     if by == "volume" and not volume.any(): raise ValueError("no bar has volume, so there is nothing to count; use by='time'")
@@ -180,26 +190,26 @@ def market_profile(
     poc = _heaviest_row(rows)
     bottom, top = _value_area(rows, poc, share, step)[-1]
     prices = np.round((first + np.arange(len(rows))) * tick, 12)
-    held = rows[bottom:top + 1].sum() / rows.sum()
-    return MarketProfile(prices, rows, tick, prices[poc], prices[top], prices[bottom], float(held), by, rule,
-                   frame.index[0], frame.index[-1])
+    inside = rows[bottom:top + 1].sum() / rows.sum()
+    return MarketProfile(prices, rows, tick, prices[poc], prices[top], prices[bottom], float(inside), by, rule,
+                         frame.index[0], frame.index[-1])
 
 # %% ../../nbs/features/market_profile.ipynb #3aa5eca0
 def value_area_steps(
-    profile: MarketProfile, # the profile whose rows are counted
-    rule: str = "two_rows", # the rule to follow
-    share: float = 0.70, # part of the weight to reach
-) -> pd.DataFrame: # a row a step: val, vah, inside (share of the weight between them)
-    "The value area after each step of a rule, for explaining a difference."
+    profile: MarketProfile, # the profile
+    rule: str = "two_rows", # "two_rows", "one_row" or "heaviest"
+    share: float = 0.70, # part of the weight to reach, above 0 and at most 1
+) -> pd.DataFrame: # one row for each step: val, vah, inside (share of the weight between them)
+    "Return the value area after each step of a rule. Raises `ValueError` if the rule or the share is not valid."
     steps = _value_area(profile.weight, _heaviest_row(profile.weight), share, _step(rule, share))
-    upto = np.concatenate([[0], np.cumsum(profile.weight)]) / profile.weight.sum()
+    cumulative = np.concatenate([[0], np.cumsum(profile.weight)]) / profile.weight.sum()
     return pd.DataFrame({"val": profile.prices[steps[:, 0]], "vah": profile.prices[steps[:, 1]],
-                         "inside": upto[steps[:, 1] + 1] - upto[steps[:, 0]]}).rename_axis("step")
+                         "inside": cumulative[steps[:, 1] + 1] - cumulative[steps[:, 0]]}).rename_axis("step")
 
 # %% ../../nbs/features/market_profile.ipynb #ce17da98
 @numba.njit(cache=True)
 def _profiles(low, high, volume, edges, ticks, by_time, step, share):
-    "POC, VAH, VAL, share held and number of rows of each run of bars between two `edges`."
+    "Return POC, VAH, VAL, share inside and number of rows of each run of bars between two `edges`: array (sessions, 5)."
     out = np.empty((len(ticks), 5))
     for s in range(len(ticks)):
         a, b, tick = edges[s], edges[s + 1], ticks[s]
@@ -214,30 +224,34 @@ def _profiles(low, high, volume, edges, ticks, by_time, step, share):
 
 # %% ../../nbs/features/market_profile.ipynb #4578d083
 def _session_bars(frame, **hours):
-    "Bars inside the hours, with the session of each."
+    "Return the bars inside the hours, and the session of each."
     dates = session_dates(check(frame), **hours)
     inside = dates.notna().to_numpy()
     return frame[inside], dates[inside].to_numpy()
 
 
 def _session_bracket_bars(bars, dates, bracket, by):
+    "Return the bars to count and the session of each; half hours in a time profile."
     if by == "volume": return bars, dates
     parts = {date: _brackets(part, bracket, by) for date, part in bars.groupby(dates)}
     return pd.concat(parts.values()), np.repeat(np.array(list(parts)), [len(p) for p in parts.values()])
 
-
+# %% ../../nbs/features/market_profile.ipynb #bc1870fc
 def session_profiles(
     frame: pd.DataFrame, # n OHLCV bars of many sessions
     tz: str = "UTC", # time zone of the exchange
     start: str = "00:00", # opening of the session, wall time in `tz`
-    end: str = "00:00", # close of the session; not later than `start` means over midnight
-    tick: float | None = None, # height of a row; chosen session by session when not given
+    end: str = "00:00", # close of the session; past midnight if not later than `start`
+    tick: float | None = None, # height of a row; by default a round number for each session
     by: str = "volume", # "volume" or "time"
     rule: str = "two_rows", # "two_rows", "one_row" or "heaviest"
-    share: float = 0.70, # part of the weight that the value area holds at least
-    bracket: str = "30m", # length of a letter in a time profile
+    share: float = 0.70, # least part of the weight inside the value area
+    bracket: str = "30m", # length of a bracket in a time profile
 ) -> pd.DataFrame: # index session date; Open High Low Close Volume poc vah val share tick rows bars known_at
-    "Profile of every session, each from its own bars alone."
+    """Return the profile of every session, each from its own bars only.
+
+    Raises `ValueError` if `by`, `rule`, `share` or `tick` is not valid, or no bar lies inside the hours.
+    """
     step = _step(rule, share)
     bars, dates = _session_bars(frame, tz=tz, start=start, end=end)
     if not len(bars): raise ValueError(f"no bar lies between {start} and {end} in {tz}; check the session's hours")
@@ -247,16 +261,16 @@ def session_profiles(
     counted, dates = _session_bracket_bars(bars, dates, bracket, by)
     edges = np.append(np.flatnonzero(np.r_[True, dates[1:] != dates[:-1]]), len(dates))
     columns = [counted[c].to_numpy(float) for c in ("Low", "High", "Volume")]
-    found = _profiles(*columns, edges, table.tick.to_numpy(), by == "time", step, share)
-    table[["poc", "vah", "val"]], table["share"] = np.round(found[:, :3], 12), found[:, 3]
-    return table.assign(rows=found[:, 4].astype(int))
+    values = _profiles(*columns, edges, table.tick.to_numpy(), by == "time", step, share)
+    table[["poc", "vah", "val"]], table["share"] = np.round(values[:, :3], 12), values[:, 3]
+    return table.assign(rows=values[:, 4].astype(int))
 
-
+# %% ../../nbs/features/market_profile.ipynb #db8cb155
 def _session_ohlcv(bars, dates):
-    "One bar a session, how many bars it is made of, and the opening time of the last of them."
-    how = {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"}
+    "Return one bar for each session, its number of bars, and the opening time of its last bar."
+    aggregation = {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"}
     grouped = bars.groupby(dates)
-    table = grouped.agg(how).rename_axis("session")
+    table = grouped.agg(aggregation).rename_axis("session")
     table["bars"] = grouped.size()
     table["known_at"] = bars.index.to_series().groupby(dates).last()
     return table
@@ -265,9 +279,9 @@ def _session_ohlcv(bars, dates):
 def volume_nodes(
     profile: MarketProfile, # a profile of a few dozen rows or more
     smooth: float = 2.0, # width of the smoothing, in rows
-    prominence: float = 0.10, # how far a node stands out, as a share of the heaviest row
+    prominence: float = 0.10, # least prominence of a node, as a share of the heaviest row
 ) -> pd.DataFrame: # kind ("high" or "low"), price, weight, prominence; ascending by price
-    "High- and low-volume nodes: peaks and valleys of the smoothed profile."
+    "Return high- and low-volume nodes: peaks and valleys of the smoothed profile."
     from scipy.signal import find_peaks
 
     weight = gaussian_filter1d(profile.weight, smooth, mode="constant")
@@ -277,12 +291,12 @@ def volume_nodes(
     peaks = peaks - 1
     valleys, low = find_peaks(-weight, prominence=least)
     between = (valleys > peaks.min(initial=len(weight))) & (valleys < peaks.max(initial=-1))
-    valleys, prominent = valleys[between], low["prominences"][between]
-    found = pd.DataFrame({"kind": ["high"] * len(peaks) + ["low"] * len(valleys),
+    valleys, depth = valleys[between], low["prominences"][between]
+    nodes = pd.DataFrame({"kind": ["high"] * len(peaks) + ["low"] * len(valleys),
                           "price": profile.prices[np.r_[peaks, valleys].astype(int)],
                           "weight": profile.weight[np.r_[peaks, valleys].astype(int)],
-                          "prominence": np.r_[high["prominences"], prominent]})
-    return found.sort_values("price", ignore_index=True)
+                          "prominence": np.r_[high["prominences"], depth]})
+    return nodes.sort_values("price", ignore_index=True)
 
 # %% ../../nbs/features/market_profile.ipynb #d1b84b5e
 def initial_balance(
@@ -292,7 +306,10 @@ def initial_balance(
     end: str = "00:00", # close of the session
     minutes: int = 60, # length of the initial balance
 ) -> pd.DataFrame: # index session date; high, low, extension_up, extension_down (beyond the balance, in units of price)
-    "Range of each session's first `minutes`, and how far the rest of the session went beyond it."
+    """Return the range of each session's first `minutes`, and how far the rest of the session goes beyond it.
+
+    Raises `ValueError` if the bars are longer than `minutes`.
+    """
     bar = bar_length(infer_timeframe(frame))
     if bar > pd.Timedelta(minutes=minutes):
         raise ValueError(f"bars of {bar} are longer than an initial balance of {minutes} minutes; use shorter bars")
@@ -311,19 +328,19 @@ def published_profile(
     volume: Iterable[float], # volumes
     bin_size: float = 1.0, # about the width of a bin in units of price
     share: float = 0.70, # part of the volume in the value area
-) -> tuple[float, float, float]: # POC (lower edge of its bin), VAH and VAL (centres of theirs)
-    "Profile of one session by system D's algorithm, in plain Python as described."
+) -> tuple[float, float, float]: # POC (lower edge of its bin), VAH and VAL (centers of their bins)
+    "Return POC, VAH and VAL of one session by system D's algorithm, in plain Python as published."
     low, high, volume = list(low), list(high), list(volume)
     bottom, top = min(low), max(high)
     bins = max(1, int((top - bottom) / bin_size))
     width = (top - bottom) / bins or bin_size
     weight = [0.0] * bins
     for a, b, v in zip(low, high, volume, strict=True):
-        touched = [k for k in range(bins) if bottom + k * width <= b and bottom + (k + 1) * width >= a]
-        for k in touched: weight[k] += v / len(touched)
+        bins_of_bar = [k for k in range(bins) if bottom + k * width <= b and bottom + (k + 1) * width >= a]
+        for k in bins_of_bar: weight[k] += v / len(bins_of_bar)
     poc = weight.index(max(weight))
-    inside, taken, wanted = 0.0, [], share * sum(weight)
+    total, bins_inside, target = 0.0, [], share * sum(weight)
     for k in sorted(range(bins), key=weight.__getitem__, reverse=True):
-        if inside >= wanted and taken: break
-        inside, taken = inside + weight[k], [*taken, k]
-    return bottom + poc * width, bottom + (max(taken) + 0.5) * width, bottom + (min(taken) + 0.5) * width
+        if total >= target and bins_inside: break
+        total, bins_inside = total + weight[k], [*bins_inside, k]
+    return bottom + poc * width, bottom + (max(bins_inside) + 0.5) * width, bottom + (min(bins_inside) + 0.5) * width

@@ -25,13 +25,13 @@ from ..data.io import write_parquet
 
 # %% ../../nbs/features/technical_indicators.ipynb #07d14d35
 class IndicatorCall(NamedTuple):
-    "One call of a library, and the series that it gives."
+    "Name one call of a library and the series that it returns."
     library: str # talib or classic
     function: str
     settings: tuple[tuple[str, float], ...]
     unit: str # price, step, ratio, volume, money, sum or product
-    names: tuple[str, ...] = () # of the series, where pandas-ta-classic does not name them; - for one that is not kept
-    inputs: tuple[str, ...] = () # columns, where they are not the function's own
+    names: tuple[str, ...] = () # of the series, where pandas-ta-classic does not name them; - for one that is dropped
+    inputs: tuple[str, ...] = () # columns, where they differ from the function's own
 
 
 PERIODS = (5, 7, 10, 14, 20, 28, 40, 56)
@@ -41,8 +41,9 @@ _EACH_PERIOD = {
     "ratio": "RSI CMO ROC WILLR CCI MFI ADX DX PLUS_DI MINUS_DI AROONOSC TRIX ER VHF FOSC IMI PERCENTRANK CMF RVI RVOL",
 }
 
-
+# %% ../../nbs/features/technical_indicators.ipynb #973c9b14
 def _by_period():
+    "Return the calls that are repeated for each period."
     return [IndicatorCall("talib", function, (("timeperiod", period),), unit, (f"{function}_{period}",))
             for unit, functions in _EACH_PERIOD.items() for function in functions.split() for period in PERIODS]
 
@@ -67,18 +68,21 @@ _NAMED = {
     "product": ["NVI NVI", "PVI PVI"],
 }
 
-
+# %% ../../nbs/features/technical_indicators.ipynb #ffbb02d4
 def _settings(texts):
+    "Return settings such as timeperiod=9 as pairs of name and value."
     return tuple((name, literal_eval(value)) for name, value in (text.split("=") for text in texts))
 
 
 def _named():
+    "Return the calls with named series."
     texts = [(unit, *text.split()) for unit, texts in _NAMED.items() for text in texts]
     return [IndicatorCall("talib", function, _settings(settings), unit, tuple(names.split(",")))
             for unit, names, function, *settings in texts]
 
 
 def _with_volume():
+    "Return the correlations of close and volume."
     return [IndicatorCall("talib", "CORREL", (("timeperiod", period),), "ratio", (f"CORREL_{period}",), ("Close", "Volume"))
             for period in PERIODS]
 
@@ -92,6 +96,7 @@ _CLASSIC = {
 
 
 def _classic():
+    "Return the calls of pandas-ta-classic."
     texts = [(unit, *text.split()) for unit, texts in _CLASSIC.items() for text in texts]
     return [IndicatorCall("classic", function, _settings(settings), unit) for unit, function, *settings in texts]
 
@@ -101,67 +106,75 @@ INDICATOR_CALLS = (*_by_period(), *_named(), *_with_volume(), *_classic())
 # %% ../../nbs/features/technical_indicators.ipynb #47bfe31f
 @cache
 def _input_columns(function):
-    given = abstract.Function(function).info["input_names"].values()
-    return tuple(column.capitalize() for part in given for column in ([part] if isinstance(part, str) else part))
+    "Return the columns that a TA-Lib function needs."
+    inputs = abstract.Function(function).info["input_names"].values()
+    return tuple(column.capitalize() for part in inputs for column in ([part] if isinstance(part, str) else part))
 
 
 def _from_talib(call, arrays):
-    given = [arrays[column] for column in call.inputs or _input_columns(call.function)]
-    answer = getattr(talib, call.function)(*given, **dict(call.settings))
-    return dict(zip(call.names, answer if isinstance(answer, tuple | list) else (answer,), strict=True))
+    "Return the series of a TA-Lib call by name."
+    columns = [arrays[column] for column in call.inputs or _input_columns(call.function)]
+    result = getattr(talib, call.function)(*columns, **dict(call.settings))
+    return dict(zip(call.names, result if isinstance(result, tuple | list) else (result,), strict=True))
 
 
 _ARGUMENTS = {"open_": "Open", "high": "High", "low": "Low", "close": "Close", "volume": "Volume"}
 
+# %% ../../nbs/features/technical_indicators.ipynb #a9e50d7f
 @cache
 def _classic_function(name):
+    "Return a function of pandas-ta-classic and the column of each of its arguments."
     import pandas_ta_classic
 
     function = getattr(pandas_ta_classic, name)
-    wanted = inspect.signature(function).parameters
-    return function, {argument: column for argument, column in _ARGUMENTS.items() if argument in wanted}
+    accepted = inspect.signature(function).parameters
+    return function, {argument: column for argument, column in _ARGUMENTS.items() if argument in accepted}
 
 
 def _from_classic(call, frame):
-    function, wanted = _classic_function(call.function)
-    answer = function(**{argument: frame[column] for argument, column in wanted.items()}, **dict(call.settings))
-    if answer is None: return {} # fewer bars than it needs
-    table = answer.to_frame() if isinstance(answer, pd.Series) else answer
+    "Return the series of a pandas-ta-classic call by name; none if the history is too short."
+    function, parameters = _classic_function(call.function)
+    result = function(**{argument: frame[column] for argument, column in parameters.items()}, **dict(call.settings))
+    if result is None: return {} # too few bars
+    table = result.to_frame() if isinstance(result, pd.Series) else result
     return {name: table[name].to_numpy(float, na_value=np.nan) for name in table}
 
 # %% ../../nbs/features/technical_indicators.ipynb #dea34fcc
 @cache
 def _catalog():
-    dice = np.random.default_rng(0)
-    close = 100 + dice.normal(size=500).cumsum()
-    bars = pd.DataFrame({"Open": close, "High": close + 1, "Low": close - 1, "Close": close + dice.uniform(-1, 1, 500),
-                         "Volume": dice.uniform(1, 2, 500)}, pd.date_range("2020", periods=500, freq="min", tz="UTC"))
-    rows = {name: (call.unit, call) for call in INDICATOR_CALLS for name in (call.names or _from_classic(call, bars)) if name != "-"}
+    "Return the unit and the call of every series."
+    rng = np.random.default_rng(0)
+    close = 100 + rng.normal(size=500).cumsum()
+    bars = pd.DataFrame({"Open": close, "High": close + 1, "Low": close - 1, "Close": close + rng.uniform(-1, 1, 500),
+                         "Volume": rng.uniform(1, 2, 500)}, pd.date_range("2020", periods=500, freq="min", tz="UTC"))
+    rows = {name: (call.unit, call) for call in INDICATOR_CALLS
+            for name in (call.names or _from_classic(call, bars)) if name != "-"}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["unit", "call"]).rename_axis("indicator")
 
 
 @cache
 def _family(library, function):
-    "The library's own word for what a function measures, such as momentum."
+    "Return the library's category of a function, such as momentum."
     if library == "talib": return abstract.Function(function).info["group"].split()[0].lower()
     import pandas_ta_classic
 
     return next(group.removesuffix("s") for group, names in pandas_ta_classic.Category.items() if function in names)
 
-
+# %% ../../nbs/features/technical_indicators.ipynb #727357e2
 def indicator_catalog() -> pd.DataFrame: # index indicator; library, function, unit, family
-    "Every series of the bank."
+    "Return the library, function, unit and family of every series."
     table = _catalog()
     return pd.DataFrame({"library": [call.library for call in table.call], "function": [call.function for call in table.call],
                          "unit": table.unit, "family": [_family(call.library, call.function) for call in table.call]})
 
-
+# %% ../../nbs/features/technical_indicators.ipynb #78e3b8bf
 def _series(frame, names):
-    bank, bars = _catalog(), frame[list(_ARGUMENTS.values())].astype(float)
-    if unknown := [name for name in names if name not in bank.index]:
-        raise KeyError(f"there is no indicator {unknown[0]!r}; `indicator_catalog()` lists all {len(bank)}")
+    "Return series by name. Raises `KeyError` if a name is not in the catalog."
+    catalog, bars = _catalog(), frame[list(_ARGUMENTS.values())].astype(float)
+    if unknown := [name for name in names if name not in catalog.index]:
+        raise KeyError(f"there is no indicator {unknown[0]!r}; `indicator_catalog()` lists all {len(catalog)}")
     arrays, found = {column: bars[column].to_numpy() for column in bars}, {}
-    for call in dict.fromkeys(bank.call[names]):
+    for call in dict.fromkeys(catalog.call[names]):
         found |= _from_talib(call, arrays) if call.library == "talib" else _from_classic(call, bars)
     return {name: found[name] if name in found else np.full(len(bars), np.nan) for name in names}
 
@@ -169,32 +182,35 @@ def _series(frame, names):
 def indicator_table(
     frame: pd.DataFrame, # n OHLCV bars
     names: Sequence[str] | None = None, # of `indicator_catalog`; all by default
-) -> pd.DataFrame: # (n, indicators), missing where an indicator has not seen enough bars
-    "Indicators of every bar."
+) -> pd.DataFrame: # (n, indicators), missing where an indicator needs more bars
+    "Return the indicators of every bar. Raises `KeyError` if a name is not in the catalog."
     found = _series(frame, list(_catalog().index if names is None else names))
     return pd.DataFrame(np.column_stack(list(found.values())), frame.index, list(found))
 
 # %% ../../nbs/features/technical_indicators.ipynb #1299e924
 class StreamingIndicators:
-    "The newest row of a bank, bar after bar."
+    "Compute the newest row of indicators, bar by bar."
     def __init__(
         self,
-        history: pd.DataFrame, # OHLCV bars so far; all of them, for sums to have the height they have in a long history
+        history: pd.DataFrame, # all OHLCV bars so far, so that sums have the level of the long history
         names: Sequence[str] | None = None, # of `indicator_catalog`; all by default
-        tail: int = 2048, # bars that are kept
+        tail: int = 2048, # bars to keep
     ):
-        bank = _catalog()
-        self.names, self.tail = list(bank.index if names is None else names), tail
-        self.running = {name: bank.unit[name] for name in self.names if bank.unit[name] in ("sum", "product")}
-        heights = _series(history, list(self.running))
-        self.totals = {name: values[-1] for name, values in heights.items()}
+        catalog = _catalog()
+        self.names, self.tail = list(catalog.index if names is None else names), tail
+        self.running = {name: catalog.unit[name] for name in self.names if catalog.unit[name] in ("sum", "product")}
+        levels = _series(history, list(self.running))
+        self.totals = {name: values[-1] for name, values in levels.items()}
         self.bars = history.iloc[-tail:][list(_ARGUMENTS.values())]
 
     def update(
         self,
         bar: pd.DataFrame, # one row: the next closed bar
-    ) -> pd.Series: # a value an indicator
-        "Take a bar; indicators of it."
+    ) -> pd.Series: # one value for each indicator
+        """Add a bar and return its indicators.
+
+        Raises `ValueError` if more than one bar is given or if the bar is not later than the last one.
+        """
         if len(bar) != 1: raise ValueError(f"{len(bar)} bars were given; push them one by one")
         if len(self.bars) and bar.index[0] <= self.bars.index[-1]:
             raise ValueError(f"the bar of {bar.index[0]} does not come after that of {self.bars.index[-1]}")
@@ -210,22 +226,23 @@ def required_history(
     frame: pd.DataFrame, # n OHLCV bars
     names: Sequence[str], # of `indicator_catalog`
     lengths: Sequence[int], # numbers of last bars, ascending
-    ends: Sequence[int], # bars at which they are compared with the long computation
-    tolerance: float = 1e-6, # deviations of the series
-) -> pd.Series: # the least of the lengths that is enough; infinite where none is
-    "How many last bars an indicator depends on."
+    ends: Sequence[int], # bars at which short and long histories are compared
+    tolerance: float = 1e-6, # in standard deviations of the series
+) -> pd.Series: # smallest sufficient length; infinite where none suffices
+    "Return the number of last bars that each indicator depends on."
     long = indicator_table(frame, names)
     enough, spread = pd.Series(np.inf, long.columns), long.std()
     for length in sorted(lengths, reverse=True):
         same = pd.Series(True, long.columns)
         for end in ends:
-            tail, whole = indicator_table(frame.iloc[end - length:end], names).iloc[-1], long.iloc[end - 1]
-            same &= ((tail - whole).abs() <= tolerance * spread) | (tail.isna() & whole.isna())
+            tail, full = indicator_table(frame.iloc[end - length:end], names).iloc[-1], long.iloc[end - 1]
+            same &= ((tail - full).abs() <= tolerance * spread) | (tail.isna() & full.isna())
         enough[same & (enough < np.inf) | same & (length == max(lengths))] = length
     return enough
 
 # %% ../../nbs/features/technical_indicators.ipynb #89aac7dd
 def _key(frame, names):
+    "Return a hash of bars, names, calls and TA-Lib version."
     digest = hashlib.sha256(repr((talib.__version__, INDICATOR_CALLS, names)).encode())
     digest.update(np.ascontiguousarray(frame[list(_ARGUMENTS.values())].to_numpy(float)))
     digest.update(frame.index.as_unit("ns").asi8)
@@ -235,9 +252,9 @@ def _key(frame, names):
 def cached_indicator_table(
     frame: pd.DataFrame, # n OHLCV bars
     names: Sequence[str] | None = None, # of `indicator_catalog`; all by default
-    folder: str | Path | None = None, # where tables are kept; in the user's cache by default
+    folder: str | Path | None = None, # of the stored tables; by default in the user's cache
 ) -> pd.DataFrame: # as `indicator_table`
-    "Indicators of every bar, computed once."
+    "Return the indicators of every bar from the cache, and compute them if they are missing."
     path = Path(folder or cache_folder() / "indicators") / f"{_key(frame, names)}.parquet"
     if not path.exists(): write_parquet(path, indicator_table(frame, names))
     return pd.read_parquet(path)

@@ -24,85 +24,101 @@ from scipy.stats import false_discovery_control
 # %% ../../nbs/features/volume_anomaly.ipynb #a4cce3c2
 def _last(
     values: np.ndarray, # (..., n)
-    window: int,
+    window: int, # values
 ) -> np.ndarray: # (..., n, window)
-    "The `window` values that end with each one, unknown where there are none."
+    "Return the `window` values that end with each value; NaN before the first."
     values = np.asarray(values, float)
     before = np.full((*values.shape[:-1], window - 1), np.nan)
     return sliding_window_view(np.concatenate([before, values], -1), window, -1)
 
+
 def published_deviations(
     volume: np.ndarray, # (..., n)
-    window: int = 25, # bars, the one under test among them
-) -> np.ndarray: # (..., n); unknown where the window is not full, or its bars are all alike
-    "Deviations above the mean of a window that includes the bar itself, as in system B."
+    window: int = 25, # bars, including the tested one
+) -> np.ndarray: # (..., n); NaN where the window is not full or its bars are equal
+    "Return the standard deviations above the mean of a window that includes the bar itself, as in system B."
     bars = _last(volume, window)
     mean, deviation = bars.mean(-1), bars.std(-1, ddof=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(deviation > 1e-9 * np.abs(mean), (bars[..., -1] - mean) / deviation, np.nan)
 
+# %% ../../nbs/features/volume_anomaly.ipynb #a1f35632
 def max_published_deviation(
-    window: int = 25, # bars, the one under test among them
+    window: int = 25, # bars, including the tested one
 ) -> float:
-    "The most deviations that a bar can be from the mean of a window it belongs to (Samuelson 1968)."
+    "Return the largest possible deviations of a bar from the mean of a window that includes it (Samuelson 1968)."
     return (window - 1) / np.sqrt(window)
 
 # %% ../../nbs/features/volume_anomaly.ipynb #729ded7c
 def leave_one_out_deviations(
     deviations: float | np.ndarray, # from the mean of a window that includes the bar
-    window: int = 25, # bars, the one under test among them
-) -> float | np.ndarray: # from the mean of the other bars, in their deviations
-    "The same distance, measured by the other bars of the window."
-    share, room = (window - 1) / window, max_published_deviation(window) ** 2 - np.square(deviations)
+    window: int = 25, # bars, including the tested one
+) -> float | np.ndarray: # from the mean of the other bars, in their standard deviations
+    "Return the same distance, measured by the other bars of the window."
+    share, remainder = (window - 1) / window, max_published_deviation(window) ** 2 - np.square(deviations)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(deviations) * np.sqrt((window - 2) / (share * room))[()]
+        return np.asarray(deviations) * np.sqrt((window - 2) / (share * remainder))[()]
 
 # %% ../../nbs/features/volume_anomaly.ipynb #2dc57424
-BASELINE_WINDOW, SPIKE_DEVIATIONS, FALSE_ALARM_RATE, SPIKE_PRIOR = 25, 4.0, 0.005, 0.005 # bars, deviations, false alarms a bar, planted spikes a bar
-_ALIKE = 0.01 # share of the volume: bars that agree to within it are not told apart
+BASELINE_WINDOW = 25 # bars
+SPIKE_DEVIATIONS = 4.0 # standard deviations
+FALSE_ALARM_RATE = 0.005 # false alarms per bar
+SPIKE_PRIOR = 0.005 # spikes per bar
+_LEAST_SPREAD = 0.01 # least standard deviation, as a share of the volume
 
+# %% ../../nbs/features/volume_anomaly.ipynb #8466c843
 class VolumeBaseline(NamedTuple):
-    "What volume was before each bar."
+    "Hold the mean and standard deviation of volume before each bar."
     mean: np.ndarray # (..., n)
     deviation: np.ndarray # (..., n)
-    bars: np.ndarray # (..., n) known bars that both come from
+    bars: np.ndarray # (..., n) number of known bars in the window
 
-def _before(values, window): return _last(values, window + 1)[..., :-1]
+# %% ../../nbs/features/volume_anomaly.ipynb #b5ff9a94
+def _before(values, window):
+    "Return the `window` values before each value."
+    return _last(values, window + 1)[..., :-1]
 
-def _enough(bars, window): return bars >= max(2, (window + 1) // 2)
+
+def _enough(bars, window):
+    "Return whether at least half of a window is known."
+    return bars >= max(2, (window + 1) // 2)
+
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Mean, standard deviation and count of the known values along the last axis."
+    "Return mean, standard deviation and count of the known values along the last axis."
     known = np.isfinite(values)
     count = known.sum(-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(known, values, 0).sum(-1) / count
-        apart = np.where(known, values - mean[..., None], 0)
-        return mean, np.sqrt((apart**2).sum(-1) / (count - 1)), count
+        difference = np.where(known, values - mean[..., None], 0)
+        return mean, np.sqrt((difference**2).sum(-1) / (count - 1)), count
 
+# %% ../../nbs/features/volume_anomaly.ipynb #c9f2a559
 def volume_baseline(
-    volume: np.ndarray, # (..., n); NaN where it is not known
-    window: int = BASELINE_WINDOW, # bars before the one under test
-) -> VolumeBaseline: # unknown where less than half of the window is known
-    "Mean and standard deviation of the bars before each bar."
+    volume: np.ndarray, # (..., n); NaN where unknown
+    window: int = BASELINE_WINDOW, # bars before the tested one
+) -> VolumeBaseline: # NaN where less than half of the window is known
+    "Return mean and standard deviation of the bars before each bar."
     mean, deviation, bars = _moments(_before(volume, window))
     enough = _enough(bars, window)
-    return VolumeBaseline(np.where(enough, mean, np.nan), np.where(enough, np.maximum(deviation, _ALIKE * mean), np.nan), bars)
+    deviation = np.where(enough, np.maximum(deviation, _LEAST_SPREAD * mean), np.nan)
+    return VolumeBaseline(np.where(enough, mean, np.nan), deviation, bars)
 
+# %% ../../nbs/features/volume_anomaly.ipynb #07df55f4
 def volume_deviations(
     volume: np.ndarray, # (..., n)
-    baseline: VolumeBaseline,
-) -> np.ndarray: # (..., n); unknown where nothing was traded before
-    "How many deviations each bar is above what was usual before it."
+    baseline: VolumeBaseline, # from `volume_baseline`
+) -> np.ndarray: # (..., n); NaN where the bars before have no volume
+    "Return the standard deviations of each bar above the mean of the bars before it."
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(baseline.deviation > 0, (volume - baseline.mean) / baseline.deviation, np.nan)
 
-# %% ../../nbs/features/volume_anomaly.ipynb #03ea1924
+# %% ../../nbs/features/volume_anomaly.ipynb #0c9b7c79
 def normal_p_values(
     deviations: float | np.ndarray, # of a bar above the mean of bars before it
-    bars: int | np.ndarray = BASELINE_WINDOW, # that mean and deviation come from
-) -> float | np.ndarray:
-    "How often a bar is that far above the n before it, if volumes are independent, alike and normal (Student 1908)."
+    bars: int | np.ndarray = BASELINE_WINDOW, # number of bars before it
+) -> float | np.ndarray: # from 0 to 1
+    "Return the probability of such a deviation for independent, identically distributed, normal volume (Student 1908)."
     bars = np.asarray(bars, float)
     with np.errstate(invalid="ignore", divide="ignore"):
         return stdtr(bars - 1, -np.asarray(deviations, float) / np.sqrt(1 + 1 / bars))[()]
@@ -110,76 +126,86 @@ def normal_p_values(
 # %% ../../nbs/features/volume_anomaly.ipynb #4d72bcf6
 _MAD = 1.4826 # standard deviation of a normal distribution, in median absolute deviations
 
+
 def _median(values: np.ndarray) -> np.ndarray:
-    "Median of the known values along the last axis."
+    "Return the median of the known values along the last axis."
     ordered, count = np.sort(values, -1), np.isfinite(values).sum(-1)
     low, high = (np.take_along_axis(ordered, np.maximum(at, 0)[..., None], -1)[..., 0] for at in ((count - 1) // 2, count // 2))
     return (low + high) / 2
 
-def _measure(before: np.ndarray, clip: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    "Centre, spread and count of log volumes that may hold spikes."
-    middle = _median(before)[..., None]
-    spread = _MAD * _median(np.abs(before - middle))[..., None]
-    if clip is None: return middle[..., 0], spread[..., 0], np.isfinite(before).sum(-1)
-    reach = clip * np.where(spread > 1e-9, spread, np.inf) # where half of the bars are equal there is no telling what is far
-    return _moments(np.clip(before, middle - reach, middle + reach))
 
+def _robust_moments(before: np.ndarray, clip: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    "Return center, spread and count of log volumes that may contain spikes."
+    median = _median(before)[..., None]
+    spread = _MAD * _median(np.abs(before - median))[..., None]
+    if clip is None: return median[..., 0], spread[..., 0], np.isfinite(before).sum(-1)
+    limit = clip * np.where(spread > 1e-9, spread, np.inf) # do not clip where half of the bars are equal
+    return _moments(np.clip(before, median - limit, median + limit))
+
+# %% ../../nbs/features/volume_anomaly.ipynb #3a54a4e2
 def _scores(logs: np.ndarray, window: int, clip: float | None) -> np.ndarray:
-    centre, spread, bars = _measure(_before(logs, window), clip)
-    return np.where(_enough(bars, window), (logs - centre) / np.maximum(spread, _ALIKE), np.nan)
+    "Return the robust score of each log volume."
+    center, spread, bars = _robust_moments(_before(logs, window), clip)
+    return np.where(_enough(bars, window), (logs - center) / np.maximum(spread, _LEAST_SPREAD), np.nan)
+
 
 def log_scores(
-    volume: np.ndarray, # (..., n); 0 or NaN where nothing was traded or known
-    window: int = BASELINE_WINDOW, # bars before the one under test
-    seasonality: np.ndarray | None = None, # (..., n) usual log volume of that time of day; NaN where it is not known
-    clip: float | None = 3.0, # robust deviations beyond which a bar of the window is pulled in; None: median and MAD alone
+    volume: np.ndarray, # (..., n); 0 without trades, NaN where unknown
+    window: int = BASELINE_WINDOW, # bars before the tested one
+    seasonality: np.ndarray | None = None, # (..., n) usual log volume of that time of day; NaN where unknown
+    clip: float | None = 3.0, # robust deviations at which the window is clipped; None: median and MAD alone
 ) -> np.ndarray: # (..., n) robust deviations of log volume above the bars before; NaN where too few are known
-    "How far each bar stands out, on the logarithm, with its time of day taken off where it is known for the whole window."
+    "Return the robust score of each bar, adjusted for the time of day where that is known for the whole window."
     volume = np.asarray(volume, float)
     logs, known = np.log(np.where(volume > 0, volume, np.nan)), np.isfinite(volume)
     score = _scores(logs, window, clip)
-    if seasonality is not None: score = np.where(_covered(seasonality, window), _scores(logs - seasonality, window, clip), score)
+    if seasonality is not None:
+        score = np.where(_season_known(seasonality, window), _scores(logs - seasonality, window, clip), score)
     return np.where(known.cumsum(-1) - known >= window, score, np.nan)
 
-def _covered(seasonality: np.ndarray, window: int) -> np.ndarray:
-    "Whether the season of a bar and of all bars in its window is known."
+# %% ../../nbs/features/volume_anomaly.ipynb #570478e5
+def _season_known(seasonality: np.ndarray, window: int) -> np.ndarray:
+    "Return whether the seasonality of a bar and of all bars in its window is known."
     return np.isfinite(_last(seasonality, window + 1)).all(-1)
 
 # %% ../../nbs/features/volume_anomaly.ipynb #879afe74
 def _unsorted(values, order):
-    back = np.empty_like(values)
-    back[order] = values
-    return back
+    "Return sorted values in their original order."
+    original = np.empty_like(values)
+    original[order] = values
+    return original
 
+# %% ../../nbs/features/volume_anomaly.ipynb #33d280d0
 def intraday_seasonality(
     index: pd.DatetimeIndex, # n bars
     volume: np.ndarray, # n values
-    min_days: int = 5, # earlier days that must know the time of day
-    max_days: int = 20, # earlier days that are looked at
-    tz: str = "UTC", # zone of the clock that the market keeps
-) -> np.ndarray: # n values; NaN where there is none
-    "Log volume that is usual at the time of day of each bar, above its day's median, from earlier days alone."
-    local, none = index.tz_convert(tz), np.full(len(index), np.nan)
-    if not len(index) or index[-1] - index[0] < pd.Timedelta(days=min_days): return none
-    day, clock = local.normalize().asi8, local.hour.to_numpy() * 3600 + local.minute.to_numpy() * 60 + local.second.to_numpy()
-    if (clock == clock[0]).all(): return none
+    min_days: int = 5, # least number of earlier days with that time of day
+    max_days: int = 20, # largest number of earlier days
+    tz: str = "UTC", # time zone of the exchange
+) -> np.ndarray: # n values; NaN where unknown
+    "Return the usual log volume at the time of day of each bar, minus that of its day, from earlier days only."
+    wall_time, unknown = index.tz_convert(tz), np.full(len(index), np.nan)
+    if not len(index) or index[-1] - index[0] < pd.Timedelta(days=min_days): return unknown
+    day = wall_time.normalize().asi8
+    clock = wall_time.hour.to_numpy() * 3600 + wall_time.minute.to_numpy() * 60 + wall_time.second.to_numpy()
+    if (clock == clock[0]).all(): return unknown
     logs = pd.Series(np.log(np.where(volume > 0, volume, np.nan)))
-    apart = (logs - logs.groupby(day).transform("median")).to_numpy()
-    order = np.lexsort((day, clock)) # each clock time's days, one after the other
+    difference = (logs - logs.groupby(day).transform("median")).to_numpy()
+    order = np.lexsort((day, clock)) # by clock time, then by day
     days, times = (_before(part[order] / 1e9, max_days) for part in (day, clock))
-    theirs = (times == clock[order, None] / 1e9) & (days < day[order, None] / 1e9)
-    earlier = np.where(theirs, _before(apart[order], max_days), np.nan)
+    same_clock = (times == clock[order, None] / 1e9) & (days < day[order, None] / 1e9)
+    earlier = np.where(same_clock, _before(difference[order], max_days), np.nan)
     season = np.where(np.isfinite(earlier).sum(-1) >= min_days, _median(earlier), np.nan)
     return _unsorted(season, order)
 
 # %% ../../nbs/features/volume_anomaly.ipynb #a36db8d5
 @numba.njit(cache=True)
-def _counted(place, group): # ranks from 0; both in order of time, `group` numbers equal times
-    "How many earlier scores are at least as high as each, and how many there are, by a Fenwick tree of those below."
+def _count_earlier(place, group): # ranks from 0; both in order of time, `group` numbers equal times
+    "Return how many earlier scores are at least as high as each, and how many there are (Fenwick tree, O(n log n))."
     n = len(place)
     tree, high, earlier = np.zeros(n + 1, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64)
     start = 0
-    while start < n: # all of one time are counted before any of them is added
+    while start < n: # count all scores of one time before adding them
         stop = start
         while stop < n and group[stop] == group[start]:
             below, at = 0, place[stop]
@@ -196,72 +222,76 @@ def _counted(place, group): # ranks from 0; both in order of time, `group` numbe
         start = stop
     return high, earlier
 
+# %% ../../nbs/features/volume_anomaly.ipynb #91501d1f
 def _hash_uniform(time: np.ndarray) -> np.ndarray:
-    "A number between 0 and 1 for each time, always the same one (SplitMix64)."
+    "Return a reproducible number between 0 and 1 for each time (SplitMix64)."
     with np.errstate(over="ignore"):
         bits = np.asarray(time, np.int64).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
             bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
     return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(float) * 2.0**-53 + 2.0**-54
 
+# %% ../../nbs/features/volume_anomaly.ipynb #ffcc23e6
 def conformal_p_values(
     score: np.ndarray, # (..., n) scores; NaN where there is none
-    time: np.ndarray, # (..., n) integers: when each was known; only scores of an earlier time are counted
-) -> tuple[np.ndarray, np.ndarray]: # (..., n) conformal p-values; (..., n) how many earlier scores they come from
-    "Rank of each score among all earlier ones."
+    time: np.ndarray, # (..., n) integers: when each score is known; only scores of an earlier time are counted
+) -> tuple[np.ndarray, np.ndarray]: # (..., n) conformal p-values; (..., n) number of earlier scores
+    "Return the rank of each score among all earlier ones as a p-value (Vovk, Gammerman & Shafer 2005)."
     score, time = np.broadcast_arrays(np.asarray(score, float), time)
     known = np.isfinite(score)
     order = np.argsort(time[known], kind="stable")
     place = np.unique(score[known], return_inverse=True)[1]
-    high, earlier = _counted(place[order], np.unique(time[known], return_inverse=True)[1][order])
-    chance, count = np.full(score.shape, np.nan), np.zeros(score.shape, np.int64)
-    spot = (_hash_uniform(time[known][order]) + high) / (1 + earlier)
-    chance[known], count[known] = _unsorted(spot, order), _unsorted(earlier, order)
-    return chance, count
+    high, earlier = _count_earlier(place[order], np.unique(time[known], return_inverse=True)[1][order])
+    p_value, count = np.full(score.shape, np.nan), np.zeros(score.shape, np.int64)
+    ranked = (_hash_uniform(time[known][order]) + high) / (1 + earlier)
+    p_value[known], count[known] = _unsorted(ranked, order), _unsorted(earlier, order)
+    return p_value, count
 
 # %% ../../nbs/features/volume_anomaly.ipynb #94029979
 def alarm_p_values(
     score: np.ndarray, # (..., n) robust scores
-    time: np.ndarray, # (..., n) when each was known
-    rate: float = FALSE_ALARM_RATE, # false alarms a bar that the chance must be able to state
+    time: np.ndarray, # (..., n) when each score is known
+    rate: float = FALSE_ALARM_RATE, # false alarms per bar that the rank must be able to state
     window: int = BASELINE_WINDOW, # bars behind each score
 ) -> tuple[np.ndarray, np.ndarray]: # (..., n) p-values; (..., n) "rank", or "t" where there are too few earlier scores
-    "How often a bar like this comes, and by which reckoning."
-    chance, earlier = conformal_p_values(score, time)
+    "Return the p-value of each score, and the method that gave it."
+    p_value, earlier = conformal_p_values(score, time)
     by_rank = (earlier + 1) * rate >= 1
-    return np.where(by_rank, chance, normal_p_values(score, window)), np.where(by_rank, "rank", "t")
+    return np.where(by_rank, p_value, normal_p_values(score, window)), np.where(by_rank, "rank", "t")
 
 # %% ../../nbs/features/volume_anomaly.ipynb #9b254cd2
 SEVERITIES = ("low", "medium", "high", "extreme")
 
 def classify_severity(
-    deviations: float | np.ndarray, # above the mean, the bar left out
-    k: float = SPIKE_DEVIATIONS, # deviations of a spike that is worth the name
+    deviations: float | np.ndarray, # above the mean of the bars before
+    k: float = SPIKE_DEVIATIONS, # least deviations of a spike
 ) -> str | np.ndarray: # an entry of `SEVERITIES`
-    "Low below 2 k deviations, medium below 4 k, high below 8 k, extreme from there on."
+    "Return the severity: low below 2 k deviations, medium below 4 k, high below 8 k, else extreme."
     steps = k * np.array([2.0, 4.0, 8.0])
     return np.take(SEVERITIES, np.searchsorted(steps, np.nan_to_num(deviations, nan=0.0), side="right"))
 
 # %% ../../nbs/features/volume_anomaly.ipynb #431a1ddb
 def inject_spikes(
     volume: np.ndarray, # n values
-    share: float = SPIKE_PRIOR, # of bars that become spikes
-    sizes: tuple[float, float] = (2.0, 10.0), # least and largest, in deviations of the log volume of all n; each as likely
-    seed: int = 0, # the same seed, the same spikes
+    share: float = SPIKE_PRIOR, # share of bars that become spikes
+    sizes: tuple[float, float] = (2.0, 10.0), # least and largest, in standard deviations of all n log volumes; uniform
+    seed: int = 0, # of the random generator
 ) -> tuple[np.ndarray, np.ndarray]: # n values; n sizes, 0 where there is no spike
-    "Volume with spikes on top of some bars."
+    "Return volume with injected spikes, and their sizes."
     rng, traded = np.random.default_rng(seed), volume > 0
     size = np.where((rng.random(len(volume)) < share) & traded, rng.uniform(*sizes, len(volume)), 0.0)
     return volume * np.exp(size * np.log(volume[traded]).std()), size
 
-SCORE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0) # scores between which evidence is interpolated
 
+SCORE_KNOTS = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0) # scores at which evidence is fitted
+
+# %% ../../nbs/features/volume_anomaly.ipynb #c0ed0c12
 def fit_weights_of_evidence(
     score: np.ndarray, # n scores; NaN where there is none
-    is_spike: np.ndarray, # n: whether the bar is a spike
-    knots: Sequence[float] = SCORE_KNOTS,
-) -> np.ndarray: # log likelihood ratio of spike to no spike at each knot, never falling
-    "What a score says for a spike: logistic regression on hat functions, with the share of spikes taken out."
+    is_spike: np.ndarray, # n booleans
+    knots: Sequence[float] = SCORE_KNOTS, # scores, ascending
+) -> np.ndarray: # log likelihood ratio of spike to no spike at each knot, not decreasing
+    "Return weights of evidence by logistic regression on hat functions, with the log odds of spikes subtracted."
     from sklearn.linear_model import LogisticRegression
 
     known = np.isfinite(score)
@@ -273,19 +303,19 @@ def fit_weights_of_evidence(
 WEIGHTS_OF_EVIDENCE = (-5.0, -2.1, 0.4, 2.6, 4.4, 6.7, 8.0, 9.1) # at `SCORE_KNOTS`
 
 def spike_probability(
-    score: float | np.ndarray,
+    score: float | np.ndarray, # robust scores
     prior: float = SPIKE_PRIOR, # share of bars that are spikes
-    evidence: Sequence[float] = WEIGHTS_OF_EVIDENCE, # as `fit_weights_of_evidence` gives it
-    knots: Sequence[float] = SCORE_KNOTS,
+    evidence: Sequence[float] = WEIGHTS_OF_EVIDENCE, # from `fit_weights_of_evidence`
+    knots: Sequence[float] = SCORE_KNOTS, # scores of the evidence
 ) -> float | np.ndarray: # from 0 to 1; NaN where there is no score
-    "The chance that a bar with such a score is a spike, if that share of bars are."
+    "Return the probability that a bar with such a score is a spike."
     return expit(np.interp(score, knots, evidence) + logit(prior))[()]
 
 # %% ../../nbs/features/volume_anomaly.ipynb #09089c43
 def false_discovery_rate(
-    p_values: np.ndarray, # n p-values; NaN where nothing was asked
+    p_values: np.ndarray, # n p-values; NaN where unknown
 ) -> np.ndarray: # n shares
-    "Share of false alarms to expect among those at least as strong (Benjamini & Hochberg 1995)."
+    "Return the expected share of false alarms among alarms at least as strong (Benjamini & Hochberg 1995)."
     known, share = np.isfinite(p_values), np.full(len(p_values), np.nan)
     share[known] = false_discovery_control(p_values[known]) if known.any() else share[known]
     return share
@@ -293,39 +323,44 @@ def false_discovery_rate(
 # %% ../../nbs/features/volume_anomaly.ipynb #886c809f
 ALARM_RULES = ("rate", "deviations")
 
+
 def _stacked(frames: Mapping[str, pd.DataFrame], zones: Mapping[str, str]) -> tuple[np.ndarray, ...]:
-    "Times, volumes and seasons of some frames, one a row, the last bars below one another."
+    "Return times, volumes and seasonality of frames as rows that are aligned at their last bars."
     length = max(map(len, frames.values()))
     time = np.full((len(frames), length), np.iinfo(np.int64).min)
     volume, season = np.full((2, *time.shape), np.nan)
     for row, (name, frame) in enumerate(frames.items()):
-        there = slice(length - len(frame), None)
-        time[row, there], volume[row, there] = frame.index.as_unit("ns").asi8, frame.Volume
-        season[row, there] = intraday_seasonality(frame.index, volume[row, there], tz=zones.get(name, "UTC"))
+        position = slice(length - len(frame), None)
+        time[row, position], volume[row, position] = frame.index.as_unit("ns").asi8, frame.Volume
+        season[row, position] = intraday_seasonality(frame.index, volume[row, position], tz=zones.get(name, "UTC"))
     return time, volume, season
 
+# %% ../../nbs/features/volume_anomaly.ipynb #1143f550
 def detect_volume_anomalies(
     frames: Mapping[str, pd.DataFrame], # name -> OHLCV bars, closed ones
-    window: int = BASELINE_WINDOW, # bars before the one under test
-    k: float = SPIKE_DEVIATIONS, # deviations of a spike that is worth the name
-    rate: float = FALSE_ALARM_RATE, # false alarms a bar
+    window: int = BASELINE_WINDOW, # bars before the tested one
+    k: float = SPIKE_DEVIATIONS, # least deviations of a spike
+    rate: float = FALSE_ALARM_RATE, # false alarms per bar
     prior: float = SPIKE_PRIOR, # share of bars that are spikes
-    rule: str = "rate", # of an alarm: that chance, or "deviations": k of them
-    zones: Mapping[str, str] | None = None, # name -> time zone of the market's clock; UTC where none is given
-) -> pd.DataFrame: # a row a bar: name, time, volume, and what is said of it; see below
-    "Every bar of every frame, marked from what was known when it closed."
+    rule: str = "rate", # of an alarm: "rate" (p-value at most `rate`) or "deviations" (at least k)
+    zones: Mapping[str, str] | None = None, # name -> time zone of the exchange; UTC by default
+) -> pd.DataFrame: # a row for each bar; columns are listed below
+    """Return every bar of every frame with its baseline, score, p-value and alarm, as of its close.
+
+    Raises `ValueError` if `rule` is unknown or no frame is given.
+    """
     if rule not in ALARM_RULES: raise ValueError(f"rule={rule!r} is unknown; use one of {', '.join(ALARM_RULES)}")
-    if not frames: raise ValueError("there are no bars to look at: give at least one frame")
+    if not frames: raise ValueError("there are no bars: give at least one frame")
     time, volume, season = _stacked(frames, zones or {})
     rows = np.array_split(np.arange(len(frames)), max(1, volume.size * window // 4_000_000)) # 32 MB at a time
-    usual = VolumeBaseline(*map(np.concatenate, zip(*(volume_baseline(volume[at], window) for at in rows), strict=True)))
+    baseline = VolumeBaseline(*map(np.concatenate, zip(*(volume_baseline(volume[at], window) for at in rows), strict=True)))
     score = np.concatenate([log_scores(volume[at], window, season[at]) for at in rows])
-    z, (chance, by) = volume_deviations(volume, usual), alarm_p_values(score, time, rate, window)
-    flagged = chance <= rate if rule == "rate" else z >= k
+    z, (p_value, by) = volume_deviations(volume, baseline), alarm_p_values(score, time, rate, window)
+    flagged = p_value <= rate if rule == "rate" else z >= k
     counts = [len(frame) for frame in frames.values()]
-    there = np.arange(len(z)).repeat(counts), np.concatenate([np.arange(z.shape[1] - count, z.shape[1]) for count in counts])
-    columns = {"volume": volume, "mean": usual.mean, "deviation": usual.deviation, "deviations": z, "above": z >= k,
-               "score": score, "season": _covered(season, window), "chance": chance, "by": by, "flagged": flagged,
+    position = np.arange(len(z)).repeat(counts), np.concatenate([np.arange(z.shape[1] - count, z.shape[1]) for count in counts])
+    columns = {"volume": volume, "mean": baseline.mean, "deviation": baseline.deviation, "deviations": z, "above": z >= k,
+               "score": score, "season": _season_known(season, window), "chance": p_value, "by": by, "flagged": flagged,
                "severity": np.where(flagged, classify_severity(z, k), ""), "confidence": spike_probability(score, prior)}
-    named = {"name": np.array(list(frames), object)[there[0]], "time": pd.to_datetime(time[there], utc=True)}
-    return pd.DataFrame(named | {column: values[there] for column, values in columns.items()})
+    identity = {"name": np.array(list(frames), object)[position[0]], "time": pd.to_datetime(time[position], utc=True)}
+    return pd.DataFrame(identity | {column: values[position] for column, values in columns.items()})

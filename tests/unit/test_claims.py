@@ -1,4 +1,4 @@
-"The ledger: complete or not at all; and the controls that stand before it."
+"The ledger of claims, and negative controls."
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from ohlcv_ta.evaluation import (
     write_claims,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 numbers = st.floats(-1e6, 1e6)
 
@@ -40,7 +40,7 @@ def claims(draw):
 
 
 @given(st.lists(claims(), min_size=1, max_size=5, unique_by=lambda claim: (claim.system, claim.claim)))
-def test_what_is_written_is_read_again_and_every_claim_has_its_row(tmp_path_factory, rows):
+def test_claims_round_trip(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("claims")
     write_claims(folder / "one.json", rows)
     again = read_claims(folder)
@@ -52,14 +52,14 @@ def test_what_is_written_is_read_again_and_every_claim_has_its_row(tmp_path_fact
 
 
 @given(numbers, numbers, st.floats(0, 10), st.floats(0, 10), st.none() | numbers)
-def test_a_verdict_is_the_same_when_better_means_lower_and_all_signs_change(claimed, value, down, up, chance):
+def test_verdict_is_symmetric_in_sign(claimed, value, down, up, chance):
     low, high = value - down, value + up
     mirrored = decide_verdict(-claimed, -value, -high, -low, "lower", None if chance is None else -chance)[0]
     assert decide_verdict(claimed, value, low, high, "higher", chance)[0] == mirrored
 
 
 @given(numbers, st.floats(0, 10), st.floats(0, 10))
-def test_the_value_itself_always_holds_and_what_is_out_of_reach_never(value, down, up):
+def test_verdict_of_the_value_and_of_values_outside(value, down, up):
     low, high = value - down, value + up
     assert decide_verdict(value, value, low, high)[0] is Verdict.HOLDS
     assert decide_verdict(high + 1, value, low, high)[0] is Verdict.FAILS
@@ -74,20 +74,20 @@ def test_the_value_itself_always_holds_and_what_is_out_of_reach_never(value, dow
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.auc.deeper.still"}, "'AUC'"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.unknown"}, "has no value"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.auc", "better": "more"}, "better must be"),
-    ({"system": "D", "claim": "AUC", "claimed": 1, "implied": {"sum": [1, 2]}}, "no product, difference"),
+    ({"system": "D", "claim": "AUC", "claimed": 1, "implied": {"sum": [1, 2]}}, "not a product, difference"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "verdict": "not testable here", "why": "lost"}, "'AUC'.*missing"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "verdict": "contradicts itself"}, "'AUC'.*needs a why"),
 ])
-def test_a_row_that_can_not_be_answered_is_an_error_that_names_it(row, problem):
+def test_invalid_row_raises_and_is_named(row, problem):
     with pytest.raises(ClaimError, match=problem):
         assess_claims([row], "chapter", {"model": {"auc": 0.5, "unknown": None}})
 
 
-def test_every_published_claim_has_a_verdict_and_every_verdict_a_claim():
+def test_every_published_claim_has_a_verdict():
     refuse_unanswered(read_claims(ROOT / "results" / "claims"), ROOT / "claims")
 
 
-def test_a_number_of_ours_may_be_exact_or_have_an_interval():
+def test_measured_value_with_or_without_interval():
     row = {"system": "D", "claim": "AUC", "claimed": 0.6, "metric": "model.auc"}
     exact, = assess_claims([row], "chapter", {"model": {"auc": 0.6}}, as_published={"model": {"auc": 0.7}})
     wide, = assess_claims([row], "chapter", {"model": {"auc": {"value": 0.5, "low": 0.4, "high": 0.65}}})
@@ -95,7 +95,7 @@ def test_a_number_of_ours_may_be_exact_or_have_an_interval():
     assert (wide.verdict, wide.as_written, wide.low) == (Verdict.HOLDS, None, 0.4)
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path):
     path = write_json(tmp_path / "metrics.json", {"auc": 0.5})
     with pytest.raises(TypeError):
         write_atomic(path, object())
@@ -105,7 +105,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_link_is_replaced_and_what_it_pointed_at_stays(tmp_path):
+def test_write_replaces_a_link_and_keeps_its_target(tmp_path):
     kept = write_atomic(tmp_path / "kept", "old")
     (tmp_path / "link").symlink_to(kept)
     write_atomic(tmp_path / "link", "new")
@@ -113,12 +113,12 @@ def test_a_link_is_replaced_and_what_it_pointed_at_stays(tmp_path):
 
 
 @given(st.floats(-1e300, 1e300), st.integers(1, 17))
-def test_rounding_twice_is_rounding_once(value, digits):
+def test_rounding_is_idempotent(value, digits):
     assert to_jsonable(to_jsonable(value, digits), digits) == to_jsonable(value, digits)
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=80), st.integers(1, 90), st.integers(0, 99))
-def test_shuffles_keep_every_label(y, block, seed):
+def test_shuffles_keep_labels(y, block, seed):
     assert sorted(shuffle_labels(y, seed)) == sorted(shuffle_blocks(y, block, seed)) == sorted(y)
     assert np.array_equal(shuffle_blocks(y, block, seed), shuffle_blocks(y, block, seed))
 
@@ -130,7 +130,7 @@ def bars():
 
 
 @given(st.integers(1, 40))
-def test_any_look_ahead_is_caught_and_any_lag_passes(shift):
+def test_look_ahead_raises_and_lag_passes(shift):
     frame = pd.DataFrame({"Close": np.random.default_rng(shift).normal(size=300)})
     assert check_causality(lambda f: f.shift(shift), frame)
     with pytest.raises(LookAheadError):
@@ -144,13 +144,13 @@ def test_any_look_ahead_is_caught_and_any_lag_passes(shift):
     (lambda f: f.Close.iloc[::-1].iloc[:50].iloc[::-1], "the row itself"),
     (lambda f: f.assign(name=np.where(f.Close > f.Close.median(), "high", "low")), "name"),
 ])
-def test_changes_of_every_kind_are_named(bars, function, column):
+def test_look_ahead_error_names_the_column(bars, function, column):
     with pytest.raises(LookAheadError) as caught:
         check_causality(function, bars, prefix_lengths=[100, 250])
     assert caught.value.column == column and caught.value.known == 100
 
 
-def test_words_and_truth_values_that_stay_pass(bars):
+def test_text_and_boolean_columns_pass(bars):
     def features(frame):
         return frame.assign(up=frame.Close.diff() > 0, name=np.where(frame.Close > 0, "above", None))
     assert check_causality(features, bars) > 0

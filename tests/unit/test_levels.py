@@ -1,4 +1,4 @@
-"What must hold for any levels and rays, whatever the bars."
+"Properties of levels and rays for any bars."
 
 from itertools import combinations, pairwise
 
@@ -14,7 +14,7 @@ from ohlcv_ta.data.raw_tables import FrameError
 from ohlcv_ta.evaluation import LookAheadError, check_causality
 from ohlcv_ta.features.indicators import atr
 from ohlcv_ta.features.support_resistance import levels as module
-from ohlcv_ta.features.support_resistance import rays
+from ohlcv_ta.features.support_resistance import rays, touches
 from ohlcv_ta.features.support_resistance.levels import (
     LEVEL_COLUMNS,
     SCORERS,
@@ -23,13 +23,13 @@ from ohlcv_ta.features.support_resistance.levels import (
     cluster_settings,
     clustered_levels,
     find_levels,
-    find_swings,
     level_history,
     nearest_levels,
     price_row_features,
     rule_levels,
 )
 from ohlcv_ta.features.support_resistance.rays import RAY_COLUMNS, RaySettings, extend_rays, find_rays
+from ohlcv_ta.features.support_resistance.swings import find_swings
 
 PRICES = ["Open", "High", "Low", "Close"]
 seeds, scorers = st.integers(0, 10_000), pytest.mark.parametrize("scorer", sorted(SCORERS))
@@ -41,7 +41,7 @@ def times(frame, factor):
 
 @st.composite
 def bars(draw, least=1, most=80):
-    "Valid bars on a coarse grid, so that ties, flat stretches and bars without a body are common."
+    "Draw valid bars on a coarse grid, so that ties, flat periods and bars without a body are common."
     n = draw(st.integers(least, most))
     steps = np.array(draw(st.lists(st.integers(-3, 3), min_size=n, max_size=n)))
     close = 100.0 + steps.cumsum()
@@ -56,7 +56,7 @@ def bars(draw, least=1, most=80):
 
 
 @given(bars(), st.integers(1, 6), st.integers(1, 6))
-def test_swings_are_what_their_definition_says(frame, left, right):
+def test_swings_match_their_definition(frame, left, right):
     high, low = frame.High.to_numpy(), frame.Low.to_numpy()
     def turned(x, i): return (x[i - left:i] < x[i]).all() and (x[i:i + right + 1] <= x[i]).all()
     inside = range(left, len(frame) - right)
@@ -67,7 +67,7 @@ def test_swings_are_what_their_definition_says(frame, left, right):
     assert (found.known_bar == found.bar + right).all()
 
 
-def test_swings_are_published_when_they_say_so():
+def test_swings_are_known_at_known_bar():
     frame = random_walk(400, seed=2)
     assert check_causality(find_swings, frame)
     for bar in (60, 200, 399):
@@ -78,7 +78,7 @@ def test_swings_are_published_when_they_say_so():
 
 
 @scorers
-def test_no_level_repaints(scorer):
+def test_levels_are_causal(scorer):
     frame = random_walk(260, seed=3)
     def history(frame): return level_history(frame, 120, scorer)
     assert check_causality(history, frame, prefix_lengths=[2, 30, 100, 180, 259])
@@ -89,13 +89,13 @@ def strongest_ray(frame):
     return pd.DataFrame([ray.iloc[0] if len(ray) else {} for ray in rays], index=frame.index[::10], columns=RAY_COLUMNS[:6])
 
 
-def test_no_ray_repaints():
+def test_rays_are_causal():
     frame = random_walk(300, seed=4)
     assert strongest_ray(frame).notna().any(axis=None)
     assert check_causality(strongest_ray, frame, prefix_lengths=[1, 101, 201, 291])
 
 
-def test_the_replay_would_catch_a_level_that_looks_ahead():
+def test_check_causality_finds_look_ahead_levels():
     def peeking(frame):
         return pd.DataFrame({"above": [find_levels(frame).price.max()] * len(frame)}, index=frame.index)
     with pytest.raises(LookAheadError):
@@ -103,7 +103,7 @@ def test_the_replay_would_catch_a_level_that_looks_ahead():
 
 
 @given(seeds, st.integers(0, 299))
-def test_the_chart_as_of_a_bar_ends_there(seed, bar):
+def test_chart_as_of_ends_at_the_bar(seed, bar):
     frame = random_walk(300, seed=seed)
     chart = chart_as_of(frame, bar, 100)
     assert chart.index[-1] == frame.index[bar] and len(chart) == min(100, bar + 1)
@@ -114,7 +114,7 @@ def test_the_chart_as_of_a_bar_ends_there(seed, bar):
 
 @scorers
 @given(seeds, st.floats(-9, 9))
-def test_levels_know_no_currency(scorer, seed, power):
+def test_levels_scale_with_price(scorer, seed, power):
     frame = random_walk(120, seed=seed)
     here, there = find_levels(frame, scorer), find_levels(times(frame, 10.0**power), scorer)
     np.testing.assert_allclose(there.price / 10.0**power, here.price, rtol=1e-9)
@@ -122,13 +122,13 @@ def test_levels_know_no_currency(scorer, seed, power):
 
 
 @given(bars(least=30), st.integers(-40, 40))
-def test_levels_of_prices_on_a_grid_know_no_currency_either(frame, power):
+def test_levels_on_a_price_grid_scale_with_price(frame, power):
     here, there = find_levels(frame), find_levels(times(frame, 2.0**power))
     pd.testing.assert_frame_equal(there.assign(price=there.price / 2.0**power), here, check_exact=True)
 
 
 @given(seeds, st.floats(-9, 9))
-def test_rays_know_no_currency(seed, power):
+def test_rays_scale_with_price(seed, power):
     frame = random_walk(200, seed=seed)
     here, there = find_rays(frame, least=0.0), find_rays(times(frame, 10.0**power), least=0.0)
     money = ["start_price", "end_price", "slope"]
@@ -137,7 +137,7 @@ def test_rays_know_no_currency(seed, power):
 
 
 @given(seeds)
-def test_a_chart_turned_upside_down_has_the_same_levels(seed):
+def test_mirrored_chart_has_mirrored_levels(seed):
     frame = random_walk(200, seed=seed)
     top = frame.High.max() + frame.Low.min()
     mirror = frame.assign(Open=top - frame.Open, High=top - frame.Low, Low=top - frame.High, Close=top - frame.Close)
@@ -145,7 +145,7 @@ def test_a_chart_turned_upside_down_has_the_same_levels(seed):
 
 
 @given(seeds)
-def test_the_same_bars_have_the_same_levels(seed):
+def test_levels_are_deterministic(seed):
     frame = random_walk(150, seed=seed)
     for find in (find_levels, find_rays):
         pd.testing.assert_frame_equal(find(frame), find(frame.copy()), check_exact=True)
@@ -156,7 +156,7 @@ def test_the_same_bars_have_the_same_levels(seed):
 
 @scorers
 @given(bars())
-def test_any_frame_has_an_answer(scorer, frame):
+def test_levels_of_any_frame(scorer, frame):
     levels = find_levels(frame, scorer)
     assert list(levels) == LEVEL_COLUMNS
     assert levels.strength.is_monotonic_decreasing
@@ -168,12 +168,12 @@ def test_any_frame_has_an_answer(scorer, frame):
 
 
 @given(bars())
-def test_any_frame_has_rays_or_none(frame):
+def test_rays_of_any_frame(frame):
     assert list(find_rays(frame)) == RAY_COLUMNS
 
 
 @pytest.mark.parametrize("n", [1, 2, 13])
-def test_short_and_still_frames_have_no_levels(n):
+def test_short_and_constant_frames_have_no_levels(n):
     frame = random_walk(13, seed=1).iloc[:n]
     still = frame.assign(Open=7.0, High=7.0, Low=7.0, Close=7.0)
     for some in (frame.iloc[:12], still):
@@ -182,7 +182,7 @@ def test_short_and_still_frames_have_no_levels(n):
 
 
 @scorers
-def test_volume_may_be_unknown(scorer):
+def test_volume_may_be_missing(scorer):
     frame = random_walk(200, seed=5)
     for known in (frame.assign(Volume=np.nan), frame[PRICES], frame.assign(Volume=0.0)):
         assert len(find_levels(known, scorer))
@@ -197,12 +197,12 @@ def test_volume_may_be_unknown(scorer):
     (lambda frame: frame.iloc[:0], "there are no bars"),
 ], ids=["names", "two rows of names", "reversed", "repeated", "naive", "empty"])
 @pytest.mark.parametrize("find", [find_levels, find_rays, level_history, price_row_features, find_swings])
-def test_a_frame_that_breaks_the_contract_is_told_so(find, broken, said):
+def test_invalid_frame_raises(find, broken, said):
     with pytest.raises(FrameError, match=said):
         find(broken(random_walk(40, seed=2)))
 
 
-def test_a_missing_price_is_told_with_its_bar():
+def test_missing_price_error_names_the_bar():
     frame = random_walk(50, seed=1)
     frame.iloc[17, frame.columns.get_loc("Low")] = np.nan
     for find in (find_levels, find_rays, find_swings):
@@ -210,7 +210,7 @@ def test_a_missing_price_is_told_with_its_bar():
             find(frame)
 
 
-def test_unknown_names_are_told():
+def test_unknown_names_raise():
     with pytest.raises(ValueError, match="'clustered'"):
         find_levels(random_walk(50), "best")
     with pytest.raises(ValueError, match="no widnows; its constants are rows, windows"):
@@ -221,7 +221,7 @@ def test_unknown_names_are_told():
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=9), st.integers(0, 20), st.integers(1, 4))
-def test_the_chosen_rows_are_the_best_there_are(strength, cost, spacing):
+def test_select_rows_is_optimal(strength, cost, spacing):
     chosen = module.select_rows(np.array(strength, float), float(cost), spacing)
     def worth(rows): return sum(strength[r] - cost for r in rows)
     sets = (rows for k in range(len(strength) + 1) for rows in combinations(range(len(strength)), k))
@@ -231,7 +231,7 @@ def test_the_chosen_rows_are_the_best_there_are(strength, cost, spacing):
 
 
 @given(bars(least=20))
-def test_every_turn_and_every_body_is_counted(frame):
+def test_every_swing_point_and_body_is_counted(frame):
     rows = price_row_features(frame)
     if len(rows):
         height = np.diff(rows.index[:2])[0]
@@ -241,14 +241,14 @@ def test_every_turn_and_every_body_is_counted(frame):
 
 
 @given(seeds, st.integers(5, 60))
-def test_levels_keep_their_distance(seed, spacing):
+def test_least_distance_of_levels(seed, spacing):
     frame = random_walk(200, seed=seed)
     price, strength = rule_levels(frame, spacing=spacing)
     assert (np.diff(price) >= spacing / LevelSettings().rows * (frame.High.max() - frame.Low.min()) * (1 - 1e-9)).all()
     assert (strength > LevelSettings().cost).all()
 
 
-def test_a_price_held_twice_from_either_side_is_a_level():
+def test_price_with_bounces_from_both_sides_is_a_level():
     close = 100 + np.r_[np.abs(np.arange(-40, 40)) % 40 / 4, -(np.abs(np.arange(-40, 40)) % 40) / 4, np.linspace(0, 8, 30)]
     opens = np.r_[close[0], close[:-1]]
     frame = pd.DataFrame({"Open": opens, "High": np.maximum(opens, close), "Low": np.minimum(opens, close), "Close": close,
@@ -261,7 +261,7 @@ def test_a_price_held_twice_from_either_side_is_a_level():
 
 
 def visits_by_hand(frame, price, band):
-    "Touches, bounces and breaks by the definition in words."
+    "Count touches, bounces and breaks by their definition."
     close, before = frame.Close.to_numpy(), frame.Close.shift().fillna(frame.Close.iloc[0]).to_numpy()
     reach = ((np.minimum(frame.Low, before) <= price + band) & (np.maximum(frame.High, before) >= price - band)).to_numpy()
     edges = np.flatnonzero(np.diff(np.r_[False, reach, False]))
@@ -273,18 +273,18 @@ def visits_by_hand(frame, price, band):
 @given(bars(), st.floats(90, 110), st.floats(0.1, 2))
 def test_touches_bounces_and_breaks(frame, price, band):
     high, low, close = (frame[c].to_numpy() for c in ("High", "Low", "Close"))
-    assert module._visits(high, low, close, 0, price, 0.0, band)[:3] == visits_by_hand(frame, price, band)
+    assert touches._visits(high, low, close, 0, price, 0.0, band)[:3] == visits_by_hand(frame, price, band)
 
 
 @given(seeds, st.integers(14, 200))
-def test_the_atr_is_the_same_as_among_the_indicators(seed, n):
+def test_average_ranges_agree_with_atr(seed, n):
     frame = random_walk(n, seed=seed)
-    sizes = module.average_ranges(*(frame[c].to_numpy() for c in ("High", "Low", "Close")), 14)
+    sizes = touches.average_ranges(*(frame[c].to_numpy() for c in ("High", "Low", "Close")), 14)
     np.testing.assert_allclose(sizes[1], atr(frame).iloc[-1], rtol=1e-12)
 
 
 @given(st.lists(st.floats(1, 1000), max_size=8, unique=True), st.floats(1, 1000), st.floats(0.1, 10))
-def test_the_nearest_are_the_nearest(prices, close, unit):
+def test_nearest_levels(prices, close, unit):
     found = nearest_levels(np.array(prices), close, unit)
     assert np.isnan(found.above) == all(p <= close for p in prices)
     assert np.isnan(found.below) == all(p > close for p in prices)
@@ -297,21 +297,21 @@ def test_the_nearest_are_the_nearest(prices, close, unit):
 
 
 @given(st.lists(st.floats(1e-8, 1e8), min_size=1, max_size=40).map(sorted), st.floats(0.001, 0.05))
-def test_no_cluster_is_wider_than_its_share(prices, share):
+def test_bounded_cluster_width(prices, share):
     prices = np.array(prices)
-    cluster = module._gather(prices, share, True)
+    cluster = module._cluster_numbers(prices, share, True)
     assert (np.diff(cluster) >= 0).all()
     groups = pd.Series(prices).groupby(cluster)
     assert (groups.max() - groups.min() <= share * groups.max() * (1 + 1e-12)).all()
 
 
-def test_a_chain_runs_away_unless_bounded():
+def test_unbounded_clusters_chain():
     frame = random_walk(300, seed=6)
     assert len(clustered_levels(frame, bounded=False)[0]) < len(clustered_levels(frame)[0])
 
 
 @pytest.mark.parametrize(("timeframe", "lookback"), [("1m", 5), ("30m", 5), ("1h", 8), ("12h", 8), ("1d", 12), ("1w", 12)])
-def test_the_table_goes_by_the_length_of_a_bar(timeframe, lookback):
+def test_cluster_settings_by_bar_length(timeframe, lookback):
     assert cluster_settings(random_walk(5, timeframe=timeframe)).lookback == lookback
     assert cluster_settings(random_walk(5, timeframe=timeframe)[:1]).lookback == 12
 
@@ -320,7 +320,7 @@ def test_the_table_goes_by_the_length_of_a_bar(timeframe, lookback):
 
 
 @given(seeds)
-def test_rays_keep_their_promises(seed):
+def test_ray_conditions(seed):
     frame, rule = random_walk(200, seed=seed), RaySettings()
     rays, span = find_rays(frame, top=5, least=0.0), frame.High.max() - frame.Low.min()
     for ray in rays.itertuples():
@@ -335,7 +335,7 @@ def test_rays_keep_their_promises(seed):
 
 
 @given(st.lists(st.floats(-100, 100), min_size=3, max_size=12))
-def test_the_robust_line_is_that_of_theil_and_sen(heights):
+def test_robust_line_agrees_with_theil_sen(heights):
     x, y = np.arange(len(heights)) * 3.0, np.array(heights)
     slope, height = rays._robust_line(x, y)
     np.testing.assert_allclose(slope, theilslopes(y, x)[0], atol=1e-9)
@@ -343,7 +343,7 @@ def test_the_robust_line_is_that_of_theil_and_sen(heights):
 
 
 @pytest.mark.parametrize("slope", [-0.1, 0.07])
-def test_a_planted_ray_is_found(slope):
+def test_synthetic_ray_is_found(slope):
     t = np.arange(240)
     line = 100 + slope * t
     close = line + 5 * np.abs(np.sin(np.pi * t / 48)) + 0.3
@@ -354,7 +354,7 @@ def test_a_planted_ray_is_found(slope):
     assert abs(support.end_price - line[int(support.end_bar)]) < 0.5
 
 
-def test_rays_go_on_where_they_point():
+def test_extended_rays_keep_their_slope():
     rays = find_rays(random_walk(300, seed=4), least=0.0)
     on = extend_rays(rays, 350)
     assert (on.end_bar == 350).all()

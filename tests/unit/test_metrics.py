@@ -1,4 +1,4 @@
-"Metrics against scikit-learn, the bootstrap against its own definition."
+"Metrics against scikit-learn, and properties of the bootstrap."
 
 import warnings
 
@@ -23,7 +23,7 @@ from ohlcv_ta.evaluation import (
 
 @st.composite
 def samples(draw):
-    "Labels and probabilities, with many ties or none, of one class or both."
+    "Draw labels and probabilities, with or without ties, of one class or both."
     n, digits = draw(st.integers(2, 60)), draw(st.sampled_from([0, 1, 2, 9]))
     p = draw(st.lists(st.floats(0, 1), min_size=n, max_size=n))
     y = draw(st.lists(st.integers(0, 1), min_size=n, max_size=n))
@@ -31,7 +31,7 @@ def samples(draw):
 
 
 @given(samples(), st.sampled_from([0.3, 0.5, 0.9]))
-def test_every_metric_is_that_of_scikit_learn(sample, threshold):
+def test_metrics_agree_with_scikit_learn(sample, threshold):
     y, p = sample
     mine, called = binary_metrics(y, p, threshold), p >= threshold
     both, calls, positives = len(set(y)) == 2, called.any(), y.any()
@@ -47,7 +47,7 @@ def test_every_metric_is_that_of_scikit_learn(sample, threshold):
 
 
 @given(samples(), st.integers(0, 1000))
-def test_resamples_in_one_call_are_resamples_one_by_one(sample, seed):
+def test_vectorized_resamples_agree_with_a_loop(sample, seed):
     y, p = sample
     rows = block_bootstrap(len(y), block=min(3, len(y)), draws=4, seed=seed)
     together = binary_metrics(y[rows], p[rows])
@@ -57,7 +57,7 @@ def test_resamples_in_one_call_are_resamples_one_by_one(sample, seed):
 
 
 @given(samples())
-def test_nothing_warns_where_a_metric_has_no_meaning(sample):
+def test_undefined_metrics_do_not_warn(sample):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         binary_metrics(*sample)
@@ -65,7 +65,7 @@ def test_nothing_warns_where_a_metric_has_no_meaning(sample):
 
 
 @given(samples(), st.sampled_from([0.2, 0.5]))
-def test_counts_add_up_and_give_the_same_metrics(sample, threshold):
+def test_confusion_counts_and_metrics_agree(sample, threshold):
     counts = confusion_counts(*sample, threshold)
     assert sum(counts.values()) == len(sample[0])
     whole = binary_metrics(*sample, threshold)
@@ -74,7 +74,7 @@ def test_counts_add_up_and_give_the_same_metrics(sample, threshold):
 
 
 @given(st.integers(1, 200), st.data())
-def test_blocks_are_consecutive_around_the_circle(n, data):
+def test_blocks_are_consecutive(n, data):
     block = data.draw(st.integers(1, n))
     rows = block_bootstrap(n, block, draws=5, seed=data.draw(st.integers(0, 1000)))
     assert rows.shape == (5, n) and rows.min() >= 0 and rows.max() < n
@@ -83,30 +83,30 @@ def test_blocks_are_consecutive_around_the_circle(n, data):
     assert (steps[:, inside] == 0).all()
 
 
-def test_every_row_is_drawn_equally_often():
+def test_rows_are_drawn_with_equal_probability():
     times = np.bincount(block_bootstrap(50, 7, draws=20_000).ravel(), minlength=50) / 20_000
     np.testing.assert_allclose(times, 1, atol=0.06)
 
 
 @pytest.mark.parametrize("block", [0, 11])
-def test_a_block_that_does_not_fit_is_refused(block):
+def test_invalid_block_raises(block):
     with pytest.raises(ValueError, match=f"a block of {block} rows"):
         block_bootstrap(10, block)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=150))
-def test_a_block_length_always_fits(values):
+def test_block_length_is_valid(values):
     assert 1 <= block_length(values) <= max(1, np.ceil(len(values) / 3))
 
 
-def test_draws_without_a_value_are_counted():
+def test_undefined_draws_are_counted():
     table = metric_intervals([0] * 20, np.linspace(0.1, 0.9, 20), draws=50)
     assert table.undefined[["roc_auc", "recall"]].tolist() == [50, 50]
     assert table.loc["roc_auc", ["value", "low", "high"]].isna().all()
     assert table.undefined["log_loss"] == 0
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_does_not():
+def test_interval_depends_on_the_seed():
     rng = np.random.default_rng(0)
     y, p = rng.integers(2, size=80), rng.random(80)
     assert metric_intervals(y, p, seed=4).equals(metric_intervals(y, p, seed=4))
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_does_not():
 
 
 @given(samples())
-def test_a_difference_changes_sign_with_the_order(sample):
+def test_difference_is_antisymmetric(sample):
     y, p = sample
     ahead, behind = metric_differences(y, p, 1 - p, draws=20), metric_differences(y, 1 - p, p, draws=20)
     np.testing.assert_allclose(ahead.value, -behind.value, atol=1e-12)
@@ -122,7 +122,7 @@ def test_a_difference_changes_sign_with_the_order(sample):
 
 
 @given(samples(), st.integers(1, 12), st.randoms(use_true_random=False))
-def test_reliability_counts_every_row_whatever_their_order(sample, bins, random):
+def test_calibration_curve_counts_every_row(sample, bins, random):
     y, p = sample
     table = calibration_curve(y, p, bins)
     assert table["count"].sum() == len(y) and len(table) <= bins
@@ -135,6 +135,6 @@ def test_reliability_counts_every_row_whatever_their_order(sample, bins, random)
 
 @pytest.mark.parametrize(("y", "p"), [([0, 2], [0.1, 0.2]), ([0, np.nan], [0.1, 0.2]), ([0, 1], [0.1, 1.2]),
                                       ([0, 1], [0.1, np.nan])])
-def test_what_is_no_label_or_no_probability_is_refused(y, p):
+def test_invalid_labels_and_probabilities_raise(y, p):
     with pytest.raises(ValueError, match="must"):
         binary_metrics(y, p)

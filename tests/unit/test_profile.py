@@ -1,4 +1,4 @@
-"What must hold for any profile, whatever the bars."
+"Properties of market profiles for any bars."
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ TICK = 0.25
 
 @st.composite
 def bars(draw, least=1, most=60, days=1):
-    "Valid bars on a grid of a sixteenth, so that scaling by a power of two is exact."
+    "Draw valid bars on a grid of a sixteenth, so that scaling by a power of two is exact."
     n = draw(st.integers(least, most))
     middle = np.array(draw(st.lists(st.integers(1_000, 2_000), min_size=n, max_size=n))) / 16
     up, down = (np.array(draw(st.lists(st.integers(0, 160), min_size=n, max_size=n))) / 16 for _ in range(2))
@@ -37,7 +37,7 @@ rules, kinds = st.sampled_from(sorted(VALUE_AREA_RULES)), st.sampled_from(["volu
 
 
 @given(bars(), rules, kinds, st.floats(0.05, 1))
-def test_a_profile_keeps_its_promises(frame, rule, by, share):
+def test_profile_properties(frame, rule, by, share):
     profile = market_profile(frame, tick=TICK, by=by, rule=rule, share=share)
     if by == "volume":
         np.testing.assert_allclose(profile.weight.sum(), frame.Volume.sum(), rtol=1e-9)
@@ -49,13 +49,13 @@ def test_a_profile_keeps_its_promises(frame, rule, by, share):
 
 
 @given(bars(), rules, kinds)
-def test_the_point_of_control_is_the_heaviest_row(frame, rule, by):
+def test_point_of_control_is_the_heaviest_row(frame, rule, by):
     profile = market_profile(frame, tick=TICK, by=by, rule=rule)
     assert profile.weight[profile.prices == profile.poc][0] == profile.weight.max()
 
 
 @given(bars(), rules, kinds, st.integers(-4, 4))
-def test_scaling_price_scales_the_answer(frame, rule, by, power):
+def test_profile_scales_with_price(frame, rule, by, power):
     scale = 2.0**power
     scaled = frame.assign(**{c: frame[c] * scale for c in ("Open", "High", "Low", "Close")})
     one = market_profile(frame, tick=TICK, by=by, rule=rule)
@@ -65,14 +65,14 @@ def test_scaling_price_scales_the_answer(frame, rule, by, power):
 
 
 @given(bars(), rules, st.floats(0.1, 1000))
-def test_scaling_volume_changes_no_price(frame, rule, scale):
+def test_profile_prices_do_not_depend_on_volume_scale(frame, rule, scale):
     one = market_profile(frame, tick=TICK, rule=rule)
     heavier = market_profile(frame.assign(Volume=frame.Volume * 2), tick=TICK, rule=rule)
     assert (one.poc, one.vah, one.val) == (heavier.poc, heavier.vah, heavier.val)
 
 
 @given(bars(least=2, most=120, days=5), rules, kinds)
-def test_all_sessions_at_once_equal_one_at_a_time(frame, rule, by):
+def test_session_profiles_agree_with_market_profile(frame, rule, by):
     table = session_profiles(frame, rule=rule, by=by, tick=TICK)
     assert table.bars.sum() == len(frame)
     np.testing.assert_allclose(table.Volume.sum(), frame.Volume.sum())
@@ -86,7 +86,7 @@ def test_all_sessions_at_once_equal_one_at_a_time(frame, rule, by):
 
 
 @given(bars(least=2), st.sampled_from(["one_row", "two_rows"]))
-def test_a_growing_value_area_only_grows(frame, rule):
+def test_value_area_steps_grow(frame, rule):
     steps = value_area_steps(market_profile(frame, tick=TICK), rule)
     assert (steps.val.diff().dropna() <= 0).all()
     assert (steps.vah.diff().dropna() >= 0).all()
@@ -94,8 +94,8 @@ def test_a_growing_value_area_only_grows(frame, rule):
 
 
 @given(bars(least=2))
-def test_the_described_profile_agrees_up_to_its_bins(frame):
-    "System D's bins do not line up with ours, so its heaviest bin must at least be as heavy there as its neighbours allow."
+def test_published_profile_agrees_up_to_its_bins(frame):
+    "Check the heaviest bin of system D, whose bins have other edges than ours, against the rows around it."
     poc, vah, val = published_profile(frame.Low, frame.High, frame.Volume, bin_size=TICK)
     assert frame.Low.min() - TICK <= val <= vah <= frame.High.max() + TICK
     assert frame.Low.min() - TICK <= poc <= frame.High.max() + TICK
@@ -107,12 +107,12 @@ def day(hours, start="2024-03-08", tz="America/New_York"):
     return pd.DataFrame({"Open": flat, "High": flat + 1, "Low": flat - 1, "Close": flat, "Volume": 1.0}, index)
 
 
-def test_sessions_follow_the_clock_of_the_exchange_over_a_change_of_time():
+def test_sessions_follow_daylight_saving_time():
     table = session_profiles(day(24 * 5), tz="America/New_York", start="09:00", end="16:00")
     assert table.bars.tolist() == [7] * 5
 
 
-def test_overnight_sessions_are_named_by_the_day_they_end():
+def test_overnight_sessions_have_the_date_of_their_end():
     table = session_profiles(day(48), tz="America/New_York", start="18:00", end="17:00")
     assert table.index[0] == pd.Timestamp("2024-03-08")
     assert table.bars.max() == 23
@@ -121,12 +121,12 @@ def test_overnight_sessions_are_named_by_the_day_they_end():
 @pytest.mark.parametrize("wrong, says", [
     ({"rule": "widest"}, "heaviest"), ({"share": 0}, "between 0 and 1"), ({"by": "price"}, "'volume' or 'time'"),
     ({"tick": -1}, "above 0"), ({"tick": 1e-9}, "use a larger one")])
-def test_wrong_arguments_are_told_in_a_sentence(wrong, says):
+def test_invalid_arguments_raise(wrong, says):
     with pytest.raises(ValueError, match=says):
         market_profile(day(5), **wrong)
 
 
-def test_hours_without_bars_are_an_error():
+def test_hours_without_bars_raise():
     with pytest.raises(ValueError, match="check the session's hours"):
         session_profiles(day(3, "2024-03-08 10:00"), tz="America/New_York", start="01:00", end="02:00")
 
@@ -137,7 +137,7 @@ def test_initial_balance_uses_the_first_hour_only():
     assert (table.high.iloc[0], table.low.iloc[0]) == (bars.High, bars.Low)
 
 
-def test_bars_without_volume_have_letters_and_no_volume_profile():
+def test_bars_without_volume_have_only_a_time_profile():
     frame = day(6).assign(Volume=0.0)
     with pytest.raises(ValueError, match="by='time'"):
         market_profile(frame)

@@ -1,4 +1,4 @@
-"What must hold of every split, for any labels, windows and gaps."
+"Properties of splits for any labels, windows and embargo."
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from ohlcv_ta.evaluation import Split, find_leakage, split_periods, stratified_s
 
 @st.composite
 def histories(draw):
-    "Irregular times, some shared by several rows, with label horizons and windows of any length."
+    "Draw irregular times, some shared by several rows, with label horizons and windows of any length."
     n = draw(st.integers(60, 200))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     times = np.cumsum(rng.integers(0, 4, n))
@@ -23,7 +23,7 @@ def histories(draw):
 
 
 @given(histories(), st.integers(1, 5), st.sampled_from([0, 0.15, 0.3]), st.integers(0, 4))
-def test_walk_forward_never_leaks_and_tiles_what_follows_the_first_block(history, folds, valid, embargo):
+def test_walk_forward_has_no_leaks_and_covers_the_history(history, folds, valid, embargo):
     times, ends, starts = history
     try:
         splits = walk_forward(times, ends, folds, valid=valid, embargo=embargo, window_starts=starts)
@@ -41,7 +41,7 @@ def test_walk_forward_never_leaks_and_tiles_what_follows_the_first_block(history
 
 
 @given(histories(), st.integers(0, 4))
-def test_embargo_drops_so_many_times_more_than_the_purge(history, embargo):
+def test_embargo_removes_times_after_the_purge(history, embargo):
     times, ends, _ = history
     try:
         with_it, without = (walk_forward(times, ends, folds=2, embargo=e) for e in (embargo, 0))
@@ -55,7 +55,7 @@ def test_embargo_drops_so_many_times_more_than_the_purge(history, embargo):
 
 
 @given(st.integers(30, 300), st.integers(2, 4), st.integers(0, 1000))
-def test_stratified_split_is_a_partition_with_equal_shares(n, classes, seed):
+def test_stratified_split_is_a_partition(n, classes, seed):
     y = np.random.default_rng(seed).integers(classes, size=n)
     split = stratified_split(y, seed=seed)
     assert np.array_equal(np.sort(np.concatenate(split)), np.arange(n))
@@ -64,7 +64,7 @@ def test_stratified_split_is_a_partition_with_equal_shares(n, classes, seed):
             assert abs((y[rows] == label).sum() - share * (y == label).sum()) <= 1
 
 
-def test_times_may_be_of_any_kind_that_is_ordered():
+def test_times_of_any_sortable_type():
     days = pd.date_range("2019-03-25", periods=120, tz="Europe/Berlin")
     by_day = walk_forward(days, days + pd.Timedelta(days=2), folds=3)
     by_series = walk_forward(days.to_series(), (days + pd.Timedelta(days=2)).to_series(), folds=3)
@@ -73,12 +73,12 @@ def test_times_may_be_of_any_kind_that_is_ordered():
         assert all(np.array_equal(a, b) and np.array_equal(a, c) for a, b, c in zip(one, two, three, strict=True))
 
 
-def test_schedule_leaves_out_a_part_that_is_empty():
+def test_split_periods_leave_out_empty_parts():
     splits = walk_forward(range(100), range(100), folds=2, valid=0)
     assert split_periods(splits, range(100)).index.get_level_values("part").unique().tolist() == ["train", "test"]
 
 
 @pytest.mark.parametrize("ends", [[1, 2, np.nan], [1, 2, 1]])
-def test_a_label_end_that_is_unknown_or_too_early_is_refused(ends):
+def test_invalid_label_end_raises(ends):
     with pytest.raises(ValueError, match="row 2 must have"):
         find_leakage(Split(*map(np.array, ([0], [1], [2]))), [0, 1, 2], ends)

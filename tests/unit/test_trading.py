@@ -1,4 +1,4 @@
-"Trading by rules: what must hold for any bars and any signals, and the same accounting by another library."
+"Orders and backtests: properties for any bars and signals, and agreement with another library."
 import warnings
 
 import numpy as np
@@ -14,7 +14,7 @@ from ohlcv_ta.evaluation.orders import BUY, SELL, Account, TradingRules, trade_b
 
 @st.composite
 def markets(draw):
-    "Bars of a wild market, and signals that know nothing of it."
+    "Draw volatile bars and independent signals."
     seed, count = draw(st.integers(0, 2**32 - 1)), draw(st.integers(2, 120))
     dice = np.random.default_rng(seed)
     close = 100 * np.exp(dice.normal(0, 0.03, count).cumsum())
@@ -27,14 +27,14 @@ def markets(draw):
 
 
 share = st.floats(0, 0.2)
-rules = st.builds(TradingRules, fee=st.floats(0, 0.02), slippage=st.floats(0, 0.01), size=st.floats(0.05, 1),
-                  stop=share, trail=share, atr_stop=st.floats(0, 4), take=share, cool_down=st.integers(0, 5))
+rules = st.builds(TradingRules, fee=st.floats(0, 0.02), slippage=st.floats(0, 0.01), size=st.floats(0.05, 1), stop=share,
+                  trail=share, atr_stop=st.floats(0, 4), take=share, cool_down=st.integers(0, 5))
 
 
 @settings(max_examples=200, deadline=None)
 @given(markets(), rules)
-def test_books_balance(market, rules):
-    "No cash is borrowed, nothing is sold that is not held, and every cent is in the fills."
+def test_cash_and_fills_balance(market, rules):
+    "Check that cash is never negative, only held units are sold, and fills explain the cash."
     frame, signals, atr = market
     found = backtest(frame, signals, rules, 1000.0, atr)
     fills, account = found.fills, found.account
@@ -49,8 +49,8 @@ def test_books_balance(market, rules):
 
 @settings(max_examples=50, deadline=None)
 @given(markets(), rules, st.integers(1, 119))
-def test_a_trader_that_is_woken_goes_on(market, rules, slept):
-    "Bar by bar, with everything forgotten but the account, is the backtest; and later bars change nothing."
+def test_resumed_trader_agrees_with_backtest(market, rules, slept):
+    "Check that trading bar by bar from the account alone equals the backtest, and that later bars change nothing."
     frame, signals, atr = market
     whole, account, told = backtest(frame, signals, rules, 1000.0, atr), Account(1000.0), []
     for k, (_, bar) in enumerate(frame.iterrows()):
@@ -64,7 +64,7 @@ def test_a_trader_that_is_woken_goes_on(market, rules, slept):
 
 
 @pytest.mark.parametrize(("stop", "take"), [(0.0, 0.0), (0.03, 0.0), (0.02, 0.05)])
-def test_equity_is_that_of_another_library(stop, take):
+def test_equity_agrees_with_another_library(stop, take):
     "backtesting.py, given the same orders, has the same worth at every close, to the cent."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -95,7 +95,7 @@ def test_equity_is_that_of_another_library(stop, take):
     assert np.abs(theirs._equity_curve.Equity.to_numpy()[:-1] - ours.equity.to_numpy()[:-1]).max() < 0.01
 
 
-def test_chance_has_the_same_turnover():
+def test_random_entries_keep_the_turnover():
     bars = load_series("BTC-USD", "1h", "bitfinex").loc["2018-01":"2018-03"]
     found = backtest(bars, np.random.default_rng(0).choice([-1, 0, 0, 0, 0, 1], len(bars)), TradingRules())
     gains = random_entry_returns(bars, found, TradingRules(fee=0.001, slippage=0.0), draws=100)

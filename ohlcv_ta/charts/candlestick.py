@@ -292,6 +292,7 @@ def _geometry(ax: Axes, width: int, height: int) -> ChartGeometry:
     return ChartGeometry(width, height, box.x0, height - box.y1, box.x1, height - box.y0, *map(float, ax.get_xlim()),
                          float(low), float(high), ax.get_yscale() == "log")
 
+# %% ../../nbs/charts/candlestick.ipynb #709ed1ef
 @isolated_style()
 def draw_mplfinance(
     frame: pd.DataFrame, # n OHLCV bars
@@ -333,6 +334,7 @@ def to_svg(
         svg = svg.replace(color, f"var(--chart-{role}, {color})")
     return _stable_ids(svg, "chart-{:g}x{:g}".format(*figure.get_size_inches()))
 
+# %% ../../nbs/charts/candlestick.ipynb #37c36fa2
 def _stable_ids(svg: str, prefix: str) -> str:
     "Number the ids, so that the same chart gives the same text and two sizes of it can be on one page."
     found = list(dict.fromkeys(re.findall(r'id="([mp][0-9a-f]{10})"', svg)))

@@ -102,6 +102,7 @@ def line_extent(rows, start, end):
         top, bottom = min(top, rows[k]), max(bottom, rows[k])
     return top, bottom
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #095f25ac
 @compiled
 def draw_polyline(image, clip, rows, geometry, width, color):
     "Draw a line through one row for each bar; a row that is NaN leaves a gap."

@@ -134,6 +134,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image: # RGB
     page.paste(picture, mask=picture.getchannel("A"))
     return page
 
+# %% ../../nbs/charts/image_io.ipynb #ca2b55c6
 @contextmanager
 def _decoding() -> Iterator[None]:
     "Convert every exception of a decoder to an `ImageError`."
@@ -186,6 +187,7 @@ def _decode_scaled(picture: Image.Image, factor: int) -> Image.Image: # RGB, upr
     small.info["exif"] = exif.tobytes()
     return ImageOps.exif_transpose(small)
 
+# %% ../../nbs/charts/image_io.ipynb #66bb3bf2
 def read_scaled_image(
     content: bytes, # of a PNG, JPEG, WebP, GIF or BMP file
     max_pixels: int = WORKING_PIXELS, # pixels of the result, about

@@ -52,6 +52,7 @@ def _box(geometry: ChartGeometry, shape: tuple[int, int]) -> tuple[int, int, int
     edges = np.round([geometry.left, geometry.top, geometry.right, geometry.bottom]).astype(int)
     return tuple(int(v) for v in np.clip(edges, 0, [shape[1], shape[0]] * 2))
 
+# %% ../../nbs/charts/masks.ipynb #732ea516
 def draw_masks(
     levels: np.ndarray, # (l,) prices
     rays: np.ndarray, # (m, 4) start bar, start price, end bar, end price
@@ -141,6 +142,7 @@ def _best_run(points, unused, slope, height, reach, gap):
         if total > best[2]: best = (first, last, total)
     return best
 
+# %% ../../nbs/charts/masks.ipynb #de33fc14
 @_compiled
 def _fit_line(points, slope, height, reach, first, last):
     "Fit a line by weighted least squares to the points near a given line, from the first to the last."

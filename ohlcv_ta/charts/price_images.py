@@ -126,7 +126,7 @@ def _draw_image(image, bars, average, last, lookback, price_rows, volume_rows):
             for row in range(len(image) - height, len(image)): image[row, column + 1] = 255
     _draw_line(image, average, first, last, high, scale, top)
 
-
+# %% ../../nbs/charts/price_images.ipynb #db243378
 @_compiled
 def _draw_images(images, bars, average, lasts, lookback, price_rows, volume_rows):
     for k in range(len(lasts)): _draw_image(images[k], bars, average, lasts[k], lookback, price_rows, volume_rows)
@@ -151,7 +151,7 @@ def draw_price_images(
     last = np.arange(style.lookback - 1, len(frame)) if last is None else np.asarray(last, np.int64)
     if len(last) and not style.lookback - 1 <= last.min() <= last.max() < len(frame):
         raise ValueError(f"images of {style.lookback} bars can end at bars {style.lookback - 1} to {len(frame) - 1}; "
-                         f"asked for {last.min()} to {last.max()}")
+                         f"got {last.min()} to {last.max()}")
     images = np.empty((len(last), style.height, style.width), np.uint8) if out is None else out
     _draw_images(images, *_columns(frame, style), last, style.lookback, style.price_rows, style.volume_rows)
     return images

@@ -68,6 +68,7 @@ def _price_label_width(style, geometry, unit):
         widest = max(widest, text_width(price_codes(price, _decimals(style, geometry), style.commas), style.text * unit))
     return widest + 1.4 * style.text * unit
 
+# %% ../../nbs/charts/rasterizer.ipynb #49becf07
 @compiled
 def _time_label_height(style):
     "Return the height that the time labels need, in pixels of an image 256 pixels high."
@@ -198,6 +199,7 @@ def _time_step(style, geometry, unit):
     max_labels = (geometry.right - geometry.left) / (label * style.text * unit)
     return max(int(np.ceil(round_step(geometry.last_bar - geometry.first_bar, max_labels)[0])), 1)
 
+# %% ../../nbs/charts/rasterizer.ipynb #f123229a
 @compiled
 def _draw_grid(image, clip, style, geometry, unit, floor):
     width, dash = max(style.grid_width * unit, 0.3) / 2, style.grid_dash * unit

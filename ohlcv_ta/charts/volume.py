@@ -149,7 +149,7 @@ _PAGE = """<!doctype html>
 <script>
 const figure = JSON.parse(document.getElementById("figure").textContent);
 if (window.Plotly) Plotly.newPlot("chart", figure.data, figure.layout, {{responsive: true, displaylogo: false}});
-else document.getElementById("chart").textContent = "{script} is missing: keep it beside this page.";
+else document.getElementById("chart").textContent = "{script} is missing: put it into the folder of this page.";
 </script></body></html>
 """
 

@@ -199,7 +199,7 @@ def _turning_heights(edges, side, windows):
     for window in windows: weights[swing_bars(edges, window, window, side)] += 1
     return np.where(weights > 0, 0.5 + 0.5 * weights / len(windows), 0)
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #5076c988
 def feature_maps(
     bars: np.ndarray, # (n, 5) open, high, low, close, volume
     geometry: ChartGeometry, # of the image
@@ -235,7 +235,7 @@ def target_maps(
     mask = mask.reshape(rows, cell[0], columns, cell[1]).mean((1, 3))
     return np.concatenate([mask[None], feature_maps(chart.bars, geometry, mask.shape)])
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #b666cca7
 def make_batch_function(
     charts: Sequence[LabeledChart],
     kind: str = "horizontal", # or "ray"

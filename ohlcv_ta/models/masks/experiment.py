@@ -27,6 +27,7 @@ def _initialize_sparse(network: UNet) -> UNet:
     nn.init.constant_(network.last.bias[1:], -4.0)
     return network
 
+# %% ../../../nbs/models/masks/experiment.ipynb #9dc7efc9
 def train_encoder(
     settings: dict, # of the `UNet`
     train_charts: Sequence[LabeledChart], # of any source

@@ -120,6 +120,7 @@ def _write(folder: Path, part: str, number: int, chart: LabeledChart, style_name
         if part == "train" or name == "input":
             write_atomic(folder / part / name / f"{_name(chart, number)}.png", to_png(pixels))
 
+# %% ../../../nbs/models/masks/export.ipynb #e88ecb37
 def _readme(train: Sequence[LabeledChart], test: Sequence[LabeledChart], style_name: str, seed: int) -> str:
     sources = sorted({chart.source for chart in (*train, *test)})
     return _PAGE.format(train=len(train), test=len(test), sources=", ".join(sources), style=style_name, seed=seed)

@@ -226,7 +226,7 @@ def _draw_volume(ax: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
     ax.set_ylabel("volume", color=colors["soft"], fontsize=8)
 
 # %% ../../nbs/charts/candlestick.ipynb #da3c353f
-def _first_bar(frame: pd.DataFrame, profile: Any) -> int:
+def _session_start(frame: pd.DataFrame, profile: Any) -> int:
     inside = np.flatnonzero((frame.index >= profile.start) & (frame.index <= profile.end))
     if not len(inside):
         raise ValueError("none of the profile's bars is in the frame: pass the bars the profile was made of")
@@ -270,7 +270,7 @@ def draw_profile(
 
     Raises `ValueError` if the frame is empty, is not an OHLCV frame, or has no bar of the profile's session."""
     frame, colors, levels = _checked_frame(frame), THEMES[theme], levels or {}
-    first = _first_bar(frame, profile)
+    first = _session_start(frame, profile)
     figure = _figure(size, colors, title)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4.6, 1])
     for ax in (left, right): style_axes(ax, colors, _FONT_SIZE)

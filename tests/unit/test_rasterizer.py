@@ -21,7 +21,8 @@ def walk(n, seed=0):
 
 
 EDGE_CASES = {"one bar": walk(1), "none": walk(0), "flat": np.full((30, 5), 7.0), "zeros": np.zeros((9, 5)),
-              "no volume": walk(60) * [1, 1, 1, 1, np.nan], "a missing bar": np.where(np.arange(60)[:, None] == 30, np.nan, walk(60)),
+              "no volume": walk(60) * [1, 1, 1, 1, np.nan],
+              "a missing bar": np.where(np.arange(60)[:, None] == 30, np.nan, walk(60)),
               "all NaN": np.full((20, 5), np.nan), "crowded": walk(3000), "negative": walk(60) - 100.5,
               "infinite volume": walk(60) * [1, 1, 1, 1, np.inf], "millionths": walk(60) * 1e-8, "trillions": walk(60) * 1e12}
 

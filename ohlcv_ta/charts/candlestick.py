@@ -39,42 +39,43 @@ THEMES = {
     "dark": {"page": "#0d141c", "ink": "#e7edf3", "soft": "#98a6b4", "grid": "#212c38", "up": "#34c79b",
              "down": "#f0596a", "bar": "#35465a", "value": "#4f86c6", "area": "#3f80cf", "poc": "#f2b04a",
              "edge": "#86b9f0"},
-} # the colour of each role, on a light and on a dark page
+} # theme -> role -> color
 
 # %% ../../nbs/charts/candlestick.ipynb #d88d196e
 def price_decimals(
-    span: float, # height of the chart, in units of price: what is worth telling apart
-) -> int: # down to a five-hundredth of the span
-    "How many decimals a price on a chart of that height needs."
+    span: float, # range of the chart, in units of price
+) -> int: # 0 to 10; the last decimal is at most 1/500 of the span
+    "Return the number of decimals that a price on a chart of a given range needs."
     return min(max(0, int(np.ceil(-np.log10(max(span, 1e-12) / 500)))), 10)
 
 def format_price(
-    price: float, # the price to write
-    span: float, # height of the chart in the same units
+    price: float,
+    span: float, # range of the chart, in units of price
 ) -> str: # digits grouped by thousands
-    "A price as a person would write it on a chart of that height."
+    "Return a price as text, with the decimals that a chart of a given range needs."
     return f"{price:,.{price_decimals(span)}f}"
 
 # %% ../../nbs/charts/candlestick.ipynb #fad5a62a
 _HOUR, _DAY, _MONTH, _YEAR = "{0:%H:%M}", "{0.day} {0:%b}", "{0:%b} {0.year}", "{0.year}"
 _STEPS = {"1h": _HOUR, "3h": _HOUR, "6h": _HOUR, "12h": _HOUR, "D": _DAY, "W": _DAY, "M": _MONTH, "Q": _MONTH,
-          "Y": _YEAR} # from fine to coarse, with what is written at a tick
+          "Y": _YEAR} # from fine to coarse, with the format of a label
 
-def _starts(
+def _first_bars(
     local: pd.DatetimeIndex, # wall time
-    step: str, # an entry of `_STEPS`
+    step: str, # a key of `_STEPS`
 ) -> np.ndarray: # positions of the first bar in each new step
     period = local.floor(step) if step.endswith("h") else local.to_period(step)
     return np.flatnonzero(np.r_[False, period[1:] != period[:-1]])
 
+# %% ../../nbs/charts/candlestick.ipynb #e91a868b
 def time_ticks(
     index: pd.DatetimeIndex, # n bars
-    tz: str = "UTC", # time zone people think of this market in
-    max_ticks: int = 8, # ticks wanted at most
-) -> tuple[np.ndarray, list[str]]: # positions among the bars, and what to write there
-    "First bars of each new hour, day or month: whichever gives a handful of ticks."
+    tz: str = "UTC", # time zone of the labels
+    max_ticks: int = 8,
+) -> tuple[np.ndarray, list[str]]: # positions among the bars, and their labels
+    "Return ticks at the first bars of each new hour, day or month, whichever gives at most `max_ticks`."
     local = index.tz_convert(tz).tz_localize(None)
-    starts = {step: _starts(local, step) for step in _STEPS}
+    starts = {step: _first_bars(local, step) for step in _STEPS}
     step = next((step for step, at in starts.items() if len(at) <= max_ticks * (4 if step == "D" else 1)), "Y")
     at = starts[step][:: -(-len(starts[step]) // max_ticks) or 1] if len(starts[step]) else np.array([0])
     first_of_day = np.r_[False, local.normalize()[1:] != local.normalize()[:-1]]
@@ -83,28 +84,37 @@ def time_ticks(
 
 # %% ../../nbs/charts/candlestick.ipynb #77705cbd
 def spread_labels(
-    values: list[float], # where labels want to be
-    gap: float, # least distance between two of them
-) -> np.ndarray: # where they are put, in the order given
-    "Positions at least `gap` apart, in the same order, each crowd kept around its own middle."
+    values: list[float], # preferred positions
+    gap: float, # least distance between two labels
+) -> np.ndarray: # positions in the order of `values`
+    "Return positions at least `gap` apart, in the same order; each cluster keeps its center."
     order = np.argsort(values, kind="stable")
     shift = gap * np.arange(len(values))
-    wanted = np.asarray(values, float)[order] - shift
-    placed = np.maximum.accumulate(wanted)
-    crowd = {top: wanted[placed == top].mean() for top in np.unique(placed)}
-    placed = np.maximum.accumulate([crowd[top] for top in placed]) + shift
+    preferred = np.asarray(values, float)[order] - shift
+    placed = np.maximum.accumulate(preferred)
+    centers = {top: preferred[placed == top].mean() for top in np.unique(placed)}
+    placed = np.maximum.accumulate([centers[top] for top in placed]) + shift
     return placed[np.argsort(order, kind="stable")]
 
 # %% ../../nbs/charts/candlestick.ipynb #e432457f
-_DRAWING = threading.RLock()
+_STYLE_LOCK = threading.RLock()
+_FONT_SIZE = 8.5 # of labels, in points
 
 @contextmanager
-def isolated_style(overrides: dict[str, Any] | None = None) -> Iterator[None]:
-    with _DRAWING, matplotlib.style.context(["default", overrides or {}]):
+def isolated_style(
+    overrides: dict[str, Any] | None = None, # settings that differ from Matplotlib's defaults
+) -> Iterator[None]:
+    "Apply Matplotlib's default settings inside the context, in one thread at a time."
+    with _STYLE_LOCK, matplotlib.style.context(["default", overrides or {}]):
         yield
 
-# %% ../../nbs/charts/candlestick.ipynb #d440cc85
-def style_axes(ax: Axes, colors: dict[str, str], font_size: float) -> None:
+# %% ../../nbs/charts/candlestick.ipynb #57c1ead3
+def style_axes(
+    ax: Axes, # changed in place
+    colors: dict[str, str], # role -> color, an entry of `THEMES`
+    font_size: float, # of tick labels, in points
+) -> None:
+    "Remove the frame of axes, and draw a pale grid and small tick labels."
     ax.set_facecolor("none")
     ax.grid(axis="y", color=colors["grid"], linewidth=0.8)
     ax.set_axisbelow(True)
@@ -112,24 +122,25 @@ def style_axes(ax: Axes, colors: dict[str, str], font_size: float) -> None:
     ax.tick_params(length=0, colors=colors["soft"], labelsize=font_size, pad=5)
     ax.xaxis.get_offset_text().set_visible(False)
 
-def _candles(ax: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
+# %% ../../nbs/charts/candlestick.ipynb #1df1b94a
+def _draw_bodies(ax: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
     market = mpf.make_marketcolors(up=colors["up"], down=colors["down"], edge="inherit", wick="inherit")
     style = mpf.make_mpf_style(marketcolors={**market, "alpha": 1.0})
     mpf.plot(frame, type="candle", ax=ax, style=style, xrotation=0, warn_too_much_data=len(frame) + 1)
     ax.set(xlim=(-1, len(frame)), xlabel="", ylabel="")
 
-def _axes(ax: Axes, frame: pd.DataFrame, tz: str, max_ticks: int) -> None:
+def _format_axes(ax: Axes, frame: pd.DataFrame, tz: str, max_ticks: int) -> None:
     at, text = time_ticks(frame.index, tz, max_ticks)
     ax.set_xticks(at, text)
     low, high = ax.get_ylim()
     ax.yaxis.set_major_formatter(lambda price, _: format_price(price, high - low))
 
+# %% ../../nbs/charts/candlestick.ipynb #2c089eb5
 class ChartFigure(Figure):
-    "A figure that pyplot does not know, so that nothing needs closing; a notebook shows it all the same."
+    "Hold a figure outside of pyplot, so that it need not be closed; notebooks display it."
     def _repr_png_(self) -> bytes:
-        self.savefig(picture := io.BytesIO(), format="png")
-        return picture.getvalue()
-
+        self.savefig(png := io.BytesIO(), format="png")
+        return png.getvalue()
 
 def _figure(size: tuple[float, float], colors: dict[str, str], title: str) -> ChartFigure:
     figure = ChartFigure(figsize=size, layout="constrained", facecolor=colors["page"])
@@ -138,154 +149,166 @@ def _figure(size: tuple[float, float], colors: dict[str, str], title: str) -> Ch
         figure.suptitle(title, x=0.012, ha="left", color=colors["ink"], fontsize=11, fontweight="bold")
     return figure
 
-# %% ../../nbs/charts/candlestick.ipynb #9f396b9a
-def _labels(
-    ax: Axes, # its limits are final by now
-    levels: dict[str, tuple[float, str]], # name -> price, colour
+# %% ../../nbs/charts/candlestick.ipynb #d440cc85
+def _label_levels(
+    ax: Axes, # with its final limits
+    levels: dict[str, tuple[float, str]], # name -> price, color
     font_size: float, # of the text, in points
 ) -> None:
     low, high = ax.get_ylim()
     points = ax.figure.get_figheight() * 72 * ax.get_position().height
     placed = spread_labels([price for price, _ in levels.values()], 1.5 * font_size * (high - low) / points)
     where = blended_transform_factory(ax.transAxes, ax.transData)
-    for (name, (price, colour)), at in zip(levels.items(), placed, strict=True):
+    for (name, (price, color)), at in zip(levels.items(), placed, strict=True):
         text = f"{name} {format_price(price, high - low)}"
         ax.annotate(text, (1, at), (6, 0), xycoords=where, textcoords="offset points", va="center",
-                    color=colour, fontsize=font_size, fontweight="bold", annotation_clip=False)
-    ax.figure.draw_without_rendering() # the layout makes room for them
+                    color=color, fontsize=font_size, fontweight="bold", annotation_clip=False)
+    ax.figure.draw_without_rendering() # lays the figure out again, with space for the labels
 
-def _limits(frame: pd.DataFrame, prices: list[float]) -> tuple[float, float]:
+def _limits(frame: pd.DataFrame, prices: list[float]) -> tuple[float, float]: # of the price axis
     low, high = min([frame.Low.min(), *prices]), max([frame.High.max(), *prices])
-    room = 0.05 * (high - low) or 0.01 * abs(high) or 1.0
-    return low - room, high + room
+    margin = 0.05 * (high - low) or 0.01 * abs(high) or 1.0
+    return low - margin, high + margin
 
-def _plot_frame(frame: pd.DataFrame, volume: bool = True) -> pd.DataFrame:
+# %% ../../nbs/charts/candlestick.ipynb #a386c520
+def _checked_frame(frame: pd.DataFrame, volume: bool = True) -> pd.DataFrame:
+    "Return the frame. Raises `ValueError` if it is empty or not an OHLCV frame."
     if len(frame) == 0:
-        raise ValueError("there is no bar to draw: the frame is empty; widen the dates you selected")
+        raise ValueError("there is no bar to draw: the frame is empty; select a longer period")
     return check(frame, needed=COLUMNS if volume else PRICES)
 
-# %% ../../nbs/charts/candlestick.ipynb #529f9e6d
+# %% ../../nbs/charts/candlestick.ipynb #9f396b9a
 @isolated_style()
 def draw_candles(
     frame: pd.DataFrame, # n OHLCV bars
-    title: str = "", # written above, at the left
-    levels: dict[str, float] | None = None, # name -> price, drawn as lines
+    title: str = "", # at the upper left
+    levels: dict[str, float] | None = None, # name -> price, drawn as horizontal lines
     rays: np.ndarray | None = None, # (m, 4) start bar, start price, end bar, end price
-    volume: bool | None = None, # a pane of volume below; by default where the frame has volume
+    volume: bool | None = None, # whether to draw a volume pane; None: if the frame has volume
     tz: str = "UTC", # time zone of the labels
     theme: str = "light", # or "dark"
     size: tuple[float, float] = (9.6, 4.6), # inches
 ) -> ChartFigure:
-    "Bars as candles, with named levels, rays and volume."
+    """Draw bars as candles, with named levels, rays and volume.
+
+    Raises `ValueError` if the frame is empty or not an OHLCV frame."""
     if volume is None: volume = "Volume" in frame
-    frame = _plot_frame(frame, volume)
-    look, small, levels = THEMES[theme], 8.5, levels or {}
-    figure = _figure(size, look, title)
-    panes = figure.subplots(1 + volume, 1, sharex=True, squeeze=False,
-                            height_ratios=[4, 1][: 1 + volume])[:, 0]
-    for ax in panes:
-        style_axes(ax, look, small)
-    _candles(panes[0], frame, look)
+    frame = _checked_frame(frame, volume)
+    colors, levels = THEMES[theme], levels or {}
+    figure = _figure(size, colors, title)
+    panes = figure.subplots(1 + volume, 1, sharex=True, squeeze=False, height_ratios=[4, 1][: 1 + volume])[:, 0]
+    for ax in panes: style_axes(ax, colors, _FONT_SIZE)
+    _draw_bodies(panes[0], frame, colors)
     panes[0].set_ylim(_limits(frame, list(levels.values())))
-    if volume:
-        _volume(panes[1], frame, look)
-    _axes(panes[0], frame, tz, max_ticks=max(3, int(size[0])))
-    named = {name: (price, look[_side(price, frame)]) for name, price in levels.items()}
-    for price, colour in named.values():
-        panes[0].axhline(price, color=colour, linewidth=1.1)
-    for start, first, end, last in [] if rays is None else rays:
-        now = last + (last - first) / (end - start) * (len(frame) - 1 - end)
-        panes[0].plot([start, end], [first, last], color=look[_side(now, frame)], linewidth=1.8)
-    figure.draw_without_rendering()
-    _labels(panes[0], named, small)
+    if volume: _draw_volume(panes[1], frame, colors)
+    _format_axes(panes[0], frame, tz, max_ticks=max(3, int(size[0])))
+    _draw_levels(panes[0], frame, levels, [] if rays is None else rays, colors)
     return figure
 
-def _side(price: float, frame: pd.DataFrame) -> str: # a role of `THEMES`
+# %% ../../nbs/charts/candlestick.ipynb #529f9e6d
+def _line_role(price: float, frame: pd.DataFrame) -> str: # a role of `THEMES`
     return "poc" if price > frame.Close.iloc[-1] else "edge"
 
-def _volume(ax: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
-    colours = np.where(frame.Close >= frame.Open, colors["up"], colors["down"])
-    ax.bar(np.arange(len(frame)), frame.Volume, width=0.7, color=colours, alpha=0.45)
+def _draw_levels(ax: Axes, frame: pd.DataFrame, levels: dict[str, float], rays: Any, colors: dict[str, str]) -> None:
+    named = {name: (price, colors[_line_role(price, frame)]) for name, price in levels.items()}
+    for price, color in named.values():
+        ax.axhline(price, color=color, linewidth=1.1)
+    for start, first, end, last in rays:
+        now = last + (last - first) / (end - start) * (len(frame) - 1 - end)
+        ax.plot([start, end], [first, last], color=colors[_line_role(now, frame)], linewidth=1.8)
+    ax.figure.draw_without_rendering()
+    _label_levels(ax, named, _FONT_SIZE)
+
+def _draw_volume(ax: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
+    bar_colors = np.where(frame.Close >= frame.Open, colors["up"], colors["down"])
+    ax.bar(np.arange(len(frame)), frame.Volume, width=0.7, color=bar_colors, alpha=0.45)
     ax.set_yticks([])
     ax.set_ylabel("volume", color=colors["soft"], fontsize=8)
 
 # %% ../../nbs/charts/candlestick.ipynb #da3c353f
-def _first_bar(frame: pd.DataFrame, profile: Any) -> int:
+def _session_start(frame: pd.DataFrame, profile: Any) -> int:
     inside = np.flatnonzero((frame.index >= profile.start) & (frame.index <= profile.end))
     if not len(inside):
         raise ValueError("none of the profile's bars is in the frame: pass the bars the profile was made of")
     return int(inside[0])
 
-def _horizontal(ax: Axes, profile: Any, colors: dict[str, str]) -> None:
+def _draw_profile_bars(ax: Axes, profile: Any, colors: dict[str, str]) -> None:
     prices, weight = profile.prices, profile.weight
     half = profile.tick / 2
     inside = (prices >= profile.val - half) & (prices <= profile.vah + half)
-    for part, colour in ((~inside, "bar"), (inside, "value")):
+    for part, role in ((~inside, "bar"), (inside, "value")):
         edges = np.append(prices - half, prices[-1] + half)
-        ax.stairs(np.where(part, weight, 0), edges, orientation="horizontal", fill=True, color=colors[colour])
+        ax.stairs(np.where(part, weight, 0), edges, orientation="horizontal", fill=True, color=colors[role])
     ax.set(xlim=(0, 1.02 * weight.max() or 1), xticks=[])
     ax.grid(visible=False)
 
+# %% ../../nbs/charts/candlestick.ipynb #19d0b71d
+def _profile_levels(profile: Any, colors: dict[str, str]) -> dict[str, tuple[float, str]]: # name -> price, color
+    roles = {"VAH": "edge", "POC": "poc", "VAL": "edge"}
+    return {name: (getattr(profile, name.lower()), colors[role]) for name, role in roles.items()}
+
+def _draw_profile_lines(
+    ax: Axes, start: float, end: float, levels: dict[str, tuple[float, str]], colors: dict[str, str],
+) -> None:
+    ax.fill_between([start, end], levels["VAL"][0], levels["VAH"][0], color=colors["area"], alpha=0.11, linewidth=0)
+    for price, color in levels.values():
+        dashed = {} if color != colors["soft"] else {"dashes": (4, 3)}
+        ax.plot([start, end], [price, price], color=color, linewidth=1.2, solid_capstyle="butt", **dashed)
+
+# %% ../../nbs/charts/candlestick.ipynb #a5633495
 @isolated_style()
 def draw_profile(
-    frame: pd.DataFrame, # n OHLCV bars: the session, and what came before it if you like
-    profile: Any, # of `features.profile.market_profile`, of the last session usually
-    levels: dict[str, float] | None = None, # more to name -> price, drawn as broken lines
-    title: str = "", # written above, at the left
+    frame: pd.DataFrame, # n OHLCV bars: the session of the profile, and bars before it
+    profile: Any, # of `market_profile`, usually of the last session
+    levels: dict[str, float] | None = None, # name -> price of further levels, drawn as dashed lines
+    title: str = "", # at the upper left
     tz: str = "UTC", # time zone of the labels
     theme: str = "light", # or "dark"
     size: tuple[float, float] = (9.6, 4.6), # inches
 ) -> ChartFigure:
-    "Candles with the volume profile of one session beside them; value area shaded, POC, VAH and VAL named."
-    frame = _plot_frame(frame)
-    look, small = THEMES[theme], 8.5
-    first = _first_bar(frame, profile)
-    figure = _figure(size, look, title)
+    """Draw candles and the profile of one session, with its value area shaded and POC, VAH and VAL labeled.
+
+    Raises `ValueError` if the frame is empty, is not an OHLCV frame, or has no bar of the profile's session."""
+    frame, colors, levels = _checked_frame(frame), THEMES[theme], levels or {}
+    first = _session_start(frame, profile)
+    figure = _figure(size, colors, title)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[4.6, 1])
-    style_axes(left, look, small)
-    style_axes(right, look, small)
-    _candles(left, frame, look)
-    left.set_ylim(_limits(frame, [profile.val, profile.vah, *(levels or {}).values()]))
-    _horizontal(right, profile, look)
-    _axes(left, frame, tz, max_ticks=max(3, int(0.8 * size[0])))
-    named = _profile_levels(profile, look) | {name: (price, look["soft"]) for name, price in (levels or {}).items()}
+    for ax in (left, right): style_axes(ax, colors, _FONT_SIZE)
+    _draw_bodies(left, frame, colors)
+    left.set_ylim(_limits(frame, [profile.val, profile.vah, *levels.values()]))
+    _draw_profile_bars(right, profile, colors)
+    _format_axes(left, frame, tz, max_ticks=max(3, int(0.8 * size[0])))
+    named = _profile_levels(profile, colors) | {name: (price, colors["soft"]) for name, price in levels.items()}
     for ax, start, end in ((left, first - 0.6, len(frame)), (right, *right.get_xlim())):
-        _lines(ax, start, end, named, look)
+        _draw_profile_lines(ax, start, end, named, colors)
     figure.draw_without_rendering()
-    _labels(right, named, small)
+    _label_levels(right, named, _FONT_SIZE)
     return figure
-
-def _profile_levels(profile: Any, colors: dict[str, str]) -> dict[str, tuple[float, str]]:
-    colours = {"VAH": colors["edge"], "POC": colors["poc"], "VAL": colors["edge"]}
-    return {name: (getattr(profile, name.lower()), colour) for name, colour in colours.items()}
-
-def _lines(ax: Axes, start: float, end: float, named: dict[str, tuple[float, str]], colors: dict[str, str]) -> None:
-    ax.fill_between([start, end], named["VAL"][0], named["VAH"][0], color=colors["area"], alpha=0.11, linewidth=0)
-    for price, colour in named.values():
-        broken = {} if colour != colors["soft"] else {"dashes": (4, 3)}
-        ax.plot([start, end], [price, price], color=colour, linewidth=1.2, solid_capstyle="butt", **broken)
 
 # %% ../../nbs/charts/candlestick.ipynb #53a8d6e5
 def _geometry(ax: Axes, width: int, height: int) -> ChartGeometry:
-    "Where the axes of a drawn figure have put prices and bars."
+    "Return the geometry of the axes of a drawn figure."
     box, (low, high) = ax.get_window_extent(), ax.get_ylim()
     return ChartGeometry(width, height, box.x0, height - box.y1, box.x1, height - box.y0, *map(float, ax.get_xlim()),
                          float(low), float(high), ax.get_yscale() == "log")
 
+# %% ../../nbs/charts/candlestick.ipynb #709ed1ef
 @isolated_style()
 def draw_mplfinance(
     frame: pd.DataFrame, # n OHLCV bars
-    style: str = "yahoo", # one of mplfinance's own
+    style: str = "yahoo", # a style of mplfinance
     width: int = 1150, # pixels
     height: int = 575, # pixels
-    volume: bool = True, # a pane of volume below
+    volume: bool = True, # whether to draw a volume pane
     type: str = "candle", # or "ohlc", "line", "hollow_and_filled"
-    **settings: Any, # more of `mplfinance.plot`
-) -> tuple[np.ndarray, ChartGeometry]: # (height, width, 3) bytes, and where prices and bars lie in it
-    "The chart that mplfinance makes, as pixels."
-    frame = _plot_frame(frame, volume)
+    **settings: Any, # of `mplfinance.plot`
+) -> tuple[np.ndarray, ChartGeometry]: # uint8 (height, width, 3), and the geometry of the image
+    """Draw a chart with mplfinance, as pixels.
+
+    Raises `ValueError` if the frame is empty or not an OHLCV frame, or if mplfinance rejects a setting."""
+    frame = _checked_frame(frame, volume)
     settings |= {"figsize": (width / 100, height / 100), "warn_too_much_data": len(frame) + 1, "returnfig": True}
-    with warnings.catch_warnings(): # a pane of volume that is 0 everywhere has no height
+    with warnings.catch_warnings(): # mplfinance warns when all volumes are 0
         warnings.filterwarnings("ignore", "Attempting to set identical low and high ylims")
         figure, axes = mpf.plot(frame, type=type, style=style, volume=volume, **settings)
     plt.close(figure)
@@ -297,22 +320,23 @@ def draw_mplfinance(
 # %% ../../nbs/charts/candlestick.ipynb #bb2c7310
 def to_svg(
     figure: Figure, # drawn by this module in the light theme
-    label: str = "", # what a screen reader says
-) -> str: # an <svg> element whose colours are `var(--chart-<role>, ...)`, as wide as its place
-    "The figure as an SVG element that follows the page's theme."
+    label: str = "", # text for screen readers
+) -> str: # an <svg> element as wide as its container, with colors `var(--chart-<role>, ...)`
+    "Return a figure as an SVG element that follows the theme of a web page."
     text = io.StringIO()
     with isolated_style({"svg.fonttype": "none"}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", text.getvalue(), flags=re.DOTALL)
-    place = f'role="img" aria-label="{escape(label)}"'
-    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', place, svg, count=1)
+    attributes = f'role="img" aria-label="{escape(label)}"'
+    svg = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', attributes, svg, count=1)
     svg = re.sub(r"font-family: [^;]*;", "font-family: inherit;", svg)
-    for role, colour in THEMES["light"].items():
-        svg = svg.replace(colour, f"var(--chart-{role}, {colour})")
+    for role, color in THEMES["light"].items():
+        svg = svg.replace(color, f"var(--chart-{role}, {color})")
     return _stable_ids(svg, "chart-{:g}x{:g}".format(*figure.get_size_inches()))
 
+# %% ../../nbs/charts/candlestick.ipynb #37c36fa2
 def _stable_ids(svg: str, prefix: str) -> str:
-    "Ids that are counted, so that the same chart is the same text and two sizes of it can share a page."
+    "Number the ids, so that the same chart gives the same text and two sizes of it can be on one page."
     found = list(dict.fromkeys(re.findall(r'id="([mp][0-9a-f]{10})"', svg)))
     names = {name: f"{prefix}-{number}" for number, name in enumerate(found)}
     svg = re.sub(r"\b[mp][0-9a-f]{10}\b", lambda match: names.get(match[0], match[0]), svg)

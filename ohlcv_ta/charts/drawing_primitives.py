@@ -16,25 +16,27 @@ __all__ = ['compiled', 'blend_pixel', 'fill_rectangle', 'fill_box', 'draw_dashes
 compiled = numba.njit(cache=True, error_model="numpy", nogil=True)
 
 @compiled
-def blend_pixel(image, y, x, color, part):
-    share = int(part * 256 + 0.5)
+def blend_pixel(image, y, x, color, opacity):
+    "Mix a color into one pixel."
+    share = int(opacity * 256 + 0.5)
     for c in range(3):
         old = int(image[y, x, c])
         image[y, x, c] = old + ((int(color[c]) - old) * share + 128 >> 8)
 
 @compiled
 def fill_rectangle(image, clip, x0, y0, x1, y1, color, opacity):
-    "A rectangle; its edges may lie between pixels."
+    "Fill a rectangle whose edges may lie between pixels."
     x0, y0, x1, y1 = max(x0, clip[0]), max(y0, clip[1]), min(x1, clip[2]), min(y1, clip[3])
     if not (x1 > x0 and y1 > y0): return
     for y in range(int(y0), int(np.ceil(y1))):
-        tall = (min(y + 1.0, y1) - max(float(y), y0)) * opacity
+        row_share = (min(y + 1.0, y1) - max(float(y), y0)) * opacity
         for x in range(int(x0), int(np.ceil(x1))):
-            blend_pixel(image, y, x, color, tall * (min(x + 1.0, x1) - max(float(x), x0)))
+            blend_pixel(image, y, x, color, row_share * (min(x + 1.0, x1) - max(float(x), x0)))
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #5ddb99e0
 @compiled
 def fill_box(image, x0, y0, x1, y1, color):
-    "A box of whole pixels, opaque."
+    "Fill a box of whole pixels with an opaque color."
     if x1 <= x0 or y1 <= y0: return
     for x in range(x0, x1):
         for c in range(3): image[y0, x, c] = color[c]
@@ -45,45 +47,53 @@ def fill_box(image, x0, y0, x1, y1, color):
 
 @compiled
 def draw_dashes(image, clip, x0, y0, x1, y1, dash, color, opacity):
-    "A thin rectangle, lying or standing, broken into dashes if `dash` is above zero."
-    lying = x1 - x0 > y1 - y0
-    length = x1 - x0 if lying else y1 - y0
+    "Draw a thin horizontal or vertical rectangle, broken into dashes if `dash` (in pixels) is above 0."
+    horizontal = x1 - x0 > y1 - y0
+    length = x1 - x0 if horizontal else y1 - y0
     if dash <= 0: dash = max(length, 1.0)
     for k in range(int(length / (2 * dash)) + 1):
         a, b = 2 * dash * k, min(2 * dash * k + dash, length)
-        if lying: fill_rectangle(image, clip, x0 + a, y0, x0 + b, y1, color, opacity)
+        if horizontal: fill_rectangle(image, clip, x0 + a, y0, x0 + b, y1, color, opacity)
         else: fill_rectangle(image, clip, x0, y0 + a, x1, y0 + b, color, opacity)
 
-# %% ../../nbs/charts/drawing_primitives.ipynb #8763a12b2bbd4a93a75aff182afb95dc
+# %% ../../nbs/charts/drawing_primitives.ipynb #7cdc8c89c7104fffa095e18ddfef8986
 @compiled
 def column_at(geometry, bar):
-    return geometry.left + (bar - geometry.first_bar) / (geometry.last_bar - geometry.first_bar) * (geometry.right - geometry.left)
+    "Return the column of a bar position."
+    share = (bar - geometry.first_bar) / (geometry.last_bar - geometry.first_bar)
+    return geometry.left + share * (geometry.right - geometry.left)
 
 @compiled
 def bar_at(geometry, column):
-    return geometry.first_bar + (column - geometry.left) / (geometry.right - geometry.left) * (geometry.last_bar - geometry.first_bar)
+    "Return the bar position at a column."
+    share = (column - geometry.left) / (geometry.right - geometry.left)
+    return geometry.first_bar + share * (geometry.last_bar - geometry.first_bar)
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #b118ea5561624da68c537baed56e602f
 @compiled
 def row_at(geometry, price):
+    "Return the row of a price."
     low, high = geometry.low, geometry.high
     if geometry.log: low, high, price = np.log(low), np.log(high), np.log(price)
     return geometry.bottom - (price - low) / (high - low) * (geometry.bottom - geometry.top)
 
 @compiled
 def price_at(geometry, row):
+    "Return the price at a row."
     share = (geometry.bottom - row) / (geometry.bottom - geometry.top)
     if geometry.log: return geometry.low * (geometry.high / geometry.low) ** share
     return geometry.low + share * (geometry.high - geometry.low)
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #504fb2a444614c0babb325280ed9130a
 @compiled
 def _interpolate(rows, bar):
-    "Height at a position between two bars."
+    "Return the row of a line at a position between two bars."
     k = min(int(bar), len(rows) - 2) if len(rows) > 1 else 0
     return rows[k] if bar == k else rows[k] + (rows[k + 1] - rows[k]) * (bar - k)
 
 @compiled
 def line_extent(rows, start, end):
-    "Highest and lowest place of a line between two bar positions; NaN where it isn't drawn."
+    "Return the lowest and highest row number of a line between two bar positions; NaN where the line is not drawn."
     start, end = max(start, 0.0), min(end, len(rows) - 1.0)
     if not start <= end: return np.nan, np.nan
     a, b = _interpolate(rows, start), _interpolate(rows, end)
@@ -92,15 +102,16 @@ def line_extent(rows, start, end):
         top, bottom = min(top, rows[k]), max(bottom, rows[k])
     return top, bottom
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #095f25ac
 @compiled
 def draw_polyline(image, clip, rows, geometry, width, color):
-    "A line through one row a bar."
+    "Draw a line through one row for each bar; a row that is NaN leaves a gap."
     half, opacity = max(width, 1.0) / 2, min(width, 1.0)
     for x in range(clip[0], clip[2]):
         top, bottom = line_extent(rows, bar_at(geometry, x + 0.5 - half), bar_at(geometry, x + 0.5 + half))
         if not np.isnan(top): fill_rectangle(image, clip, x, top - half, x + 1, bottom + half, color, opacity)
 
-# %% ../../nbs/charts/drawing_primitives.ipynb #7cdc8c89c7104fffa095e18ddfef8986
+# %% ../../nbs/charts/drawing_primitives.ipynb #9d3b8a95
 _ALPHABET = " $%&()+,-./0123456789:?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _DOTS = bytes.fromhex("""
 0000000000 242A7F2A12 2313086462 3649552250 001C224100 0041221C00 08083E0808 0050300000 0808080808 0060600000 2010080402
@@ -111,7 +122,9 @@ _DOTS = bytes.fromhex("""
 0C5252523E 7F08040478 00447D4000 2040443D00 7F10284400 00417F4000 7C04780478 7C08040478 3844444438 7C14141408 081414187C
 7C08040408 4854545424 043F444020 3C4040207C 1C2040201C 3C4030403C 4428102844 0C5050503C 4464544C44""")
 
-def _letters() -> tuple[np.ndarray, np.ndarray, np.ndarray]: # dots with an empty border, first column, width; by ASCII code
+# %% ../../nbs/charts/drawing_primitives.ipynb #97442a0e
+def _letters() -> tuple[np.ndarray, np.ndarray, np.ndarray]: # dots (128, 9, 7), first column (128,), width (128,) by ASCII code
+    "Return the dots of each letter with an empty border, its first column with ink, and its width in dots."
     dots, first, width = np.zeros((128, 9, 7), np.float32), np.zeros(128, np.int64), np.full(128, 3)
     for k, letter in enumerate(_ALPHABET):
         columns = np.frombuffer(_DOTS, np.uint8)[5 * k:5 * k + 5]
@@ -122,11 +135,11 @@ def _letters() -> tuple[np.ndarray, np.ndarray, np.ndarray]: # dots with an empt
 
 _SHAPE, _FIRST, _WIDTH = _letters()
 
-# %% ../../nbs/charts/drawing_primitives.ipynb #b118ea5561624da68c537baed56e602f
+# %% ../../nbs/charts/drawing_primitives.ipynb #0c3142a7
 @compiled
 def _ink(code, u, v):
-    "How much of a letter's ink lies at column u and row v, in dots, interpolated between dots."
-    i, j = int(v + 0.5), int(u + 0.5) # the upper left of four dots; the border makes room
+    "Return the ink of a letter, 0 to 1, at column u and row v in dots, interpolated between dots."
+    i, j = int(v + 0.5), int(u + 0.5) # the upper left of four dots; the empty border keeps them inside
     fv, fu = v + 0.5 - i, u + 0.5 - j
     upper = _SHAPE[code, i, j] * (1 - fu) + _SHAPE[code, i, j + 1] * fu
     lower = _SHAPE[code, i + 1, j] * (1 - fu) + _SHAPE[code, i + 1, j + 1] * fu
@@ -134,20 +147,21 @@ def _ink(code, u, v):
 
 @compiled
 def _letter(image, clip, code, x0, y0, dot, across, up, color, opacity):
-    "A letter whose text runs in the direction (across, up)."
-    first, wide, sharp = _FIRST[code], _WIDTH[code], max(dot, 1.0)
-    right, down = wide * across + 7 * up, 7 * across # the box around it, from its upper left corner
-    for y in range(max(int(np.floor(y0 - wide * up * dot)), clip[1]), min(int(np.ceil(y0 + down * dot)), clip[3])):
+    "Draw a letter of a text that runs in the direction (across, up); `dot` is the size of a dot in pixels."
+    first, width, sharp = _FIRST[code], _WIDTH[code], max(dot, 1.0)
+    right, down = width * across + 7 * up, 7 * across # the box around it, from its upper left corner
+    for y in range(max(int(np.floor(y0 - width * up * dot)), clip[1]), min(int(np.ceil(y0 + down * dot)), clip[3])):
         for x in range(max(int(x0), clip[0]), min(int(np.ceil(x0 + right * dot)), clip[2])):
             dx, dy = (x + 0.5 - x0) / dot, (y + 0.5 - y0) / dot
             u, v = dx * across - dy * up, dx * up + dy * across
-            if not (0 < u < wide and 0 < v < 7): continue
-            part = min(1.0, (_ink(code, u + first, v) - 0.45) * sharp + 0.5)
-            if part > 0: blend_pixel(image, y, x, color, part * opacity)
+            if not (0 < u < width and 0 < v < 7): continue
+            share = min(1.0, (_ink(code, u + first, v) - 0.45) * sharp + 0.5)
+            if share > 0: blend_pixel(image, y, x, color, share * opacity)
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #652ef2fa
 @compiled
 def text_width(codes, size):
-    "Width of a text that ends at its first zero, in pixels."
+    "Return the width of a text in pixels."
     dots = 0
     for code in codes:
         if code == 0: break
@@ -156,7 +170,7 @@ def text_width(codes, size):
 
 @compiled
 def draw_text(image, clip, codes, x, y, size, color, opacity, tilt=0.0):
-    "A text; x and y are its upper left corner, `size` the height of its capitals, `tilt` the degrees by which it rises."
+    "Draw a text with its upper left corner at (x, y), rising to the right by `tilt` degrees."
     across, up = (1.0, 0.0) if tilt == 0 else (np.cos(np.deg2rad(tilt)), np.sin(np.deg2rad(tilt)))
     for code in codes:
         if code == 0: break

@@ -16,28 +16,28 @@ from .candlestick import price_decimals
 # %% ../../nbs/charts/export.ipynb #8bdfc813
 def round_prices(
     lines: pd.DataFrame, # levels or rays
-    span: float, # height of the chart, in units of price
-) -> pd.DataFrame: # the same, prices with fewer digits
-    "Prices rounded to a five-hundredth of the chart or finer."
+    span: float, # range of the chart, in units of price
+) -> pd.DataFrame: # the same table with rounded prices
+    "Round prices to 1/500 of the range or finer."
     prices = [name for name in lines if name.endswith("price")]
     return lines.round(dict.fromkeys(prices, price_decimals(span)))
 
 # %% ../../nbs/charts/export.ipynb #fad68842
 def lines_to_csv(
-    levels: pd.DataFrame, # with a price
-    rays: pd.DataFrame, # with a price at their start and end
+    levels: pd.DataFrame, # with price
+    rays: pd.DataFrame, # with start_price and end_price
 ) -> str:
-    "All lines as CSV; a price that is not known is an empty field."
+    "Return all lines as CSV; an unknown price is an empty field."
     both = pd.concat({"level": levels, "ray": rays}, names=["line", None]).reset_index("line")
     return both.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ", lineterminator="\n")
 
 # %% ../../nbs/charts/export.ipynb #72d632c9
 def lines_to_json(
-    levels: pd.DataFrame, # with a price
-    rays: pd.DataFrame, # with a price at their start and end
-    **metadata: str | float | None, # what else is to be told, by name
+    levels: pd.DataFrame, # with price
+    rays: pd.DataFrame, # with start_price and end_price
+    **metadata: str | float | None, # further fields
 ) -> str:
-    "All lines as JSON; what is not known is null."
+    "Return all lines as JSON; an unknown value is null."
     tables = {name: json.loads(table.to_json(orient="records", date_format="iso", date_unit="s", double_precision=15))
               for name, table in (("levels", levels), ("rays", rays))}
     return json.dumps(metadata | tables, indent=1, ensure_ascii=False)
@@ -77,42 +77,43 @@ barAt(float share) =>
     leftBar + math.round(share * (rightBar - leftBar))
 """
 
-def _number(value: float) -> str:
+# %% ../../nbs/charts/export.ipynb #f1f99fc6
+def _number(value: float) -> str: # without an exponent
     return np.format_float_positional(float(value), trim="-")
 
-def _quoted(text: str) -> str: # one line that a script takes as a string
+def _quoted(text: str) -> str: # a string literal of Pine on one line
     return json.dumps(_one_line(text), ensure_ascii=False)
 
-def _one_line(text: str) -> str:
+def _one_line(text: str) -> str: # without control characters
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 # %% ../../nbs/charts/export.ipynb #fd576a36
-def _timed_rays(rays: pd.DataFrame) -> tuple[str, list[str]]:
+def _timed_rays(rays: pd.DataFrame) -> tuple[str, list[str]]: # Pine functions, and calls of `drawRay`
     at = rays[["start_time", "end_time"]].apply(lambda times: times.dt.tz_convert("UTC").dt.as_unit("ms").astype("int64"))
     calls = [f"drawRay({a}, {_number(p)}, {b}, {_number(q)})" for a, b, p, q in
              zip(at.start_time, at.end_time, rays.start_price, rays.end_price, strict=True)]
     return _PINE_RAY.format(xloc="xloc.bar_time"), calls
 
-def _clicked_rays(rays: pd.DataFrame) -> tuple[str, list[str]]:
+def _clicked_rays(rays: pd.DataFrame) -> tuple[str, list[str]]: # as in `_timed_rays`
     left, right = rays.start_column.min(), rays.end_column.max()
     shares = (rays[["start_column", "end_column"]] - left) / (right - left)
     calls = [f"drawRay(barAt({a:.4f}), {_number(p)}, barAt({b:.4f}), {_number(q)})" for a, b, p, q in
              zip(shares.start_column, shares.end_column, rays.start_price, rays.end_price, strict=True)]
     return _PINE_CLICKS.format(left=left, right=right) + _PINE_RAY.format(xloc="xloc.bar_index"), calls
 
+# %% ../../nbs/charts/export.ipynb #dc47247b
 def lines_to_pine(
-    levels: pd.DataFrame, # with a price
-    rays: pd.DataFrame, # with a price at their start and end, and times or columns
+    levels: pd.DataFrame, # with price
+    rays: pd.DataFrame, # with start_price and end_price, and times or columns
     title: str, # of the chart
 ) -> str: # Pine script, version 6
-    "All lines as a script for TradingView."
+    "Return all lines as a script for TradingView. Raises `ValueError` if there is no line, or if a price is unknown."
     if levels.empty and rays.empty:
-        raise ValueError("There is no line that a script could draw.")
+        raise ValueError("There is no line to draw: levels and rays are both empty.")
     if levels.price.isna().any() or rays[["start_price", "end_price"]].isna().any(axis=None):
-        raise ValueError("A script needs prices, and those of some lines are not known.")
-    words = (_quoted(_number(price)) for price in levels.price)
-    calls = [f"drawLevel({_number(price)}, {said})" for price, said in zip(levels.price, words, strict=True)]
-    more, drawn = ("", []) if rays.empty else (_timed_rays if "start_time" in rays else _clicked_rays)(rays)
-    comment = f"{_one_line(title)}: {len(levels)} levels and {len(rays)} rays, as they stood when this was written."
-    script = _PINE.format(comment=comment, title=_quoted(f"Levels of {title}")) + more
-    return "\n".join([script, "if barstate.islastconfirmedhistory", *(f"    {call}" for call in [*calls, *drawn]), ""])
+        raise ValueError("A script needs prices, and some lines have none: pass two points of the price axis.")
+    calls = [f"drawLevel({_number(price)}, {_quoted(_number(price))})" for price in levels.price]
+    functions, ray_calls = ("", []) if rays.empty else (_timed_rays if "start_time" in rays else _clicked_rays)(rays)
+    comment = f"{_one_line(title)}: {len(levels)} levels and {len(rays)} rays at the time of export."
+    script = _PINE.format(comment=comment, title=_quoted(f"Levels of {title}")) + functions
+    return "\n".join([script, "if barstate.islastconfirmedhistory", *(f"    {call}" for call in [*calls, *ray_calls]), ""])

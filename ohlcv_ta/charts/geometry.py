@@ -15,10 +15,10 @@ __all__ = ['ChartGeometry']
 # %% ../../nbs/charts/geometry.ipynb #8edb47106e1a46a883d545849b8ab81b
 @dataclass(frozen=True)
 class ChartGeometry:
-    "Where prices and bars lie in an image, both ways."
+    "Convert between prices and rows, and between bar positions and columns, of a chart image."
     width: int # of the image, in pixels
     height: int # of the image, in pixels
-    left: float # edges of the plot in pixels, half-open
+    left: float # edges of the plot, in pixels from the upper left corner of the image
     top: float
     right: float
     bottom: float
@@ -26,35 +26,35 @@ class ChartGeometry:
     last_bar: float # bar position at the right edge
     low: float # price at the bottom edge
     high: float # price at the top edge
-    log: bool = False # prices spaced by their logarithm
+    log: bool = False # whether prices are spaced by their logarithm
 
     def row(self, price): # prices, any shape
-        "Rows of prices, from the upper edge of the image."
+        "Return the rows of prices, from the upper edge of the image; NaN on a logarithmic axis for a price below 0."
         low, high, price = (self._scaled(p) for p in (self.low, self.high, price))
         return self.bottom - (price - low) / (high - low) * (self.bottom - self.top)
 
     def price(self, row): # rows, any shape
-        "Prices at rows."
+        "Return the prices at rows."
         low, high = self._scaled(self.low), self._scaled(self.high)
         scaled = low + (self.bottom - np.asarray(row, float)) / (self.bottom - self.top) * (high - low)
         return np.exp(scaled) if self.log else scaled
 
     def column(self, bar): # bar positions, any shape
-        "Columns of bar positions, from the left edge of the image."
-        part = (np.asarray(bar, float) - self.first_bar) / (self.last_bar - self.first_bar)
-        return self.left + part * (self.right - self.left)
+        "Return the columns of bar positions, from the left edge of the image."
+        share = (np.asarray(bar, float) - self.first_bar) / (self.last_bar - self.first_bar)
+        return self.left + share * (self.right - self.left)
 
     def bar(self, column): # columns, any shape
-        "Bar positions at columns."
-        part = (np.asarray(column, float) - self.left) / (self.right - self.left)
-        return self.first_bar + part * (self.last_bar - self.first_bar)
+        "Return the bar positions at columns."
+        share = (np.asarray(column, float) - self.left) / (self.right - self.left)
+        return self.first_bar + share * (self.last_bar - self.first_bar)
 
-    def resized(self, width: int, height: int) -> ChartGeometry: # of the new image
-        "The geometry after the image was stretched to another size."
+    def resized(self, width: int, height: int) -> ChartGeometry: # of the new image, in pixels
+        "Return the geometry of the image after a resize to another width and height."
         x, y = width / self.width, height / self.height
         return replace(self, width=width, height=height, left=self.left * x, right=self.right * x,
                        top=self.top * y, bottom=self.bottom * y)
 
     def _scaled(self, price):
         if not self.log: return np.asarray(price, float)
-        with np.errstate(invalid="ignore", divide="ignore"): return np.log(price) # at zero and below there is no row
+        with np.errstate(invalid="ignore", divide="ignore"): return np.log(price) # -inf at 0, NaN below

@@ -21,29 +21,29 @@ from PIL import Image, ImageOps
 
 # %% ../../nbs/charts/image_io.ipynb #7d68e83a
 MAX_BYTES = 16 * 2**20 # of a file
-MAX_PIXELS = 16_000_000 # of a picture
-MAX_WEBP_PIXELS = 8_000_000 # of one whose decoder holds four copies of it
-MIN_SIDE, MAX_SIDE = 16, 12_000 # pixels; less holds no chart
-MAX_ASPECT = 20 # the longer side over the shorter one
-MAX_SCANS = 24 # of a JPEG, each of which goes over the whole picture; encoders write at most 18
-IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP") # what is read; other decoders are never called
+MAX_PIXELS = 16_000_000 # of an image
+MAX_WEBP_PIXELS = 8_000_000 # of a WebP image, whose decoder holds four copies
+MIN_SIDE, MAX_SIDE = 16, 12_000 # width and height in pixels
+MAX_ASPECT = 20 # longer side divided by the shorter one
+MAX_SCANS = 24 # of a JPEG; each scan covers the whole image, and encoders write at most 18
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP") # that are decoded; no other decoder is called
 
 class ImageError(ValueError):
-    "A picture that can't be read; the sentence says why."
+    "Report an image that cannot be read, with the reason."
 
 class ImageTooLarge(ImageError):
-    "More bytes or pixels than are read."
+    "Report an image with too many bytes or pixels."
 
 class NotAnImage(ImageError):
-    "No picture in one of `IMAGE_FORMATS`."
+    "Report a file that is not in one of `IMAGE_FORMATS`."
 
 # %% ../../nbs/charts/image_io.ipynb #300810da
 _URL_SAFE = str.maketrans("-_", "+/")
 
 def decode_base64(
     text: str, # with or without a prefix such as data:image/png;base64,
-) -> bytes: # the file
-    "The file that a base64 text holds."
+) -> bytes: # content of the file
+    "Return the file of a base64 text. Raises `ImageError` if it is empty or not base64, `ImageTooLarge` if it is too long."
     if len(text) > MAX_BYTES * 4 // 3 + 1000:
         raise ImageTooLarge(f"The picture has more than {MAX_BYTES // 2**20} MiB.")
     prefix = re.match(r"\s*data:[^,]{0,200},", text)
@@ -52,20 +52,20 @@ def decode_base64(
         raise ImageError("The picture is empty.")
     try:
         return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
-    except ValueError: # binascii.Error is one, and so is the word about other alphabets
+    except ValueError: # also binascii.Error
         raise ImageError("This is not base64: it has other characters than letters, digits, + and /, "
                          "or a part of it is missing.") from None
 
 # %% ../../nbs/charts/image_io.ipynb #f70d59e7
 class _LimitedReader(io.BytesIO):
-    "A file that can be read in as many parts as an honest one has."
+    "Limit the number of reads of a file. Raises `ImageError` beyond."
     def __init__(self, content: bytes):
         super().__init__(content)
-        self.left = 5_000 + len(content) // 128
+        self.reads_left = 5_000 + len(content) // 128
 
     def read(self, size: int | None = -1) -> bytes:
-        self.left -= 1
-        if self.left < 0:
+        self.reads_left -= 1
+        if self.reads_left < 0:
             raise ImageError("The picture is made of too many small parts.")
         return super().read(size)
 
@@ -85,8 +85,9 @@ def _guess_format(content: bytes) -> str:
     named = next((name for first, name in _OTHERS.items() if start.startswith(first)), None)
     return named or ("text" if start.isascii() and b"\0" not in start else "something else")
 
+# %% ../../nbs/charts/image_io.ipynb #39384924
 def _open(content: bytes) -> Image.Image:
-    "The picture with its header read, within the limits."
+    "Open an image file and check its header against the limits."
     if not content:
         raise ImageError("The picture is empty.")
     if len(content) > MAX_BYTES:
@@ -106,7 +107,9 @@ def _open(content: bytes) -> Image.Image:
         _check_scans(content)
     return picture
 
+# %% ../../nbs/charts/image_io.ipynb #3165ec29
 def _check_size(width: int, height: int, max_pixels: int) -> None:
+    "Raise `ImageError` if an image is too large, too small or too long."
     size = f"The picture has {width:,} x {height:,} pixels"
     if width * height > max_pixels:
         raise ImageTooLarge(f"{size}; at most {max_pixels / 1e6:.0f} million are read.")
@@ -119,30 +122,22 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 # %% ../../nbs/charts/image_io.ipynb #2f053ce4
 def _to_rgb(picture: Image.Image) -> Image.Image: # RGB
-    "The picture over white, in 8 bits."
+    "Return an image on white, in 8 bits per channel."
     if picture.mode.startswith("I"):
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")
-    if picture.getchannel("A").getextrema() == (255, 255): # drawn by matplotlib, say: it could be seen through, but isn't
+    if picture.getchannel("A").getextrema() == (255, 255): # opaque, such as the images of Matplotlib
         return picture.convert("RGB")
     page = Image.new("RGB", picture.size, "white")
     page.paste(picture, mask=picture.getchannel("A"))
     return page
 
-def read_image(
-    content: bytes, # of a PNG, JPEG, WebP, GIF or BMP
-) -> np.ndarray: # uint8 (height, width, 3)
-    "The pixels of a picture, or an `ImageError` with a sentence."
-    with _decoding():
-        picture = _open(bytes(content))
-        picture.load()
-        return np.array(_to_rgb(ImageOps.exif_transpose(picture)))
-
+# %% ../../nbs/charts/image_io.ipynb #ca2b55c6
 @contextmanager
 def _decoding() -> Iterator[None]:
-    "Turn whatever a decoder raises into an `ImageError`."
+    "Convert every exception of a decoder to an `ImageError`."
     try:
         yield
     except ImageError:
@@ -150,17 +145,29 @@ def _decoding() -> Iterator[None]:
     except Exception as error:
         raise ImageError("The picture is damaged or cut off: it has a header, but its pixels can't be read.") from error
 
+# %% ../../nbs/charts/image_io.ipynb #18d02d3b
+def read_image(
+    content: bytes, # of a PNG, JPEG, WebP, GIF or BMP file
+) -> np.ndarray: # uint8 (height, width, 3)
+    """Return the pixels of an image file.
+
+    Raises `ImageTooLarge` beyond the limits, `NotAnImage` for another format, and `ImageError` for a damaged or tiny image."""
+    with _decoding():
+        picture = _open(bytes(content))
+        picture.load()
+        return np.array(_to_rgb(ImageOps.exif_transpose(picture)))
+
 # %% ../../nbs/charts/image_io.ipynb #1988fb23
-WORKING_PIXELS = 2_500_000 # beyond which a picture is shrunk: a screen of 1920 by 1080 is left as it is
+WORKING_PIXELS = 2_500_000 # largest image that is not shrunk; more than 1920x1080
 
 class ScaledImage(NamedTuple):
-    "A picture that may have been shrunk, and the size of its file."
+    "Hold the pixels of an image, which may be shrunk, and the size of the file."
     pixels: np.ndarray # uint8 (height, width, 3)
-    width: int # of the file, upright
+    width: int # of the upright image in the file, in pixels
     height: int
 
-def _shrunk(picture: Image.Image, factor: int) -> Image.Image: # RGB
-    "The picture shrunk by a whole factor, strip by strip."
+def _shrink(picture: Image.Image, factor: int) -> Image.Image: # RGB
+    "Shrink an image by a whole factor, strip by strip."
     small = Image.new("RGB", tuple(-(-side // factor) for side in picture.size))
     step = factor * max(1, 2**20 // (factor * picture.width))
     for top in range(0, picture.height, step):
@@ -168,56 +175,62 @@ def _shrunk(picture: Image.Image, factor: int) -> Image.Image: # RGB
         small.paste(_to_rgb(strip).reduce(factor), (0, top // factor))
     return small
 
-def _decoded(picture: Image.Image, factor: int) -> Image.Image: # RGB, upright
-    "The pixels of an opened file, shrunk by about a factor; a decoder that can shrink by itself is told so."
+# %% ../../nbs/charts/image_io.ipynb #45ad720e
+def _decode_scaled(picture: Image.Image, factor: int) -> Image.Image: # RGB, upright
+    "Decode an opened file and shrink it by about a factor, as far as possible in the decoder."
     width = picture.width
     picture.draft(None, tuple(-(-side // factor) for side in picture.size))
     picture.load()
-    left = math.ceil(factor * picture.width / width)
-    if left == 1: return _to_rgb(ImageOps.exif_transpose(picture))
-    exif, small = picture.getexif(), _shrunk(picture, left)
+    remaining = math.ceil(factor * picture.width / width)
+    if remaining == 1: return _to_rgb(ImageOps.exif_transpose(picture))
+    exif, small = picture.getexif(), _shrink(picture, remaining)
     small.info["exif"] = exif.tobytes()
     return ImageOps.exif_transpose(small)
 
+# %% ../../nbs/charts/image_io.ipynb #66bb3bf2
 def read_scaled_image(
-    content: bytes, # of a PNG, JPEG, WebP, GIF or BMP
-    max_pixels: int = WORKING_PIXELS, # pixels of the answer, about
+    content: bytes, # of a PNG, JPEG, WebP, GIF or BMP file
+    max_pixels: int = WORKING_PIXELS, # pixels of the result, about
 ) -> ScaledImage:
-    "Return the pixels of a picture, shrunk by a whole factor if it has more than `most`. Raises `ImageError`."
+    """Return the pixels of an image file, shrunk by a whole factor if it has more than `max_pixels`.
+
+    Raises the errors of `read_image`."""
     with _decoding():
         picture = _open(bytes(content))
         width, height = picture.size
         factor = math.ceil(math.sqrt(width * height / max_pixels))
-        pixels = np.array(_decoded(picture, factor))
-    if (pixels.shape[0] > pixels.shape[1]) != (height > width): width, height = height, width # it lay on its side
+        pixels = np.array(_decode_scaled(picture, factor))
+    if (pixels.shape[0] > pixels.shape[1]) != (height > width): width, height = height, width # rotated by EXIF
     return ScaledImage(pixels, width, height)
 
 # %% ../../nbs/charts/image_io.ipynb #da732858
 def resize(
     image: np.ndarray, # uint8 (height, width, 3), or float (height, width)
-    width: int, # wanted
-    height: int, # wanted
-) -> np.ndarray: # the same kind of values
-    "The picture in another size; edges stay edges, so that a row at a share of the height stays at it."
+    width: int, # of the result, in pixels
+    height: int, # of the result, in pixels
+) -> np.ndarray: # of the same type
+    "Resize an image: by area means if it becomes smaller, else by bilinear interpolation."
     if image.shape[:2] == (height, width):
         return image
     shrinks = image.shape[0] >= height and image.shape[1] >= width
-    way = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(image).resize((width, height), way))
+    method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(image).resize((width, height), method))
 
+# %% ../../nbs/charts/image_io.ipynb #886a41cb
 def overlay_mask(
     image: np.ndarray, # uint8 (height, width, 3)
     mask: np.ndarray, # (height, width), 0 to 1
-    color: tuple[int, int, int], # red, green, blue
+    color: tuple[int, int, int], # red, green, blue; 0 to 255
 ) -> np.ndarray: # uint8 (height, width, 3)
-    "The picture with a colour where the mask is."
+    "Mix a color into an image, in the proportion of a mask."
     share = mask[..., None]
     return np.rint(image * (1 - share) + np.array(color) * share).astype(np.uint8)
 
+# %% ../../nbs/charts/image_io.ipynb #e2c01f1e
 def to_png(
     image: np.ndarray, # uint8 (height, width, 3) or (height, width), or a mask of 0 to 1 (height, width)
-) -> bytes: # of one channel for a mask, 0 to 255
-    "The picture as a PNG file."
+) -> bytes: # with one channel from 0 to 255 for a mask
+    "Return an image as a PNG file."
     if image.dtype != np.uint8:
         image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     file = io.BytesIO()
@@ -226,7 +239,7 @@ def to_png(
 
 
 def to_base64(
-    image: np.ndarray, # uint8 (height, width, 3) or (height, width), or a mask of 0 to 1 (height, width)
+    image: np.ndarray, # as in `to_png`
 ) -> str:
-    "The picture as a PNG file in base64."
+    "Return an image as a PNG file in base64."
     return base64.b64encode(to_png(image)).decode()

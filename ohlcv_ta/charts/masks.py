@@ -20,6 +20,7 @@ _compiled = numba.njit(cache=True, error_model="numpy", nogil=True)
 
 @_compiled
 def _line_profile(distance, width, sigma):
+    "Return the value of a pixel at a distance from a line: soft if `sigma` is above 0, else hard."
     if sigma > 0: return np.exp(-0.5 * (distance / sigma) ** 2)
     return min(max(width / 2 + 0.5 - distance, 0.0), min(width, 1.0))
 
@@ -31,6 +32,7 @@ def _draw_levels(mask, rows, box, width, sigma):
             value = _line_profile(abs(y + 0.5 - row), width, sigma)
             for x in range(left, right): mask[y, x] = max(mask[y, x], value)
 
+# %% ../../nbs/charts/masks.ipynb #7477e57b
 @_compiled
 def _draw_ray(mask, x0, y0, x1, y1, box, width, sigma):
     left, top, right, bottom = box
@@ -44,20 +46,22 @@ def _draw_ray(mask, x0, y0, x1, y1, box, width, sigma):
             distance = np.hypot(x + 0.5 - x0 - along * dx, y + 0.5 - y0 - along * dy)
             mask[y, x] = max(mask[y, x], _line_profile(distance, width, sigma))
 
-def _box(geometry: ChartGeometry, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    "The plot in whole pixels."
+# %% ../../nbs/charts/masks.ipynb #9df22ff5
+def _box(geometry: ChartGeometry, shape: tuple[int, int]) -> tuple[int, int, int, int]: # left, top, right, bottom
+    "Return the plot in whole pixels."
     edges = np.round([geometry.left, geometry.top, geometry.right, geometry.bottom]).astype(int)
     return tuple(int(v) for v in np.clip(edges, 0, [shape[1], shape[0]] * 2))
 
+# %% ../../nbs/charts/masks.ipynb #732ea516
 def draw_masks(
-    levels: np.ndarray, # prices
+    levels: np.ndarray, # (l,) prices
     rays: np.ndarray, # (m, 4) start bar, start price, end bar, end price
     geometry: ChartGeometry, # of the chart
-    shape: tuple[int, int] | None = None, # height and width of the masks; the image's if None
-    width: float = 2.0, # of a hard line, in pixels
-    sigma: float | None = None, # standard deviation of a soft line in pixels; 1.2 is good for training
-) -> tuple[np.ndarray, np.ndarray]: # horizontal and ray mask, float32 between 0 and 1
-    "Levels across the whole plot and rays from start to end, as two masks."
+    shape: tuple[int, int] | None = None, # height and width of the masks; None: of the chart
+    width: float = 2.0, # of a line in a hard mask, in pixels
+    sigma: float | None = None, # standard deviation of a line in a soft mask, in pixels (training uses 1.2); None: hard masks
+) -> tuple[np.ndarray, np.ndarray]: # masks of levels and of rays, float32 (height, width) from 0 to 1
+    "Draw levels across the whole plot, and rays from start to end, as two masks."
     shape = shape or (geometry.height, geometry.width)
     geometry = geometry.resized(shape[1], shape[0])
     horizontal, ray = np.zeros((2, *shape), np.float32)
@@ -68,46 +72,47 @@ def draw_masks(
         _draw_ray(ray, x0, y0, x1, y1, box, float(width), sigma)
     return horizontal, ray
 
-# %% ../../nbs/charts/masks.ipynb #94adb2a1
-def _to_float(mask: np.ndarray) -> np.ndarray: # bytes or booleans become shares
+# %% ../../nbs/charts/masks.ipynb #3b5f3343
+def _to_float(mask: np.ndarray) -> np.ndarray: # from 0 to 1, also of bytes and booleans
     mask = np.asarray(mask)
     return np.nan_to_num(mask.astype(float)) / (255 if mask.dtype == np.uint8 else 1)
 
-def _profile(mask: np.ndarray, geometry: ChartGeometry | None, threshold: float) -> np.ndarray:
-    "Mean of each row over the plot; without a geometry, from the first to the last column where anything shows."
+def _row_means(mask: np.ndarray, geometry: ChartGeometry | None, threshold: float) -> np.ndarray: # (height,)
+    "Return row means over the plot; without a geometry, over the columns from the first to the last that reach the threshold."
     if geometry is not None:
         left, _, right, _ = _box(geometry, mask.shape)
         return mask[:, left:max(right, left + 1)].mean(1)
     shown = np.flatnonzero(mask.max(0) >= threshold)
     return mask[:, shown[0]:shown[-1] + 1].mean(1) if len(shown) else np.zeros(len(mask))
 
-def _top(profile: np.ndarray, peak: int) -> float:
-    "How far the top of the bell lies from the row of the peak."
-    before, at, after = np.log(np.maximum(profile[[peak - 1, peak, peak + 1]], 1e-3))
-    bend = before - 2 * at + after
-    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < -1e-9 else 0.0
+def _peak_offset(means: np.ndarray, peak: int) -> float:
+    "Return the distance of the top of the Gaussian from the row of a peak."
+    before, at, after = np.log(np.maximum(means[[peak - 1, peak, peak + 1]], 1e-3))
+    curvature = before - 2 * at + after
+    return float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5)) if curvature < -1e-9 else 0.0
 
+# %% ../../nbs/charts/masks.ipynb #ed11ba2e
 def read_levels(
     mask: np.ndarray, # (height, width) probabilities, or bytes
-    geometry: ChartGeometry | None = None, # adds prices, and says where the plot is
+    geometry: ChartGeometry | None = None, # adds prices, and limits the row means to the plot
     threshold: float = 0.5, # least confidence
     min_distance: float = 3, # least distance of two levels, in pixels; the stronger one stays
-) -> pd.DataFrame: # row, price if there is a geometry, confidence; from the top down
-    "Levels in a mask, at rows between pixels."
+) -> pd.DataFrame: # row, price (with a geometry only), confidence; from the top down
+    "Return the levels in a mask, at rows between pixels."
     mask = _to_float(mask)
     geometry = geometry and geometry.resized(mask.shape[1], mask.shape[0])
-    profile = np.pad(_profile(mask, geometry, threshold), 1)
-    peaks, found = find_peaks(profile, height=threshold, distance=min_distance, prominence=0.05, plateau_size=1)
-    middles = (found["left_edges"] + found["right_edges"]) / 2 # of flat tops
-    exact = [m + _top(profile, p) if m == p else m for m, p in zip(middles, peaks, strict=True)]
-    rows = np.array(exact, float) - 0.5 # the padding counts one, a pixel's centre a half
+    means = np.pad(_row_means(mask, geometry, threshold), 1)
+    peaks, found = find_peaks(means, height=threshold, distance=min_distance, prominence=0.05, plateau_size=1)
+    middles = (found["left_edges"] + found["right_edges"]) / 2 # of plateaus
+    exact = [m + _peak_offset(means, p) if m == p else m for m, p in zip(middles, peaks, strict=True)]
+    rows = np.array(exact, float) - 0.5 # 1 for the padding, less 0.5 for the center of a pixel
     prices = {} if geometry is None else {"price": geometry.price(rows)}
     return pd.DataFrame({"row": rows, **prices, "confidence": np.minimum(found["peak_heights"], 1.0)})
 
-# %% ../../nbs/charts/masks.ipynb #223b0b1d
+# %% ../../nbs/charts/masks.ipynb #6b15389d
 @_compiled
 def _ridges(mask, threshold):
-    "Ridge points column by column: x, y and height; flat tops count once, in their middle."
+    "Return ridge points column by column (x, y, height); a plateau counts once, in its middle."
     points, count = np.empty((mask.size // 2 + 1, 3)), 0
     height, width = mask.shape
     for x in range(width):
@@ -125,20 +130,22 @@ def _ridges(mask, threshold):
             count += 1
     return points[:count].copy()
 
+# %% ../../nbs/charts/masks.ipynb #3e82515d
 @_compiled
-def _run(points, fresh, slope, height, reach, gap):
-    "Of the points near a line, the unbroken run with most fresh ones: first, last, and their weight."
+def _best_run(points, unused, slope, height, reach, gap):
+    "Return the run of points near a line, without a gap, that has most unused weight: first, last, weight."
     best, total, first, last = (0, -1, 0.0), 0.0, -1, -1
     for k in range(len(points)):
         if abs(points[k, 1] - height - slope * points[k, 0]) > reach: continue
         if last < 0 or points[k, 0] - points[last, 0] > gap: first, total = k, 0.0
-        total, last = total + fresh[k] * points[k, 2], k
+        total, last = total + unused[k] * points[k, 2], k
         if total > best[2]: best = (first, last, total)
     return best
 
+# %% ../../nbs/charts/masks.ipynb #de33fc14
 @_compiled
-def _fitted(points, slope, height, reach, first, last):
-    "Weighted least squares through the points near a line, between two of them."
+def _fit_line(points, slope, height, reach, first, last):
+    "Fit a line by weighted least squares to the points near a given line, from the first to the last."
     n, sx, sy, sxx, sxy = 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(first, last + 1):
         x, y, weight = points[k]
@@ -149,65 +156,70 @@ def _fitted(points, slope, height, reach, first, last):
     slope = (n * sxy - sx * sy) / spread
     return slope, (sy - slope * sx) / n
 
+# %% ../../nbs/charts/masks.ipynb #8414ec4f
 @_compiled
-def _best_line(points, fresh, tries, reach, gap):
-    "The line with most fresh points among those through pairs, near in time or far."
+def _best_line(points, unused, tries, reach, gap):
+    "Return the best run and line among lines through sampled pairs of unused points."
     best, n = (0, -1, 0.0), len(points)
-    line, stir = (0.0, 0.0), 1
+    line, state = (0.0, 0.0), 1 # of a linear congruential generator
     for _ in range(tries):
-        stir = (stir * 1103515245 + 12345) & 0x7FFFFFFF
-        a, far = (stir >> 4) % n, 1 + (stir >> 12) % max(n // 3, 8)
-        b = min(a + far, n - 1)
-        if not (fresh[a] and fresh[b]) or points[b, 0] - points[a, 0] < 6: continue
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        a, distance = (state >> 4) % n, 1 + (state >> 12) % max(n // 3, 8)
+        b = min(a + distance, n - 1)
+        if not (unused[a] and unused[b]) or points[b, 0] - points[a, 0] < 6: continue
         slope = (points[b, 1] - points[a, 1]) / (points[b, 0] - points[a, 0])
         height = points[a, 1] - slope * points[a, 0]
-        run = _run(points, fresh, slope, height, reach * np.hypot(1.0, slope), gap)
+        run = _best_run(points, unused, slope, height, reach * np.hypot(1.0, slope), gap)
         if run[2] > best[2]: best, line = run, (slope, height)
     return best, line
 
+# %% ../../nbs/charts/masks.ipynb #fe28479f
 @_compiled
-def _lines(points, most, least, reach, gap):
-    "Rays one after another: x0, y0, x1, y1, confidence."
-    found, count = np.empty((most, 5)), 0
-    fresh = np.ones(len(points))
-    while count < most and fresh.sum() >= least:
-        (first, last, total), (slope, height) = _best_line(points, fresh, 300, reach, gap)
-        if total < least: break
+def _find_rays(points, max_rays, min_weight, reach, gap):
+    "Return rays in the order found: x0, y0, x1, y1, confidence."
+    found, count = np.empty((max_rays, 5)), 0
+    unused = np.ones(len(points))
+    while count < max_rays and unused.sum() >= min_weight:
+        (first, last, total), (slope, height) = _best_line(points, unused, 300, reach, gap)
+        if total < min_weight: break
         for _ in range(2):
-            slope, height = _fitted(points, slope, height, reach * np.hypot(1.0, slope), first, last)
-            first, last, _ = _run(points, fresh, slope, height, reach * np.hypot(1.0, slope), gap)
+            slope, height = _fit_line(points, slope, height, reach * np.hypot(1.0, slope), first, last)
+            first, last, _ = _best_run(points, unused, slope, height, reach * np.hypot(1.0, slope), gap)
         if last < first: break
         weight, x0, x1 = 0.0, points[first, 0] - 0.5, points[last, 0] + 0.5
         for k in range(len(points)):
-            away = abs(points[k, 1] - height - slope * points[k, 0]) / np.hypot(1.0, slope)
-            if first <= k <= last and away <= reach: weight += points[k, 2]
-            if x0 - 2 * reach <= points[k, 0] <= x1 + 2 * reach and away <= 2 * reach: fresh[k] = 0
+            distance = abs(points[k, 1] - height - slope * points[k, 0]) / np.hypot(1.0, slope)
+            if first <= k <= last and distance <= reach: weight += points[k, 2]
+            if x0 - 2 * reach <= points[k, 0] <= x1 + 2 * reach and distance <= 2 * reach: unused[k] = 0
         found[count] = x0, height + slope * x0, x1, height + slope * x1, min(weight / (x1 - x0), 1.0)
         count += 1
     return found[:count]
 
+# %% ../../nbs/charts/masks.ipynb #719ae122
 def read_rays(
     mask: np.ndarray, # (height, width) probabilities, or bytes
     threshold: float = 0.5, # least height of a ridge
-    max_rays: int = 20, # rays at most
+    max_rays: int = 20,
     min_length: float = 0.03, # shortest ray, as a share of the width
-    max_gap: float = 0.06, # longest hole in a ray, as a share of the width
-) -> pd.DataFrame: # x0, y0, x1, y1 in pixels from the upper left, confidence; the surest first
-    "Rays in a mask, as segments; crossing ones stay apart, broken ones become whole."
+    max_gap: float = 0.06, # longest gap in a ray, as a share of the width
+) -> pd.DataFrame: # x0, y0, x1, y1 in pixels from the upper left, confidence; highest confidence first
+    "Return the rays in a mask as segments; crossing rays stay separate, and gaps are closed."
     mask = np.ascontiguousarray(_to_float(mask))
-    points = _ridges(mask, threshold)
-    wide = mask.shape[1]
-    found = _lines(points, max_rays, max(min_length * wide, 6.0), 1.5, max(max_gap * wide, 4.0)) if len(points) else np.empty((0, 5))
+    points, width = _ridges(mask, threshold), mask.shape[1]
+    limits = max(min_length * width, 6.0), 1.5, max(max_gap * width, 4.0) # pixels: length, distance from the line, gap
+    found = _find_rays(points, max_rays, *limits) if len(points) else np.empty((0, 5))
     rays = pd.DataFrame(found, columns=["x0", "y0", "x1", "y1", "confidence"])
     return rays.sort_values("confidence", ascending=False, ignore_index=True, kind="stable")
 
 # %% ../../nbs/charts/masks.ipynb #13c4ac50
 def axis_from_points(
     first: tuple[float, float], # row and price of one point of the axis
-    second: tuple[float, float], # of another
-    log: bool = False, # prices spaced by their logarithm
-) -> Callable: # rows -> prices
-    "The axis through two points."
+    second: tuple[float, float], # row and price of another point
+    log: bool = False, # whether prices are spaced by their logarithm
+) -> Callable: # function of rows that returns prices
+    """Return the price axis through two points.
+
+    Raises `ValueError` if both points have the same row or price, or if a price of a logarithmic axis is not positive."""
     (row0, price0), (row1, price1) = first, second
     if row0 == row1 or price0 == price1:
         raise ValueError("two points of the axis need two rows and two prices")

@@ -10,6 +10,7 @@ from dataclasses import astuple
 
 import numpy as np
 
+from .axis_labels import price_codes, round_step, time_codes
 from ohlcv_ta.charts.drawing_primitives import (
     bar_at,
     blend_pixel,
@@ -26,60 +27,15 @@ from ohlcv_ta.charts.drawing_primitives import (
     text_width,
 )
 from .geometry import ChartGeometry
-from .style import GEOMETRY_DTYPE, MAX_AVERAGES, Style, to_records
+from .style import GEOMETRY_DTYPE, MAX_AVERAGES, STYLES, Style, to_records
 
 # %% auto #0
 __all__ = ['draw_charts', 'draw_chart']
 
 # %% ../../nbs/charts/rasterizer.ipynb #8edb47106e1a46a883d545849b8ab81b
 @compiled
-def _round_step(span, wanted):
-    "The smallest round step that divides a span into no more parts than wanted, and its decimals."
-    least = span / max(wanted, 1)
-    power = np.floor(np.log10(least))
-    for part in (1.0, 2.0, 2.5, 5.0, 10.0):
-        if part * 10.0**power >= least * (1 - 1e-9): break
-    decimals = -power + (part == 2.5) - (part == 10.0)
-    return part * 10.0**power, int(min(max(decimals, 0), 12))
-
-@compiled
-def _number(price, decimals, commas):
-    "Codes of a price, ended by a zero."
-    codes = np.zeros(40, np.uint8)
-    digits, at, count = int(min(round(abs(price) * 10.0**decimals), 9e18)), 38, 0
-    while digits > 0 or count <= decimals:
-        if count == decimals and decimals > 0: codes[at] = ord("."); at -= 1
-        elif commas and count > decimals and (count - decimals) % 3 == 0: codes[at] = ord(","); at -= 1
-        codes[at] = ord("0") + digits % 10
-        digits, at, count = digits // 10, at - 1, count + 1
-    if price < 0: codes[at] = ord("-"); at -= 1
-    return codes[at + 1:]
-
-_MONTHS = np.frombuffer(b"JanFebMarAprMayJunJulAugSepOctNovDec", np.uint8)
-
-@compiled
-def _two_digits(codes, at, number):
-    codes[at], codes[at + 1] = ord("0") + number // 10, ord("0") + number % 10
-
-@compiled
-def _time(minutes, day, hour):
-    "Codes of a made-up time: day and month, hour and minute, or both."
-    codes, at = np.zeros(14, np.uint8), 0
-    if day:
-        days = minutes // 1440
-        _two_digits(codes, 0, days % 30 + 1)
-        codes[2], codes[3:6] = ord(" "), _MONTHS[days // 30 % 12 * 3:days // 30 % 12 * 3 + 3]
-        at = 6
-    if day and hour: codes[6], codes[7], at = ord(","), ord(" "), 8
-    if hour:
-        _two_digits(codes, at, minutes // 60 % 24)
-        codes[at + 2] = ord(":")
-        _two_digits(codes, at + 3, minutes % 60)
-    return codes
-
-# %% ../../nbs/charts/rasterizer.ipynb #7623eae2785240b9bd12b16a66d81610
-@compiled
 def _price_range(bars, closes):
+    "Return the lowest and highest price of bars, or of their closes only."
     low, high = np.inf, -np.inf
     for k in range(len(bars)):
         if not np.isfinite(bars[k, 0] + bars[k, 1] + bars[k, 2] + bars[k, 3]): continue
@@ -87,8 +43,8 @@ def _price_range(bars, closes):
     return (low, high) if low <= high else (0.0, 1.0)
 
 @compiled
-def _axis(bars, style, geometry):
-    "Prices and bars at the edges of the plot."
+def _set_axes(bars, style, geometry):
+    "Set the prices and bar positions at the edges of the plot."
     low, high = _price_range(bars, style.kind >= 3)
     if high - low <= 1e-9 * abs(high): low, high = low - 0.01 * abs(low) - 1e-9, high + 0.01 * abs(high) + 1e-9
     geometry.log = style.log and low > 0
@@ -98,102 +54,108 @@ def _axis(bars, style, geometry):
     n = max(len(bars), 1)
     geometry.first_bar, geometry.last_bar = -0.5 - style.space_left * n, n - 0.5 + style.space_right * n
 
+# %% ../../nbs/charts/rasterizer.ipynb #10185d26023b46108eb7d9f57d49d2b3
 @compiled
 def _decimals(style, geometry):
-    return _round_step(geometry.high - geometry.low, style.ticks)[1]
+    return round_step(geometry.high - geometry.low, style.ticks)[1]
 
 @compiled
-def _label_room(style, geometry, unit):
+def _price_label_width(style, geometry, unit):
+    "Return the width that the price labels need, in pixels."
     if style.side == 0: return 0.0
     widest = 0.0
     for price in (geometry.low, geometry.high):
-        widest = max(widest, text_width(_number(price, _decimals(style, geometry), style.commas), style.text * unit))
+        widest = max(widest, text_width(price_codes(price, _decimals(style, geometry), style.commas), style.text * unit))
     return widest + 1.4 * style.text * unit
 
+# %% ../../nbs/charts/rasterizer.ipynb #49becf07
 @compiled
-def _time_room(style):
-    "Height that the labels of times need, in pixels of an image 256 high."
+def _time_label_height(style):
+    "Return the height that the time labels need, in pixels of an image 256 pixels high."
     if not style.times: return 0.0
-    long = text_width(_time(0, True, style.long_times), style.text) * np.sin(np.deg2rad(style.tilt))
+    long = text_width(time_codes(0, True, style.long_times), style.text) * np.sin(np.deg2rad(style.tilt))
     return long + 1.9 * style.text
 
 @compiled
 def _plot_floor(style, height):
-    "Lower edge of plot and volume pane."
-    return round(height - height / 256 * (style.bottom + _time_room(style)))
+    "Return the row of the lower edge of plot and volume pane."
+    return round(height - height / 256 * (style.bottom + _time_label_height(style)))
 
+# %% ../../nbs/charts/rasterizer.ipynb #82e289a2
 @compiled
 def _lay_out(bars, style, geometry):
-    "Fill in the place of the plot and what its edges stand for."
+    "Set the edges of the plot, and the prices and bar positions at them."
     unit = geometry.height / 256
-    _axis(bars, style, geometry)
-    room, floor = _label_room(style, geometry, unit), _plot_floor(style, geometry.height)
-    left = unit * (style.left + style.sidebar) + (room if style.side == 2 else 0.0)
-    right = geometry.width - unit * style.right - (room if style.side == 1 else 0.0)
+    _set_axes(bars, style, geometry)
+    labels, floor = _price_label_width(style, geometry, unit), _plot_floor(style, geometry.height)
+    left = unit * (style.left + style.sidebar) + (labels if style.side == 2 else 0.0)
+    right = geometry.width - unit * style.right - (labels if style.side == 1 else 0.0)
     top = unit * (style.top + style.toolbar)
     bottom = floor - (floor - top) * style.volume_share if style.volume == 1 else floor
     geometry.left, geometry.top = min(round(left), geometry.width - 1), min(round(top), geometry.height - 1)
     geometry.right, geometry.bottom = max(round(right), geometry.left + 1), max(round(bottom), geometry.top + 1)
 
-# %% ../../nbs/charts/rasterizer.ipynb #b118ea5561624da68c537baed56e602f
+# %% ../../nbs/charts/rasterizer.ipynb #7623eae2785240b9bd12b16a66d81610
 @compiled
 def _body_columns(style, geometry, middle, share):
-    "Left and right edge of what stands at one bar; on whole pixels if the style snaps."
+    "Return the left and right edge of a body that takes a share of the bar distance; on whole pixels if the style snaps."
     half = share * (geometry.right - geometry.left) / (geometry.last_bar - geometry.first_bar) / 2
     if not style.snap: return middle - half, middle + half
     left = np.floor(middle - half + 0.5)
     return left, max(left + 1, np.floor(middle + half + 0.5))
 
 @compiled
-def _candle(image, clip, style, geometry, x, rows, rose, wick):
+def _draw_candle(image, clip, style, geometry, x, rows, rose, wick):
     edge, fill = (style.up_edge, style.up) if rose else (style.down_edge, style.down)
     left, right = _body_columns(style, geometry, x, style.body)
     top, bottom = min(rows[0], rows[3]), max(rows[0], rows[3])
-    thin = max(wick - (bottom - top), 0.0) / 2 # a body without height is still seen
+    thin = max(wick - (bottom - top), 0.0) / 2 # a body without height is drawn as high as a wick is wide
     x = (left + right) / 2
     fill_rectangle(image, clip, x - wick / 2, rows[1], x + wick / 2, rows[2], edge, 1.0)
     fill_rectangle(image, clip, left, top - thin, right, bottom + thin, edge, 1.0)
     inner = style.pane if style.kind == 1 and rose else fill
     fill_rectangle(image, clip, left + wick, top + wick, right - wick, bottom - wick, inner, 1.0)
 
+# %% ../../nbs/charts/rasterizer.ipynb #34b945ec
 @compiled
-def _ohlc_bar(image, clip, style, geometry, x, rows, rose, wick):
-    colour = style.up_edge if rose else style.down_edge
+def _draw_ohlc_bar(image, clip, style, geometry, x, rows, rose, wick):
+    color = style.up_edge if rose else style.down_edge
     left, right = _body_columns(style, geometry, x, max(style.body, 0.8))
-    fill_rectangle(image, clip, x - wick / 2, rows[1], x + wick / 2, rows[2], colour, 1.0)
-    fill_rectangle(image, clip, left, rows[0] - wick / 2, x, rows[0] + wick / 2, colour, 1.0)
-    fill_rectangle(image, clip, x, rows[3] - wick / 2, right, rows[3] + wick / 2, colour, 1.0)
+    fill_rectangle(image, clip, x - wick / 2, rows[1], x + wick / 2, rows[2], color, 1.0)
+    fill_rectangle(image, clip, left, rows[0] - wick / 2, x, rows[0] + wick / 2, color, 1.0)
+    fill_rectangle(image, clip, x, rows[3] - wick / 2, right, rows[3] + wick / 2, color, 1.0)
 
 @compiled
-def _bars(image, clip, bars, style, geometry, unit):
-    room = (geometry.right - geometry.left) / (geometry.last_bar - geometry.first_bar)
-    wick, rows = min(style.wick * unit, max(room, 0.6)), np.empty(4)
+def _draw_bars(image, clip, bars, style, geometry, unit):
+    distance = (geometry.right - geometry.left) / (geometry.last_bar - geometry.first_bar)
+    wick, rows = min(style.wick * unit, max(distance, 0.6)), np.empty(4)
     for k in range(len(bars)):
         for c in range(4): rows[c] = row_at(geometry, bars[k, c])
         if not np.isfinite(rows[0] + rows[1] + rows[2] + rows[3]): continue
         x, rose = column_at(geometry, float(k)), bars[k, 3] >= bars[k, 0]
-        if style.kind == 2: _ohlc_bar(image, clip, style, geometry, x, rows, rose, wick)
-        else: _candle(image, clip, style, geometry, x, rows, rose, wick)
+        if style.kind == 2: _draw_ohlc_bar(image, clip, style, geometry, x, rows, rose, wick)
+        else: _draw_candle(image, clip, style, geometry, x, rows, rose, wick)
 
-# %% ../../nbs/charts/rasterizer.ipynb #504fb2a444614c0babb325280ed9130a
+# %% ../../nbs/charts/rasterizer.ipynb #b118ea5561624da68c537baed56e602f
 @compiled
-def _rows(geometry, prices):
+def _price_rows(geometry, prices):
     rows = np.empty(len(prices))
     for k in range(len(prices)): rows[k] = row_at(geometry, prices[k])
     return rows
 
 @compiled
-def _shade(image, clip, rows, geometry, color, opacity):
-    "The area below a line, fading towards the bottom."
+def _fill_area(image, clip, rows, geometry, color, opacity):
+    "Fill the area below a line, with an opacity that falls toward the bottom."
     for x in range(clip[0], clip[2]):
         top, _ = line_extent(rows, bar_at(geometry, x + 0.5), bar_at(geometry, x + 0.5))
         if np.isnan(top): continue
         for y in range(max(int(top), clip[1]), clip[3]):
             blend_pixel(image, y, x, color, opacity * (1 - 0.8 * (y - clip[1]) / (clip[3] - clip[1])))
 
+# %% ../../nbs/charts/rasterizer.ipynb #aefcf999
 @compiled
-def _average(prices, length):
-    "Simple moving average; NaN until it has its bars."
+def _moving_average(prices, length):
+    "Return the simple moving average; NaN for the first `length - 1` bars."
     mean, total = np.full(len(prices), np.nan), 0.0
     for k in range(len(prices)):
         total += prices[k] - (prices[k - length] if k >= length else 0.0)
@@ -201,59 +163,63 @@ def _average(prices, length):
     return mean
 
 @compiled
-def _curves(image, clip, bars, style, geometry, unit):
+def _draw_lines(image, clip, bars, style, geometry, unit):
+    "Draw the line or area of closes, and the moving averages."
     closes = bars[:, 3].copy()
     if style.kind >= 3:
-        rows = _rows(geometry, closes)
-        if style.kind == 4: _shade(image, clip, rows, geometry, style.line, style.fill)
+        rows = _price_rows(geometry, closes)
+        if style.kind == 4: _fill_area(image, clip, rows, geometry, style.line, style.fill)
         draw_polyline(image, clip, rows, geometry, style.stroke * unit, style.line)
     for k in range(MAX_AVERAGES):
         if style.averages[k] < 1: continue
-        rows = _rows(geometry, _average(closes, int(style.averages[k])))
-        draw_polyline(image, clip, rows, geometry, style.average_width * unit, style.average_colours[k])
+        rows = _price_rows(geometry, _moving_average(closes, int(style.averages[k])))
+        draw_polyline(image, clip, rows, geometry, style.average_width * unit, style.average_colors[k])
 
+# %% ../../nbs/charts/rasterizer.ipynb #504fb2a444614c0babb325280ed9130a
 @compiled
-def _volume(image, bars, style, geometry, floor):
-    "Volume below the plot, or inside it."
-    most = 0.0
+def _draw_volume(image, bars, style, geometry, floor):
+    "Draw volume below the plot, or inside it."
+    largest = 0.0
     for k in range(len(bars)):
-        if np.isfinite(bars[k, 4]): most = max(most, bars[k, 4])
-    tall = (floor - geometry.bottom if style.volume == 1 else (geometry.bottom - geometry.top) * style.volume_share) * 0.92
+        if np.isfinite(bars[k, 4]): largest = max(largest, bars[k, 4])
+    height = (floor - geometry.bottom if style.volume == 1 else (geometry.bottom - geometry.top) * style.volume_share) * 0.92
     base = float(floor) if style.volume == 1 else geometry.bottom
     clip = int(geometry.left), int(geometry.top), int(np.ceil(geometry.right)), int(base)
     for k in range(len(bars)):
-        if not bars[k, 4] > 0 or most == np.inf: continue
-        colour = style.volume_up if bars[k, 3] >= bars[k, 0] else style.volume_down
+        if not bars[k, 4] > 0 or largest == np.inf: continue
+        color = style.volume_up if bars[k, 3] >= bars[k, 0] else style.volume_down
         left, right = _body_columns(style, geometry, column_at(geometry, float(k)), style.body)
-        fill_rectangle(image, clip, left, base - tall * bars[k, 4] / most, right, base, colour, style.volume_fill)
+        fill_rectangle(image, clip, left, base - height * bars[k, 4] / largest, right, base, color, style.volume_fill)
 
 # %% ../../nbs/charts/rasterizer.ipynb #b43b363d81ae4b689946ece5c682cd59
 @compiled
 def _time_step(style, geometry, unit):
-    "Bars from one time label to the next."
-    wide = 9 if style.tilt > 0 or not style.long_times else 16 # a label and the gap to the next, in heights of a letter
-    wanted = (geometry.right - geometry.left) / (wide * style.text * unit)
-    return max(int(np.ceil(_round_step(geometry.last_bar - geometry.first_bar, wanted)[0])), 1)
+    "Return the number of bars from one time label to the next."
+    label = 9 if style.tilt > 0 or not style.long_times else 16 # width of a label and a gap, in heights of a letter
+    max_labels = (geometry.right - geometry.left) / (label * style.text * unit)
+    return max(int(np.ceil(round_step(geometry.last_bar - geometry.first_bar, max_labels)[0])), 1)
 
+# %% ../../nbs/charts/rasterizer.ipynb #f123229a
 @compiled
-def _grid(image, clip, style, geometry, unit, floor):
-    width = max(style.grid_width * unit, 0.3) / 2
-    step, _ = _round_step(geometry.high - geometry.low, style.ticks)
+def _draw_grid(image, clip, style, geometry, unit, floor):
+    width, dash = max(style.grid_width * unit, 0.3) / 2, style.grid_dash * unit
+    step, _ = round_step(geometry.high - geometry.low, style.ticks)
     if style.grid_y:
         for k in range(int(geometry.low / step) - 1, int(geometry.high / step) + 2):
             price = (k + style.grid_shift) * step
             if not geometry.low < price < geometry.high: continue
             y = row_at(geometry, price)
-            draw_dashes(image, clip, geometry.left, y - width, geometry.right, y + width, style.grid_dash * unit, style.grid, 1.0)
+            draw_dashes(image, clip, geometry.left, y - width, geometry.right, y + width, dash, style.grid, 1.0)
     if style.grid_x:
         step = _time_step(style, geometry, unit)
         for bar in range(step // 2, int(geometry.last_bar) + 1, step):
             x, clip = column_at(geometry, float(bar)), (clip[0], clip[1], clip[2], int(floor))
-            draw_dashes(image, clip, x - width, geometry.top, x + width, floor, style.grid_dash * unit, style.grid, 1.0)
+            draw_dashes(image, clip, x - width, geometry.top, x + width, floor, dash, style.grid, 1.0)
 
+# %% ../../nbs/charts/rasterizer.ipynb #35da9ad3
 @compiled
-def _frame(image, clip, style, geometry, unit, floor):
-    "Lines around the plot, and between it and the volume."
+def _draw_frame(image, clip, style, geometry, unit, floor):
+    "Draw lines around the plot, and between the plot and the volume pane."
     w, x0, x1, y0 = max(0.7 * unit, 0.5), geometry.left, geometry.right, geometry.top
     if style.frame == 0: return
     fill_rectangle(image, clip, x0, floor, x1, floor + w, style.ink, 0.6)
@@ -262,29 +228,31 @@ def _frame(image, clip, style, geometry, unit, floor):
     if style.frame == 2 or style.side == 2: fill_rectangle(image, clip, x0 - w, y0, x0, floor, style.ink, 0.6)
     if style.frame == 2 or style.side == 1: fill_rectangle(image, clip, x1, y0, x1 + w, floor, style.ink, 0.6)
 
+# %% ../../nbs/charts/rasterizer.ipynb #2d7f0669
 @compiled
 def _label_column(codes, style, geometry, unit):
-    "Where a price begins, so that labels at the left end at the axis."
+    "Return the column where a price label begins; labels at the left end at the axis."
     gap = 0.7 * style.text * unit
     if style.side == 2: return geometry.left - gap - text_width(codes, style.text * unit)
     return geometry.right + gap if style.side == 1 else geometry.right - gap - text_width(codes, style.text * unit)
 
 @compiled
-def _prices(image, clip, style, geometry, unit):
+def _draw_price_labels(image, clip, style, geometry, unit):
     if style.side == 0: return
-    size, step, last = style.text * unit, _round_step(geometry.high - geometry.low, style.ticks)[0], np.inf
+    size, step, last = style.text * unit, round_step(geometry.high - geometry.low, style.ticks)[0], np.inf
     for k in range(int(geometry.low / step) - 1, int(geometry.high / step) + 2):
         y = row_at(geometry, k * step) if geometry.low < k * step < geometry.high else -1.0
         if y < geometry.top + size / 2 or y > geometry.bottom - size / 2 or last - y < 1.6 * size: continue
-        codes, last = _number(k * step, _decimals(style, geometry), style.commas), y
+        codes, last = price_codes(k * step, _decimals(style, geometry), style.commas), y
         draw_text(image, clip, codes, _label_column(codes, style, geometry, unit), y - size / 2, size, style.ink, 0.9)
 
+# %% ../../nbs/charts/rasterizer.ipynb #d21bb82a
 @compiled
-def _times(image, clip, style, geometry, unit, floor):
+def _draw_time_labels(image, clip, style, geometry, unit, floor):
     size, step = style.text * unit, _time_step(style, geometry, unit)
     for bar in range(step // 2, int(geometry.last_bar) + 1, step):
         day = style.minutes * step >= 1440 or style.long_times
-        codes = _time(style.start + style.minutes * bar, day, not day or style.long_times)
+        codes = time_codes(style.start + style.minutes * bar, day, not day or style.long_times)
         x, y, long = column_at(geometry, float(bar)), floor + 0.6 * size, text_width(codes, size)
         if style.tilt > 0: # its upper right corner below the bar
             up, across = np.sin(np.deg2rad(style.tilt)), np.cos(np.deg2rad(style.tilt))
@@ -292,12 +260,13 @@ def _times(image, clip, style, geometry, unit, floor):
         elif geometry.left <= x - long / 2 + size and x + long / 2 <= geometry.right + size:
             draw_text(image, clip, codes, x - long / 2, y, size, style.ink, 0.9)
 
+# %% ../../nbs/charts/rasterizer.ipynb #126b59ad
 @compiled
-def _tag(image, clip, style, geometry, unit, y):
-    "A price in a box on the axis, with a broken line across the plot."
+def _draw_tag(image, clip, style, geometry, unit, y):
+    "Draw a price in a box on the axis, with a dashed line across the plot."
     size = style.text * unit
     price = price_at(geometry, y)
-    codes = _number(price, _decimals(style, geometry) + 1, style.commas)
+    codes = price_codes(price, _decimals(style, geometry) + 1, style.commas)
     x, w = _label_column(codes, style, geometry, unit), max(0.6 * unit, 0.5) / 2
     if style.tag_line: draw_dashes(image, clip, geometry.left, y - w, geometry.right, y + w, 1.6 * unit, style.tag, 0.9)
     right = max(x + text_width(codes, size) + 0.5 * size, 0.0)
@@ -305,39 +274,40 @@ def _tag(image, clip, style, geometry, unit, y):
     draw_text(image, clip, codes, x, y - size / 2, size, style.page, 1.0)
 
 @compiled
-def _tags(image, clip, bars, style, geometry, unit):
+def _draw_tags(image, clip, bars, style, geometry, unit):
     for share in style.tags:
-        if share >= 0: _tag(image, clip, style, geometry, unit, geometry.top + share * (geometry.bottom - geometry.top))
+        if share >= 0: _draw_tag(image, clip, style, geometry, unit, geometry.top + share * (geometry.bottom - geometry.top))
     if not style.tag_last or len(bars) == 0: return
     last = row_at(geometry, bars[-1, 3])
-    if np.isfinite(last): _tag(image, clip, style, geometry, unit, last)
+    if np.isfinite(last): _draw_tag(image, clip, style, geometry, unit, last)
 
 # %% ../../nbs/charts/rasterizer.ipynb #c3933fab20d04ec698c2621248eb3be0
 @compiled
-def _draw_fake_text(image, clip, style, x, y, size, stir):
+def _draw_fake_text(image, clip, style, x, y, size, state):
     codes = np.zeros(8, np.uint8)
     while x < clip[2]:
-        stir = (stir * 1103515245 + 12345) & 0x7FFFFFFF
-        for k in range(7): codes[k] = ord("a") + (stir >> 3 * k) % 26 if k < 2 + (stir >> 20) % 6 else 0
-        if stir >> 28 != 0: draw_text(image, clip, codes, x, y, size, style.ink, 0.75)
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        for k in range(7): codes[k] = ord("a") + (state >> 3 * k) % 26 if k < 2 + (state >> 20) % 6 else 0
+        if state >> 28 != 0: draw_text(image, clip, codes, x, y, size, style.ink, 0.75)
         x += text_width(codes, size) + 2 * size
 
 @compiled
 def _draw_fake_icons(image, clip, style, x, y, size, floor):
-    stir = style.seed + 7
+    state = style.seed + 7
     while y < floor:
-        stir = (stir * 1103515245 + 12345) & 0x7FFFFFFF
-        wide, tall = 0.3 + 0.7 * (stir >> 8 & 3) / 3, 0.2 + 0.8 * (stir >> 12 & 3) / 3
-        fill_rectangle(image, clip, x, y, x + wide * size, y + tall * size, style.ink, 0.6)
-        fill_rectangle(image, clip, x + 0.14 * size, y + 0.14 * size, x + (wide - 0.14) * size, y + (tall - 0.14) * size,
-                   style.bar_colour, 1.0 if stir >> 16 & 1 else 0.0)
+        state = (state * 1103515245 + 12345) & 0x7FFFFFFF
+        width, height = 0.3 + 0.7 * (state >> 8 & 3) / 3, 0.2 + 0.8 * (state >> 12 & 3) / 3
+        fill_rectangle(image, clip, x, y, x + width * size, y + height * size, style.ink, 0.6)
+        fill_rectangle(image, clip, x + 0.14 * size, y + 0.14 * size, x + (width - 0.14) * size, y + (height - 0.14) * size,
+                       style.toolbar_color, 1.0 if state >> 16 & 1 else 0.0)
         y += 2.1 * size
 
+# %% ../../nbs/charts/rasterizer.ipynb #039ae7e2
 @compiled
-def _toolbars(image, clip, style, unit):
+def _draw_toolbars(image, clip, style, unit):
     height, width, size = style.toolbar * unit, style.sidebar * unit, style.text * unit
-    fill_rectangle(image, clip, 0, 0, width, clip[3], style.bar_colour, 1.0)
-    fill_rectangle(image, clip, 0, 0, clip[2], height, style.bar_colour, 1.0)
+    fill_rectangle(image, clip, 0, 0, width, clip[3], style.toolbar_color, 1.0)
+    fill_rectangle(image, clip, 0, 0, clip[2], height, style.toolbar_color, 1.0)
     if width > 0: _draw_fake_icons(image, clip, style, 0.25 * width, height + 0.3 * width, 0.5 * width, clip[3])
     if height <= 1.2 * size: return
     x, y = 1.2 * size, (height - size) / 2
@@ -346,11 +316,11 @@ def _toolbars(image, clip, style, unit):
 
 @compiled
 def _draw_title(image, clip, style, geometry, unit):
-    "The watermark in the middle, and the title in the corner where no toolbar holds it."
+    "Draw the watermark in the middle, and the title in the corner if no toolbar is high enough for it."
     size, width = 0.15 * (geometry.bottom - geometry.top), geometry.right - geometry.left
     size *= min(1.0, 0.9 * width / max(text_width(style.watermark, size), 1.0))
-    x = geometry.left + (width - text_width(style.watermark, size)) / 2
-    draw_text(image, clip, style.watermark, x, (geometry.top + geometry.bottom - size) / 2, size, style.ink, style.watermark_fill)
+    x, y = geometry.left + (width - text_width(style.watermark, size)) / 2, (geometry.top + geometry.bottom - size) / 2
+    draw_text(image, clip, style.watermark, x, y, size, style.ink, style.watermark_fill)
     if style.toolbar <= 1.2 * style.text:
         x, y = geometry.left + style.text * unit, geometry.top + 0.8 * style.text * unit
         draw_text(image, clip, style.title, x, y, style.text * unit, style.ink, 0.9)
@@ -358,6 +328,7 @@ def _draw_title(image, clip, style, geometry, unit):
 # %% ../../nbs/charts/rasterizer.ipynb #8309879909854d7188b41380fd92a7c3
 @compiled
 def _paint(image, bars, style, geometry):
+    "Draw a chart with a given geometry."
     height, width = image.shape[:2]
     unit, floor, whole = height / 256, _plot_floor(style, height), (0, 0, width, height)
     box = max(int(geometry.left), 0), max(int(geometry.top), 0), min(int(np.ceil(geometry.right)), width), \
@@ -365,18 +336,20 @@ def _paint(image, bars, style, geometry):
     fill_box(image, 0, 0, width, height, style.page)
     fill_box(image, box[0], box[1], box[2], min(max(floor, box[3]), height), style.pane)
     _draw_title(image, box, style, geometry, unit)
-    _grid(image, box, style, geometry, unit, floor)
-    if style.volume > 0: _volume(image, bars, style, geometry, floor)
-    if style.kind <= 2: _bars(image, box, bars, style, geometry, unit)
-    _curves(image, box, bars, style, geometry, unit)
-    _toolbars(image, whole, style, unit)
-    _frame(image, whole, style, geometry, unit, floor)
-    _prices(image, whole, style, geometry, unit)
-    if style.times: _times(image, whole, style, geometry, unit, floor)
-    _tags(image, whole, bars, style, geometry, unit)
+    _draw_grid(image, box, style, geometry, unit, floor)
+    if style.volume > 0: _draw_volume(image, bars, style, geometry, floor)
+    if style.kind <= 2: _draw_bars(image, box, bars, style, geometry, unit)
+    _draw_lines(image, box, bars, style, geometry, unit)
+    _draw_toolbars(image, whole, style, unit)
+    _draw_frame(image, whole, style, geometry, unit, floor)
+    _draw_price_labels(image, whole, style, geometry, unit)
+    if style.times: _draw_time_labels(image, whole, style, geometry, unit, floor)
+    _draw_tags(image, whole, bars, style, geometry, unit)
 
+# %% ../../nbs/charts/rasterizer.ipynb #d5535388
 @compiled
 def _paint_many(images, batch, styles, geometries, lay_out):
+    "Draw charts; `lay_out` first sets each geometry by its style."
     for k in range(len(images)):
         if lay_out: _lay_out(batch[k], styles[k], geometries[k])
         _paint(images[k], batch[k], styles[k], geometries[k])
@@ -384,12 +357,14 @@ def _paint_many(images, batch, styles, geometries, lay_out):
 # %% ../../nbs/charts/rasterizer.ipynb #cb1e1581032b452c9409d6c6813c49d1
 def draw_charts(
     batch: np.ndarray, # (k, n, 5) open, high, low, close, volume
-    styles: Style | Sequence[Style], # one for all, or one a chart
+    styles: Style | Sequence[Style], # one for all, or one for each chart
     width: int = 512, # pixels
     height: int = 256, # pixels
     geometries: Sequence[ChartGeometry] | None = None, # to draw with; None lays each chart out by its style
-) -> tuple[np.ndarray, list[ChartGeometry]]: # (k, height, width, 3) bytes, and where prices and bars lie in each
-    "Charts of many series; the same bytes each time."
+) -> tuple[np.ndarray, list[ChartGeometry]]: # uint8 (k, height, width, 3), and the geometry of each image
+    """Draw charts of many series; the same arguments give the same bytes.
+
+    Raises `ValueError` if `batch` does not have shape (k, n, 5), or if there are neither one nor k styles."""
     batch = np.ascontiguousarray(batch, np.float64)
     if batch.ndim != 3 or batch.shape[2] != 5:
         raise ValueError(f"bars have shape {batch.shape}; expected (charts, bars, 5): open, high, low, close, volume")
@@ -397,19 +372,21 @@ def draw_charts(
     if len(styles) != len(batch):
         raise ValueError(f"{len(batch)} charts and {len(styles)} styles; pass one style for all or one for each")
     images = np.empty((len(batch), height, width, 3), np.uint8)
-    places = np.zeros(len(batch), GEOMETRY_DTYPE) if geometries is None else np.array([astuple(g) for g in geometries], GEOMETRY_DTYPE)
-    places["width"], places["height"] = width, height
-    _paint_many(images, batch, to_records(styles), places, geometries is None)
-    return images, [ChartGeometry(*place) for place in places.tolist()]
+    rows = [astuple(geometry) for geometry in geometries or ()]
+    records = np.zeros(len(batch), GEOMETRY_DTYPE) if geometries is None else np.array(rows, GEOMETRY_DTYPE)
+    records["width"], records["height"] = width, height
+    _paint_many(images, batch, to_records(styles), records, geometries is None)
+    return images, [ChartGeometry(*record) for record in records.tolist()]
 
+# %% ../../nbs/charts/rasterizer.ipynb #4900f7cd
 def draw_chart(
-    bars: np.ndarray, # (n, 5) open, high, low, close, volume; an OHLCV frame does too
-    style: Style = Style(), # how it looks
+    bars: np.ndarray, # (n, 5) open, high, low, close, volume; or an OHLCV frame
+    style: Style = STYLES["light"],
     width: int = 512, # pixels
     height: int = 256, # pixels
     geometry: ChartGeometry | None = None, # to draw with; None lays the chart out by its style
-) -> tuple[np.ndarray, ChartGeometry]: # (height, width, 3) bytes, and where prices and bars lie in it
-    "Chart of one series."
+) -> tuple[np.ndarray, ChartGeometry]: # uint8 (height, width, 3), and the geometry of the image
+    "Draw the chart of one series. Raises `ValueError` if `bars` does not have shape (n, 5)."
     geometries = None if geometry is None else [geometry]
-    images, places = draw_charts(np.asarray(bars, float)[None], style, width, height, geometries)
-    return images[0], places[0]
+    images, geometries = draw_charts(np.asarray(bars, float)[None], style, width, height, geometries)
+    return images[0], geometries[0]

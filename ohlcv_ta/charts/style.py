@@ -20,114 +20,121 @@ __all__ = ['CHART_KINDS', 'MAX_AVERAGES', 'GEOMETRY_DTYPE', 'STYLES', 'Style', '
 CHART_KINDS = ("candles", "hollow", "bars", "line", "area") # how a bar is drawn
 _VOLUME, _SIDES, _FRAMES = ("none", "pane", "overlay"), ("none", "right", "left"), ("none", "axes", "box")
 _CHOICES = {"kind": CHART_KINDS, "volume": _VOLUME, "side": _SIDES, "frame": _FRAMES}
-_TEXT, MAX_AVERAGES = 24, 3 # longest text, most averages and tags
+_TEXT_LENGTH = 24 # bytes of a text in a style record, with the 0 that ends it
+MAX_AVERAGES = 3 # moving averages, and price tags, at most
 
+# %% ../../nbs/charts/style.ipynb #4516cffa
 @dataclass(frozen=True)
 class Style:
-    "Every look of a chart."
-    kind: str = "candles" # one of `KINDS`
-    page: str = "#ffffff" # colour behind everything
-    pane: str = "#ffffff" # colour of the plot
+    "Hold the colors, line widths, labels, margins and decorations of a chart. Raises `ValueError` on an unknown choice."
+    kind: str = "candles" # one of `CHART_KINDS`
+    page: str = "#ffffff" # background of the image
+    pane: str = "#ffffff" # background of the plot
     ink: str = "#4a5560" # of text and the frame
     grid: str = "#e8ecf0" # of grid lines
     up: str = "#26a69a" # body of a bar that rose
     down: str = "#ef5350" # body of a bar that fell
-    up_edge: str = "#26a69a" # wick and outline
+    up_edge: str = "#26a69a" # wick and outline of a bar that rose
     down_edge: str = "#ef5350"
     line: str = "#2962ff" # of a line or area chart
-    body: float = 0.7 # width of a body, as a share of a bar's room
+    body: float = 0.7 # width of a body, as a share of the distance between bars
     wick: float = 0.9 # width of wicks, outlines and OHLC bars
     stroke: float = 1.3 # width of the line of a line or area chart
     fill: float = 0.25 # opacity below the line of an area chart
-    ticks: int = 6 # price labels wanted
+    ticks: int = 6 # price labels, about
     grid_x: bool = True # vertical grid lines
     grid_y: bool = True # horizontal grid lines
     grid_width: float = 0.7
     grid_dash: float = 0.0 # length of a dash; 0 is a solid line
-    grid_shift: float = 0.0 # how far the grid is moved off the round prices, as a share of a step
+    grid_shift: float = 0.0 # offset of the grid from round prices, as a share of a step
     averages: tuple = () # lengths of up to three moving averages, in bars
-    average_colours: tuple = ("#f5a623", "#7b5ea7", "#3b7dd8")
+    average_colors: tuple = ("#f5a623", "#7b5ea7", "#3b7dd8")
     average_width: float = 1.0
     volume: str = "none" # "pane" below the plot, "overlay" inside it, or "none"
-    volume_share: float = 0.2 # of the height
+    volume_share: float = 0.2 # height of the volume, as a share of the plot
     volume_up: str = "#26a69a"
     volume_down: str = "#ef5350"
     volume_fill: float = 0.5 # opacity
-    side: str = "right" # where prices are written: "right", "left" or "none"
+    side: str = "right" # position of the price labels: "right", "left" or "none"
     frame: str = "axes" # lines around the plot: "box", "axes" (two sides) or "none"
-    text: float = 5.5 # height of a capital
+    text: float = 5.5 # height of a capital letter
     commas: bool = True # group thousands
-    times: bool = True # write times below; they are made up, for an array of bars has none
-    long_times: bool = False # day, hour and minute in each
-    tilt: float = 0.0 # degrees by which they rise to the right
-    minutes: int = 60 # length of a bar in those times
+    times: bool = True # write artificial times below the plot (an array of bars has no times)
+    long_times: bool = False # day, hour and minute in each time label
+    tilt: float = 0.0 # degrees by which time labels rise to the right
+    minutes: int = 60 # length of a bar in the time labels
     start: int = 0 # minutes after midnight of the first bar
     left: float = 6.0 # margins; wider where labels need it
     top: float = 6.0
     right: float = 6.0
     bottom: float = 6.0
-    toolbar: float = 0.0 # height of a fake toolbar at the top
-    sidebar: float = 0.0 # width of one at the left
-    bar_colour: str = "#f0f3f6" # of both
-    seed: int = 0 # arranges their buttons
+    toolbar: float = 0.0 # height of an imitated toolbar at the top
+    sidebar: float = 0.0 # width of an imitated toolbar at the left
+    toolbar_color: str = "#f0f3f6" # of both toolbars
+    seed: int = 0 # of the arrangement of buttons
     title: str = "" # in the toolbar, or the upper left of the plot
-    watermark: str = "" # large and pale in the middle
+    watermark: str = "" # large text in the middle of the plot
     watermark_fill: float = 0.06 # opacity
     tags: tuple = () # up to three price tags, at shares of the plot's height from the top
     tag_last: bool = False # a tag at the last close
-    tag_line: bool = True # a broken line from each tag across the plot
-    tag: str = "#2962ff" # colour of tags
-    space_low: float = 0.05 # room below and above, as a share of the range of prices
+    tag_line: bool = True # a dashed line from each tag across the plot
+    tag: str = "#2962ff" # color of tags
+    space_low: float = 0.05 # space below and above the bars, as a share of the price range
     space_high: float = 0.05
-    space_left: float = 0.0 # room beside, as a share of the bars
+    space_left: float = 0.0 # space left and right of the bars, as a share of their number
     space_right: float = 0.02
-    log: bool = False # prices spaced by their logarithm
-    snap: bool = False # edges of bars on whole columns, as many platforms draw them
+    log: bool = False # whether prices are spaced by their logarithm
+    snap: bool = False # whether edges of bars lie on whole columns, as on many platforms
 
     def __post_init__(self):
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(known)}")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(allowed)}")
 
     @classmethod
     def sample(cls, rng: np.random.Generator) -> Style:
-        "A style of any look, thrown by dice."
+        "Draw a style at random."
         return cls(**_sample_fields(_UniformDraws(rng)))
 
-# %% ../../nbs/charts/style.ipynb #8763a12b2bbd4a93a75aff182afb95dc
+# %% ../../nbs/charts/style.ipynb #be6b7133
 _FIELDS = {f.name: f.default for f in fields(Style)}
 
-def _column_type(name: str, default) -> tuple:
-    "Type of one field of the record."
+def _column_type(name: str, default) -> tuple: # as in a structured dtype
+    "Return the type of one field of the record."
     if name in _CHOICES or isinstance(default, bool | int): return name, "i8"
     if isinstance(default, float): return name, "f8"
-    if name == "average_colours": return name, "u1", (MAX_AVERAGES, 3)
+    if name == "average_colors": return name, "u1", (MAX_AVERAGES, 3)
     if isinstance(default, tuple): return name, "f8", MAX_AVERAGES
-    return (name, "u1", 3) if default.startswith("#") else (name, "u1", _TEXT)
+    return (name, "u1", 3) if default.startswith("#") else (name, "u1", _TEXT_LENGTH)
 
-def _rgb(text: str) -> tuple:
+# %% ../../nbs/charts/style.ipynb #96428121
+def _rgb(text: str) -> tuple[int, ...]: # red, green and blue of a text such as #26a69a
     return tuple(bytes.fromhex(text[1:]))
 
-def _ascii_codes(text: str) -> tuple: # ASCII codes of what the alphabet has, ended by zeros
-    return tuple(text[:_TEXT - 1].encode("ascii", "replace").ljust(_TEXT, b"\0"))
+def _ascii_codes(text: str) -> tuple[int, ...]: # padded with zeros; a question mark for a character that is not ASCII
+    return tuple(text[:_TEXT_LENGTH - 1].encode("ascii", "replace").ljust(_TEXT_LENGTH, b"\0"))
 
 def _encoder(name: str, default) -> Callable:
-    "How a field becomes what the record holds."
+    "Return the function that converts the value of a field for the record."
     if name in _CHOICES: return _CHOICES[name].index
-    if name == "average_colours": return lambda colours: [_rgb(colour) for colour in colours]
+    if name == "average_colors": return lambda colors: [_rgb(color) for color in colors]
     if isinstance(default, tuple): return lambda numbers: (*numbers, *[-1.0] * (MAX_AVERAGES - len(numbers)))
     if isinstance(default, str): return _rgb if default.startswith("#") else _ascii_codes
     return lambda number: number
 
-_RECORD = np.dtype([_column_type(name, default) for name, default in _FIELDS.items()])
-_CODERS = [(name, _encoder(name, default)) for name, default in _FIELDS.items()]
+# %% ../../nbs/charts/style.ipynb #88410f73
+_STYLE_DTYPE = np.dtype([_column_type(name, default) for name, default in _FIELDS.items()])
+_ENCODERS = [(name, _encoder(name, default)) for name, default in _FIELDS.items()]
 GEOMETRY_DTYPE = np.dtype([(f.name, {"int": "i8", "float": "f8", "bool": "?"}[f.type]) for f in fields(ChartGeometry)])
 
-def to_records(styles: Sequence[Style]) -> np.ndarray:
-    return np.array([tuple(code(getattr(style, name)) for name, code in _CODERS) for style in styles], _RECORD)
+def to_records(
+    styles: Sequence[Style],
+) -> np.ndarray: # (k,) structured, one field for each field of `Style`
+    "Return styles as records for compiled code."
+    return np.array([tuple(encode(getattr(style, name)) for name, encode in _ENCODERS) for style in styles], _STYLE_DTYPE)
 
 # %% ../../nbs/charts/style.ipynb #b118ea5561624da68c537baed56e602f
-_DARK = {"page": "#131722", "pane": "#131722", "ink": "#b2b5be", "grid": "#222632", "bar_colour": "#1c212e"}
+_DARK = {"page": "#131722", "pane": "#131722", "ink": "#b2b5be", "grid": "#222632", "toolbar_color": "#1c212e"}
 _MONO = {"up": "#000000", "down": "#000000", "up_edge": "#000000", "down_edge": "#000000",
          "volume_up": "#777777", "volume_down": "#222222"}
 _NEON = {"up": "#000000", "down": "#ffffff", "up_edge": "#00ff00", "down_edge": "#00ff00",
@@ -153,10 +160,10 @@ STYLES = {
 _PAIRS = [("#26a69a", "#ef5350"), ("#00b060", "#fe3032"), ("#2e7d32", "#c62828"), ("#ef5350", "#26a69a"),
           ("#2962ff", "#f23645"), ("#3179f5", "#f7a600"), ("#dddddd", "#333333"), ("#089981", "#f23645"),
           ("#0ecb81", "#f6465d"), ("#ffffff", "#3b82f6"), ("#111111", "#aaaaaa")] # rising, falling
-_WORDS = ["BTCUSD", "EURUSD, H1", "SPX 1D", "Apple Inc", "ETH/USDT 4h", "GOLD", "NIFTY 50", "O 71.2 H 72.0 L 70.9", "TSLA"]
+_TITLES = ["BTCUSD", "EURUSD, H1", "SPX 1D", "Apple Inc", "ETH/USDT 4h", "GOLD", "NIFTY 50", "O 71.2 H 72.0 L 70.9", "TSLA"]
 
 class _UniformDraws:
-    "Uniform numbers from one draw, and what is made of them."
+    "Convert uniform random numbers of one draw to choices, numbers and colors."
     def __init__(self, rng, count=160): self.next = iter(rng.random(count).tolist()).__next__
     def chance(self, share): return self.next() < share
     def between(self, low, high): return low + (high - low) * self.next()
@@ -164,58 +171,66 @@ class _UniformDraws:
     def one(self, options): return options[int(len(options) * self.next())]
     def maybe(self, share, low, high, rest=0.0): return self.between(low, high) if self.chance(share) else rest
 
-    def colour(self, saturation, value):
-        "A colour of any hue, saturation and value between two bounds each."
+    def color(self, saturation, value):
+        "Return a color of any hue, with saturation and value between two bounds each."
         red, green, blue = colorsys.hsv_to_rgb(self.next(), self.between(*saturation), self.between(*value))
         return f"#{int(255 * red):02x}{int(255 * green):02x}{int(255 * blue):02x}"
 
+# %% ../../nbs/charts/style.ipynb #ff70df23
 def _mix_colors(a: str, b: str, share: float) -> str: # share of b
     return "#" + "".join(f"{int(x + (y - x) * share):02x}" for x, y in zip(_rgb(a), _rgb(b), strict=True))
 
-def _sample_page(draws: _UniformDraws) -> dict:
-    "Page, plot, text and grid: dark or light."
+def _similar_colors(a: str, b: str) -> bool: # too similar to tell one on the other
+    return sum(abs(x - y) for x, y in zip(_rgb(a), _rgb(b), strict=True)) < 120
+
+# %% ../../nbs/charts/style.ipynb #9b146a4d
+def _sample_page(draws: _UniformDraws) -> dict: # fields of `Style`
+    "Draw the colors of page, plot, text and grid: dark or light."
     dark = draws.chance(0.45)
-    page = draws.colour((0, 0.5), (0, 0.22)) if dark else draws.colour((0, 0.08), (0.9, 1)) if draws.chance(0.6) else "#ffffff"
+    page = draws.color((0, 0.5), (0, 0.22)) if dark else draws.color((0, 0.08), (0.9, 1)) if draws.chance(0.6) else "#ffffff"
     pane = page if draws.chance(0.75) else _mix_colors(page, "#888888", draws.between(0, 0.15))
     ink = _mix_colors(page, "#ffffff" if dark else "#000000", draws.between(0.45, 1))
     grid = _mix_colors(pane, ink, draws.between(0.04, 0.35))
-    return {"page": page, "pane": pane, "ink": ink, "grid": grid, "bar_colour": _mix_colors(page, ink, draws.between(0, 0.12))}
+    toolbar = _mix_colors(page, ink, draws.between(0, 0.12))
+    return {"page": page, "pane": pane, "ink": ink, "grid": grid, "toolbar_color": toolbar}
 
-def _sample_bars(draws: _UniformDraws, page: str) -> dict:
-    "Colours and widths of what stands for a bar."
-    up, down = draws.one(_PAIRS) if draws.chance(0.6) else (draws.colour((0, 1), (0.1, 1)), draws.colour((0, 1), (0.1, 1)))
-    shown = ["#000000", "#ffffff"][sum(_rgb(page)) < 384]
-    up, down = (_mix_colors(colour, shown, 0.5) if _similar_colors(colour, page) else colour for colour in (up, down))
-    edges = (up, down) if draws.chance(0.75) else (shown, shown) if draws.chance(0.5) else (_mix_colors(up, shown, 0.4),) * 2
-    volume = (up, down) if draws.chance(0.7) else (_mix_colors(page, shown, draws.between(0.2, 0.6)),) * 2
+# %% ../../nbs/charts/style.ipynb #1f64e2db
+def _sample_bars(draws: _UniformDraws, page: str) -> dict: # fields of `Style`
+    "Draw the kind, colors and widths of bars and lines, visible on the page."
+    up, down = draws.one(_PAIRS) if draws.chance(0.6) else (draws.color((0, 1), (0.1, 1)), draws.color((0, 1), (0.1, 1)))
+    contrast = ["#000000", "#ffffff"][sum(_rgb(page)) < 384]
+    def visible(color): return _mix_colors(color, contrast, 0.5) if _similar_colors(color, page) else color
+    up, down = visible(up), visible(down)
+    edges = up, down
+    if not draws.chance(0.75): edges = 2 * (contrast,) if draws.chance(0.5) else 2 * (_mix_colors(up, contrast, 0.4),)
+    volume = (up, down) if draws.chance(0.7) else (_mix_colors(page, contrast, draws.between(0.2, 0.6)),) * 2
     kind = draws.one(("candles",) * 5 + ("hollow",) * 2 + ("bars", "bars", "line", "area"))
-    line = draws.colour((0.3, 1), (0.3, 1))
+    line = visible(draws.color((0.3, 1), (0.3, 1)))
     return {"kind": kind, "up": up, "down": down, "up_edge": edges[0], "down_edge": edges[1],
-            "volume_up": volume[0], "volume_down": volume[1], "line": _mix_colors(line, shown, 0.5) if _similar_colors(line, page) else line,
+            "volume_up": volume[0], "volume_down": volume[1], "line": line,
             "body": draws.between(0.45, 0.95), "wick": draws.between(0.4, 1.3), "stroke": draws.between(0.7, 2.2),
             "fill": draws.between(0.05, 0.5), "snap": draws.chance(0.4)}
 
-def _similar_colors(a: str, b: str) -> bool: # too alike to be told apart
-    return sum(abs(x - y) for x, y in zip(_rgb(a), _rgb(b), strict=True)) < 120
-
-def _sample_decorations(draws: _UniformDraws) -> dict:
-    "Grid, averages, volume, tags, names and toolbars."
+# %% ../../nbs/charts/style.ipynb #94bf7c90
+def _sample_decorations(draws: _UniformDraws) -> dict: # fields of `Style`
+    "Draw grid, moving averages, volume, price tags, texts and toolbars."
     averages = tuple(draws.whole(3, 100) for _ in range(max(0, draws.whole(-4, 4))))
     tags = tuple(draws.between(0.03, 0.97) for _ in range(max(0, draws.whole(-4, 4))))
     return {"grid_x": draws.chance(0.6), "grid_y": draws.chance(0.7), "grid_width": draws.between(0.3, 1.2),
             "grid_dash": draws.maybe(0.35, 1, 5), "grid_shift": draws.maybe(0.4, 0, 1), "ticks": draws.whole(3, 14),
-            "averages": averages, "average_colours": tuple(draws.colour((0.2, 1), (0.4, 1)) for _ in range(MAX_AVERAGES)),
+            "averages": averages, "average_colors": tuple(draws.color((0.2, 1), (0.4, 1)) for _ in range(MAX_AVERAGES)),
             "average_width": draws.between(0.5, 1.6),
             "volume": draws.one(_VOLUME), "volume_share": draws.between(0.1, 0.32), "volume_fill": draws.between(0.3, 1),
-            "tags": tags, "tag_last": draws.chance(0.4), "tag_line": draws.chance(0.6), "tag": draws.colour((0, 1), (0.2, 0.9)),
+            "tags": tags, "tag_last": draws.chance(0.4), "tag_line": draws.chance(0.6), "tag": draws.color((0, 1), (0.2, 0.9)),
             "toolbar": draws.maybe(0.35, 8, 26), "sidebar": draws.maybe(0.25, 8, 24), "seed": draws.whole(0, 1 << 20),
-            "title": draws.one(_WORDS) if draws.chance(0.5) else "", "watermark": draws.one(_WORDS) if draws.chance(0.2) else "",
-            "watermark_fill": draws.between(0.03, 0.15)}
+            "title": draws.one(_TITLES) if draws.chance(0.5) else "",
+            "watermark": draws.one(_TITLES) if draws.chance(0.2) else "", "watermark_fill": draws.between(0.03, 0.15)}
 
-def _sample_layout(draws: _UniformDraws) -> dict:
-    "Labels, margins (some as wide as plotting libraries leave them), and the room around the bars."
-    roomy = draws.chance(0.3)
-    def margin(most): return draws.between(14, most) if roomy or draws.chance(0.15) else draws.between(0, 14)
+# %% ../../nbs/charts/style.ipynb #8a04c893
+def _sample_layout(draws: _UniformDraws) -> dict: # fields of `Style`
+    "Draw labels, margins (some as wide as the defaults of plotting libraries) and the space around the bars."
+    wide_margins = draws.chance(0.3)
+    def margin(largest): return draws.between(14, largest) if wide_margins or draws.chance(0.15) else draws.between(0, 14)
     return {"side": draws.one(("right", "right", "right", "left", "none")), "frame": draws.one(_FRAMES),
             "text": draws.between(3.5, 7.5), "commas": draws.chance(0.6), "times": draws.chance(0.8),
             "minutes": draws.one((1, 5, 15, 30, 60, 240, 1440)), "start": draws.whole(0, 1440),
@@ -224,6 +239,6 @@ def _sample_layout(draws: _UniformDraws) -> dict:
             "space_low": draws.between(0, 0.2), "space_high": draws.between(0, 0.2),
             "space_left": draws.maybe(0.3, 0, 0.06), "space_right": draws.maybe(0.7, 0, 0.12), "log": draws.chance(0.15)}
 
-def _sample_fields(draws: _UniformDraws) -> dict:
+def _sample_fields(draws: _UniformDraws) -> dict: # fields of `Style`
     page = _sample_page(draws)
     return page | _sample_bars(draws, page["pane"]) | _sample_decorations(draws) | _sample_layout(draws)

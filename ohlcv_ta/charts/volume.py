@@ -22,58 +22,68 @@ from ..data.raw_tables import PRICES
 
 # %% ../../nbs/charts/volume.ipynb #2d410f17
 def flagged_periods(
-    flagged: np.ndarray, # n: whether each bar was
+    flagged: np.ndarray, # (n,) whether each bar is flagged
 ) -> Iterator[tuple[int, int]]: # first and last bar of each period
-    "Runs of flagged bars."
+    "Yield the periods of consecutive flagged bars."
     edges = np.flatnonzero(np.diff(np.r_[False, np.asarray(flagged, bool), False]))
     yield from ((int(first), int(end) - 1) for first, end in edges.reshape(-1, 2))
 
 # %% ../../nbs/charts/volume.ipynb #f29d6d5b
-def _bodies(ax: Axes, frame: pd.DataFrame, colors: dict[str, str], points: float) -> None:
-    at, colours = np.arange(len(frame)), np.where(frame.Close >= frame.Open, colors["up"], colors["down"])
+def _draw_bodies(ax: Axes, frame: pd.DataFrame, colors: dict[str, str], width: float) -> None: # width in points
+    at, bar_colors = np.arange(len(frame)), np.where(frame.Close >= frame.Open, colors["up"], colors["down"])
     low, high = (frame[["Open", "Close"]].agg(how, axis=1).to_numpy() for how in ("min", "max"))
-    least = 0.004 * (frame.High.max() - frame.Low.min()) # a bar that ends where it began is still seen
-    ax.vlines(at, frame.Low, frame.High, color=colours, linewidth=0.8)
-    ax.vlines(at, low, np.maximum(high, low + least), color=colours, linewidth=points)
+    least = 0.004 * (frame.High.max() - frame.Low.min()) # height of a body whose open and close are equal
+    ax.vlines(at, frame.Low, frame.High, color=bar_colors, linewidth=0.8)
+    ax.vlines(at, low, np.maximum(high, low + least), color=bar_colors, linewidth=width)
 
-@isolated_style()
-def draw_volume(
-    frame: pd.DataFrame, # n OHLCV bars
-    anomalies: pd.DataFrame, # n rows of `features.volume.volume_marks`
-    title: str = "",
-    k: float = 4.0, # deviations of the line above which a bar is a spike
-    theme: str = "light", # or "dark"
-    size: tuple[float, float] = (9.0, 4.6), # inches
-) -> Figure: # not known to pyplot, so nothing needs closing
-    "Candles, volume, what is usual, and what was flagged."
-    look, at = THEMES[theme], np.arange(len(frame))
-    figure = Figure(figsize=size, facecolor=look["page"]) # to fit its axes to their labels would take longer than to draw it
-    if title: figure.suptitle(title, x=0.012, ha="left", color=look["ink"], fontsize=11, fontweight="bold")
+def _format_volume(value: float) -> str: # such as 1.5k
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size: return f"{value / size:g}{letter}"
+    return f"{value:.3g}"
+
+# %% ../../nbs/charts/volume.ipynb #2cb21f64
+def _figure_axes(size: tuple[float, float], title: str, colors: dict[str, str]) -> tuple[Figure, Axes, Axes]:
+    "Return a figure, with the axes of prices and of volume."
+    figure = Figure(figsize=size, facecolor=colors["page"])
+    if title: figure.suptitle(title, x=0.012, ha="left", color=colors["ink"], fontsize=11, fontweight="bold")
+    # fixed margins, because a layout engine would take longer than drawing
     figure.subplots_adjust(left=0.81 / size[0], right=0.985, bottom=0.07, top=0.92 if title else 0.98, hspace=0.06)
     prices, volume = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
-    for ax in (prices, volume): style_axes(ax, look, 8.5)
-    points = 0.62 * 72 * size[0] * 0.92 / max(len(frame), 1)
-    _bodies(prices, frame, look, points)
-    flagged = anomalies.flagged.to_numpy()
-    volume.vlines(at, 0, frame.Volume, color=np.where(flagged, look["poc"], look["bar"]), linewidth=points)
-    volume.step(at, anomalies["mean"], where="mid", color=look["soft"], linewidth=1.0)
-    volume.step(at, anomalies["mean"] + k * anomalies.deviation, where="mid", color=look["edge"], linewidth=1.0, linestyle="--")
-    for first, last in flagged_periods(flagged):
-        for ax in (prices, volume): ax.axvspan(first - 0.6, last + 0.6, color=look["poc"], alpha=0.15, linewidth=0)
+    for ax in (prices, volume): style_axes(ax, colors, 8.5)
+    return figure, prices, volume
+
+def _format_axes(prices: Axes, volume: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
     low, high = prices.get_ylim()
     prices.yaxis.set_major_formatter(lambda price, _: format_price(price, high - low))
     volume.yaxis.set_major_formatter(lambda value, _: _format_volume(value))
     volume.set(xlim=(-1, len(frame)), ylim=(0, None))
     volume.set_xticks(*time_ticks(frame.index, max_ticks=8))
-    prices.set_ylabel("price", color=look["soft"], fontsize=8.5)
-    volume.set_ylabel("volume", color=look["soft"], fontsize=8.5)
-    return figure
+    prices.set_ylabel("price", color=colors["soft"], fontsize=8.5)
+    volume.set_ylabel("volume", color=colors["soft"], fontsize=8.5)
 
-def _format_volume(value: float) -> str:
-    "A volume in as few characters as tell it."
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size: return f"{value / size:g}{letter}"
-    return f"{value:.3g}"
+# %% ../../nbs/charts/volume.ipynb #0c3c659e
+@isolated_style()
+def draw_volume(
+    frame: pd.DataFrame, # n OHLCV bars
+    anomalies: pd.DataFrame, # n rows of `detect_volume_anomalies`: mean, deviation, flagged
+    title: str = "",
+    k: float = 4.0, # deviations above the mean at which a bar is a spike
+    theme: str = "light", # or "dark"
+    size: tuple[float, float] = (9.0, 4.6), # inches
+) -> Figure: # unknown to pyplot, so it need not be closed
+    "Draw candles, volume with its mean and spike line, and the flagged periods."
+    colors, at, flagged = THEMES[theme], np.arange(len(frame)), anomalies.flagged.to_numpy()
+    figure, prices, volume = _figure_axes(size, title, colors)
+    width = 0.62 * 72 * size[0] * 0.92 / max(len(frame), 1) # of a bar, in points
+    _draw_bodies(prices, frame, colors, width)
+    volume.vlines(at, 0, frame.Volume, color=np.where(flagged, colors["poc"], colors["bar"]), linewidth=width)
+    spike = anomalies["mean"] + k * anomalies.deviation
+    volume.step(at, anomalies["mean"], where="mid", color=colors["soft"], linewidth=1.0)
+    volume.step(at, spike, where="mid", color=colors["edge"], linewidth=1.0, linestyle="--")
+    for first, last in flagged_periods(flagged):
+        for ax in (prices, volume): ax.axvspan(first - 0.6, last + 0.6, color=colors["poc"], alpha=0.15, linewidth=0)
+    _format_axes(prices, volume, frame, colors)
+    return figure
 
 # %% ../../nbs/charts/volume.ipynb #159d58ae
 def _line(name: str, time: list, y: pd.Series, color: str, dash: str) -> dict[str, Any]:
@@ -81,7 +91,7 @@ def _line(name: str, time: list, y: pd.Series, color: str, dash: str) -> dict[st
             "line": {"color": color, "width": 1.2, "dash": dash, "shape": "hvh"}}
 
 def _hover_text(row: Any) -> str:
-    "What the pointer shows at a flagged bar."
+    "Return the text that Plotly shows at a flagged bar."
     odds = f"{row.chance:.2g}" if np.isfinite(row.chance) else "unknown"
     return f"{row.severity}: {row.deviations:.1f} deviations above usual<br>chance {odds}, confidence {row.confidence:.2f}"
 
@@ -93,30 +103,41 @@ def _shapes(time: pd.DatetimeIndex, flagged: np.ndarray, color: str) -> list[dic
               "line": {"width": 0}, "layer": "below"}
     return [common | {"x0": stamps[2 * first], "x1": stamps[2 * last + 1]} for first, last in flagged_periods(flagged)]
 
+# %% ../../nbs/charts/volume.ipynb #2d068fbc
+def _bars(frame: pd.DataFrame, anomalies: pd.DataFrame, time: list, colors: dict[str, str]) -> list[dict[str, Any]]:
+    "Return the candles, and the volume bars with texts at flagged bars."
+    candles = {"type": "candlestick", "name": "price", "x": time, "increasing": {"line": {"color": colors["up"]}},
+               "decreasing": {"line": {"color": colors["down"]}}} | {name.lower(): to_jsonable(frame[name]) for name in PRICES}
+    text = [_hover_text(row) if row.flagged else "" for row in anomalies.itertuples()]
+    volume = {"type": "bar", "name": "volume", "x": time, "y": to_jsonable(frame.Volume), "yaxis": "y2",
+              "text": text, "textposition": "none", "hovertemplate": "%{y}<br>%{text}<extra>volume</extra>",
+              "marker": {"color": [colors["poc"] if flag else colors["bar"] for flag in anomalies.flagged.to_numpy()]}}
+    return [candles, volume]
+
+def _layout(title: str, shapes: list[dict[str, Any]], colors: dict[str, str]) -> dict[str, Any]:
+    axis = {"gridcolor": colors["grid"], "zeroline": False}
+    return {"title": {"text": escape(title)}, "paper_bgcolor": colors["page"], "plot_bgcolor": colors["page"],
+            "font": {"color": colors["ink"]}, "hovermode": "x", "legend": {"orientation": "h", "y": -0.12},
+            "margin": {"t": 60, "r": 20}, "xaxis": axis | {"rangeslider": {"visible": False}, "anchor": "y2"},
+            "yaxis": axis | {"domain": [0.42, 1], "title": {"text": "price"}},
+            "yaxis2": axis | {"domain": [0, 0.36], "title": {"text": "volume"}}, "shapes": shapes}
+
+# %% ../../nbs/charts/volume.ipynb #eb6830b1
 def plotly_volume(
     frame: pd.DataFrame, # n OHLCV bars
-    anomalies: pd.DataFrame, # n rows of `features.volume.volume_marks`
+    anomalies: pd.DataFrame, # n rows of `detect_volume_anomalies`
     title: str = "",
-    k: float = 4.0, # deviations of the line above which a bar is a spike
+    k: float = 4.0, # deviations above the mean at which a bar is a spike
     theme: str = "light", # or "dark"
-) -> dict[str, Any]: # `data_app` and `layout` as Plotly reads them
-    "The same as a figure for Plotly, in plain lists and numbers."
-    look, time, flagged = THEMES[theme], to_jsonable(frame.index), anomalies.flagged.to_numpy()
-    candles = {"type": "candlestick", "name": "price", "x": time, "increasing": {"line": {"color": look["up"]}},
-               "decreasing": {"line": {"color": look["down"]}}} | {name.lower(): to_jsonable(frame[name]) for name in PRICES}
-    text = [_hover_text(row) if row.flagged else "" for row in anomalies.itertuples()]
-    bars = {"type": "bar", "name": "volume", "x": time, "y": to_jsonable(frame.Volume), "yaxis": "y2",
-            "text": text, "textposition": "none", "hovertemplate": "%{y}<br>%{text}<extra>volume</extra>",
-            "marker": {"color": [look["poc"] if on else look["bar"] for on in flagged]}}
-    above = _line(f"mean + {k:g} deviations", time, anomalies["mean"] + k * anomalies.deviation, look["edge"], "dash")
-    axis = {"gridcolor": look["grid"], "zeroline": False}
-    layout = {"title": {"text": escape(title)}, "paper_bgcolor": look["page"], "plot_bgcolor": look["page"],
-              "font": {"color": look["ink"]}, "hovermode": "x", "legend": {"orientation": "h", "y": -0.12},
-              "margin": {"t": 60, "r": 20}, "xaxis": axis | {"rangeslider": {"visible": False}, "anchor": "y2"},
-              "yaxis": axis | {"domain": [0.42, 1], "title": {"text": "price"}},
-              "yaxis2": axis | {"domain": [0, 0.36], "title": {"text": "volume"}},
-              "shapes": _shapes(frame.index, flagged, look["poc"])}
-    return {"data": [candles, bars, _line("usual before", time, anomalies["mean"], look["soft"], "solid"), above], "layout": layout}
+) -> dict[str, Any]: # "data" and "layout" of a Plotly figure
+    "Return candles, volume and flagged periods as a Plotly figure of plain lists and numbers."
+    colors, time = THEMES[theme], to_jsonable(frame.index)
+    spike = anomalies["mean"] + k * anomalies.deviation
+    data = [*_bars(frame, anomalies, time, colors),
+            _line("usual before", time, anomalies["mean"], colors["soft"], "solid"),
+            _line(f"mean + {k:g} deviations", time, spike, colors["edge"], "dash")]
+    shapes = _shapes(frame.index, anomalies.flagged.to_numpy(), colors["poc"])
+    return {"data": data, "layout": _layout(title, shapes, colors)}
 
 # %% ../../nbs/charts/volume.ipynb #6f126b05
 _PAGE = """<!doctype html>
@@ -128,15 +149,15 @@ _PAGE = """<!doctype html>
 <script>
 const figure = JSON.parse(document.getElementById("figure").textContent);
 if (window.Plotly) Plotly.newPlot("chart", figure.data, figure.layout, {{responsive: true, displaylogo: false}});
-else document.getElementById("chart").textContent = "{script} is missing: keep it beside this page.";
+else document.getElementById("chart").textContent = "{script} is missing: put it into the folder of this page.";
 </script></body></html>
 """
 
 def plotly_page(
-    plot: dict[str, Any], # as `plotly_volume` gives it
+    plot: dict[str, Any], # of `plotly_volume`
     title: str = "",
-    script: str = "plotly.min.js", # Plotly's library, as a name beside the page
+    script: str = "plotly.min.js", # file name of Plotly's library, in the folder of the page
 ) -> str: # HTML
-    "A page that shows a figure of Plotly."
-    figure = json.dumps(plot, allow_nan=False).replace("<", "\\u003c") # nothing in it closes the script
+    "Return an HTML page that shows a Plotly figure. Raises `ValueError` if the figure holds NaN or infinity."
+    figure = json.dumps(plot, allow_nan=False).replace("<", "\\u003c") # so that no text ends the script element
     return _PAGE.format(title=escape(title), script=escape(script), figure=figure)

@@ -68,7 +68,7 @@ def test_an_embedded_split_shares_no_bar():
 def test_what_is_there_stays(annotated, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     for arguments, says in (([tmp_path, "--annotated", annotated], "is there already"),
-                            ([tmp_path / "new", "--annotated", annotated, "--look", "pink"], "there is no look 'pink'"),
+                            ([tmp_path / "new", "--annotated", annotated, "--look", "pink"], "there is no style 'pink'"),
                             ([tmp_path / "new", "--annotated", tmp_path], "There is no annotated chart"),
                             ([tmp_path / "new", "--symbol", "NOTHING"], "There is no series 'NOTHING'")):
         done = call(*arguments)

@@ -1,4 +1,4 @@
-"What is drawn can be read back, between the pixels."
+"Test that lines drawn as masks are read back with sub-pixel positions."
 
 import numpy as np
 import pytest
@@ -16,12 +16,12 @@ def chart(width, height, log=False):
     return ChartGeometry(width, height, 0.05 * width, 0.08 * height, 0.9 * width, 0.85 * height, -0.5, 299.5, 80, 125, log)
 
 
-def apart(rows, gap):
-    "Rows at least a gap apart."
-    kept = []
+def with_gap(rows, gap):
+    "Return rows at least a gap apart."
+    selected = []
     for row in sorted(rows):
-        if not kept or row - kept[-1] >= gap: kept.append(row)
-    return np.array(kept)
+        if not selected or row - selected[-1] >= gap: selected.append(row)
+    return np.array(selected)
 
 
 @settings(max_examples=80, deadline=None)
@@ -29,7 +29,7 @@ def apart(rows, gap):
        st.lists(st.floats(0.02, 0.98), max_size=20))
 def test_levels_come_back_within_half_a_pixel(size, log, soft, shares):
     geometry = chart(*size, log)
-    rows = apart([geometry.top + s * (geometry.bottom - geometry.top) for s in shares], 4.5)
+    rows = with_gap([geometry.top + s * (geometry.bottom - geometry.top) for s in shares], 4.5)
     horizontal, ray = draw_masks(geometry.price(rows), NONE, geometry, sigma=soft)
     found = read_levels(horizontal, geometry)
     assert len(found) == len(rows) and not ray.any()
@@ -46,13 +46,13 @@ def test_a_ray_comes_back_with_its_ends(size, soft, start, length, first, last):
     found = read_rays(mask)
     (x0, x1), (y0, y1) = geometry.column([start, start + length]), geometry.row([first, last])
     assert len(found) == 1 and found.confidence[0] > 0.6
-    away = np.abs(found[["x0", "x1"]].to_numpy()[0] - [x0, x1]), np.abs(found[["y0", "y1"]].to_numpy()[0] - [y0, y1])
-    assert away[0].max() < 3 and away[1].max() < 3 * max(1, abs(y1 - y0) / (x1 - x0)) # an end is known to some columns
+    error = np.abs(found[["x0", "x1"]].to_numpy()[0] - [x0, x1]), np.abs(found[["y0", "y1"]].to_numpy()[0] - [y0, y1])
+    assert error[0].max() < 3 and error[1].max() < 3 * max(1, abs(y1 - y0) / (x1 - x0)) # ends are exact to some columns
 
 
 @pytest.mark.parametrize("soft", [None, 1.2])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_crossing_rays_stay_two_and_a_broken_one_becomes_whole(size, soft):
+def test_crossing_rays_stay_separate_and_gaps_are_closed(size, soft):
     geometry = chart(*size)
     crossing = np.array([[20, 90, 280, 118], [40, 120, 260, 88]])
     _, mask = draw_masks([], crossing, geometry, sigma=soft)

@@ -32,117 +32,124 @@ from ..training import GeneratedBatches, fit
 
 # %% ../../../nbs/models/masks/annotated.ipynb #89f421d3
 def _render_images(charts, size, style_name, seed):
-    "Pictures of charts at a network's size, and where prices and bars lie in them."
+    "Return images of charts at the size of a network, and their geometries."
     shape = size["width"], size["height"]
     drawn = Parallel(n_jobs=-1)(delayed(chart_image)(chart, style_name, (seed, k)) for k, chart in enumerate(charts))
-    return np.stack([resize(image, *shape) for image, _ in drawn]), [place.resized(*shape) for _, place in drawn]
-
+    return np.stack([resize(image, *shape) for image, _ in drawn]), [geometry.resized(*shape) for _, geometry in drawn]
 
 def _prices_from_logits(logits, geometries):
-    return [level_prices(1 / (1 + np.exp(-one)), place) for one, place in zip(logits, geometries, strict=True)]
-
+    return [level_prices(1 / (1 + np.exp(-mask)), geometry) for mask, geometry in zip(logits, geometries, strict=True)]
 
 def predict_image_levels(
     network: UNet,
     charts: Sequence[LabeledChart],
-    size: dict, # width and height of pictures
+    size: dict, # width and height of images, in pixels
     style_name: str = PUBLISHED_STYLE, # as in `chart_image`
-    seed: int = 0, # of random looks
-) -> list[np.ndarray]: # prices of each chart's levels
-    "Levels that a network reads off pictures of charts."
-    images, places = _render_images(charts, size, style_name, seed)
-    return _prices_from_logits(mask_logits(network, images), places)
+    seed: int = 0, # of random styles
+) -> list[np.ndarray]: # prices of the levels of each chart
+    "Return the levels that a network predicts from images of charts."
+    images, geometries = _render_images(charts, size, style_name, seed)
+    return _prices_from_logits(mask_logits(network, images), geometries)
 
 # %% ../../../nbs/models/masks/annotated.ipynb #f9f242e6
 class EncodedCharts(NamedTuple):
-    "Charts as a network sees them in one look."
+    "Hold the feature maps of charts in one style, with their labels."
     maps: torch.Tensor # (k, maps, rows, columns) from 0 to 1
-    rows: np.ndarray # float32 (k, 1, rows, 1): 1 where a level is
-    places: list[ChartGeometry]
+    rows: np.ndarray # float32 (k, 1, rows, 1), 1 at a level
+    geometries: list[ChartGeometry]
     charts: list[LabeledChart]
 
 
 def encode_charts(
     network: UNet,
     charts: Sequence[LabeledChart],
-    size: dict, # width and height of pictures, rows and columns of a cell
+    size: dict, # width and height of images in pixels; cell: its rows and columns
     style_name: str = PUBLISHED_STYLE, # as in `chart_image`
-    seed: int = 0, # of random looks
+    seed: int = 0, # of random styles
 ) -> EncodedCharts:
-    "What the eyes of a network make of pictures, and what its judge is to answer."
-    images, places = _render_images(charts, size, style_name, seed)
-    rows = [target_maps(chart, place, cell=size["cell"])[:1].max(2, keepdims=True)
-            for chart, place in zip(charts, places, strict=True)]
-    return EncodedCharts(predict_feature_maps(network, images), np.stack(rows), places, list(charts))
+    "Return the feature maps of charts, and whether each row has a level."
+    images, geometries = _render_images(charts, size, style_name, seed)
+    rows = [target_maps(chart, geometry, cell=size["cell"])[:1].max(2, keepdims=True)
+            for chart, geometry in zip(charts, geometries, strict=True)]
+    return EncodedCharts(predict_feature_maps(network, images), np.stack(rows), geometries, list(charts))
 
 # %% ../../../nbs/models/masks/annotated.ipynb #95ab7ed6
 def encode_in_styles(
     network: UNet,
     charts: Sequence[LabeledChart],
     size: dict, # as in `encode_charts`
-    random_styles: int = 4, # random ones, besides `look`
+    random_styles: int = 4, # number of random styles besides `style_name`
     style_name: str = PUBLISHED_STYLE, # as in `chart_image`
     seed: int = 0,
-) -> list[EncodedCharts]: # one a look and way up
-    "Charts in every look that a judge learns from."
-    ways = list(charts), [mirror_chart(chart) for chart in charts]
-    each = [(style_name, seed), *(("random", seed + 1 + k) for k in range(random_styles))]
-    return [encode_charts(network, way, size, *one) for one, way in product(each, ways)]
+) -> list[EncodedCharts]: # for each style, the charts and their mirror images
+    "Return the feature maps of charts in several styles, upright and mirrored."
+    orientations = list(charts), [mirror_chart(chart) for chart in charts]
+    styles = [(style_name, seed), *(("random", seed + 1 + k) for k in range(random_styles))]
+    return [encode_charts(network, some, size, *style) for style, some in product(styles, orientations)]
 
 # %% ../../../nbs/models/masks/annotated.ipynb #68f1b2e7
-def _train_fold(row_classifier, encoded, train, valid_rows, batch, seed, fit_options):
-    "A judge that went on from `decide_verdict`, and the shift of its logits that suits the charts to choose by."
+def _random_style_batches(encoded, train): # batches of the training charts, each chart in a random style
     def make(at, rng):
-        picked = [(encoded[look], train[row]) for look, row in zip(rng.integers(len(encoded), size=len(at)), at, strict=True)]
-        return tuple(np.stack([np.asarray(getattr(one, name)[row]) for one, row in picked]) for name in ("maps", "rows"))
-    def build():
-        new = RowClassifier(encoded[0].maps.shape[1], row_classifier.last.in_channels)
-        new.load_state_dict(row_classifier.state_dict())
-        return new
+        picked = [(encoded[style], train[row]) for style, row in zip(rng.integers(len(encoded), size=len(at)), at, strict=True)]
+        return tuple(np.stack([np.asarray(getattr(some, name)[row]) for some, row in picked]) for name in ("maps", "rows"))
+    return make
+
+def _copy_classifier(row_classifier, maps):
+    new = RowClassifier(maps, row_classifier.last.in_channels)
+    new.load_state_dict(row_classifier.state_dict())
+    return new
+
+def _train_fold(row_classifier, encoded, train, valid_rows, batch, seed, fit_options):
+    "Train a copy of the row classifier; return it with the best shift of its logits on the validation charts."
     first = encoded[0]
-    valid = GeneratedBatches(lambda at, rng: (first.maps[valid_rows[at]].numpy(), first.rows[valid_rows[at]]), len(valid_rows), 40, fixed=True)
-    learner, _ = fit(build, mask_loss(), GeneratedBatches(make, len(train), batch, seed=seed), valid, seed=seed, **fit_options)
-    tried = f1_by_shift(row_logits(learner.model, first.maps[valid_rows]), *([part[k] for k in valid_rows] for part in first[2:]))
-    return learner.model, float(tried.f1.idxmax())
+    def build(): return _copy_classifier(row_classifier, first.maps.shape[1])
+    def make_valid(at, rng): return first.maps[valid_rows[at]].numpy(), first.rows[valid_rows[at]]
+    batches = GeneratedBatches(_random_style_batches(encoded, train), len(train), batch, seed=seed)
+    valid = GeneratedBatches(make_valid, len(valid_rows), 40, fixed=True)
+    learner, _ = fit(build, mask_loss(), batches, valid, seed=seed, **fit_options)
+    logits = row_logits(learner.model, first.maps[valid_rows])
+    scores = f1_by_shift(logits, *([part[k] for k in valid_rows] for part in (first.geometries, first.charts)))
+    return learner.model, float(scores.f1.idxmax())
 
-
+# %% ../../../nbs/models/masks/annotated.ipynb #50c011b3
 def cross_validate_images(
-    row_classifier: RowClassifier, # to go on from
-    encoded: Sequence[EncodedCharts], # of `encode_in_styles`; the first is what is judged
-    groups: Sequence, # a label a chart; those of one group are kept aside together
-    folds: int = 8, # times that a part of the groups is kept aside
+    row_classifier: RowClassifier, # to start from
+    encoded: Sequence[EncodedCharts], # of `encode_in_styles`; the first one is scored
+    groups: Sequence, # (k,) labels; charts of one group are in the same fold
+    folds: int = 8,
     batch: int = 16, # charts
     seed: int = 0,
-    **fit_options, # of `fit_model`, such as epochs and rate
-) -> list[np.ndarray]: # prices of each chart's levels, by a judge that had not seen its group
-    "Cross-validation by group, from pictures alone."
+    **fit_options, # of `fit`, such as epochs and rate
+) -> list[np.ndarray]: # prices of the levels of each chart, by a row classifier that was trained without its group
+    "Return out-of-fold levels of a row classifier in cross-validation by group."
     groups, found, first = np.asarray(groups), [np.empty(0)] * len(groups), encoded[0]
     for train, test in GroupKFold(folds, shuffle=True, random_state=seed).split(groups, groups=groups):
         parts = next(GroupKFold(min(folds, 8), shuffle=True, random_state=seed).split(train, groups=groups[train]))
         new, shift = _train_fold(row_classifier, encoded, *(train[part] for part in parts), batch, seed, fit_options)
-        read = _prices_from_logits(row_logits(new, first.maps[test]) + shift, [first.places[k] for k in test])
-        for k, prices in zip(test, read, strict=True): found[k] = prices
+        levels = _prices_from_logits(row_logits(new, first.maps[test]) + shift, [first.geometries[k] for k in test])
+        for k, prices in zip(test, levels, strict=True): found[k] = prices
     return found
 
 # %% ../../../nbs/models/masks/annotated.ipynb #c929e9f3
 def evaluate_annotated_images(
-    folder: str | Path | None = None, # of JSON files of system A; None: what OHLCV_TA_ANNOTATED names
-    network: str | Path = "models/masks/horizontal", # the folder of a trained network
-    folds: int = 8, # times that a part of the groups is kept aside
-    style_name: str = PUBLISHED_STYLE, # of the charts that are judged, as in `chart_image`
-    random_styles: int = 4, # random ones that are learned from besides
+    folder: str | Path | None = None, # of JSON files of system A; None: the one that OHLCV_TA_ANNOTATED names
+    network: str | Path = "models/masks/horizontal", # folder of a trained network
+    folds: int = 8, # of the cross-validation
+    style_name: str = PUBLISHED_STYLE, # of the scored images, as in `chart_image`
+    random_styles: int = 4, # number of random training styles
     draws: int = 1000, # of the bootstrap
     seed: int = 0,
-    **fit_options, # of `fit_model`
-) -> dict: # "as it is", "by group" and "at random"
-    "A network's levels from pictures of annotated charts."
+    **fit_options, # of `fit`
+) -> dict: # scores under "as it is" (no further training), "by group" and "at random" (kind of split)
+    "Score the levels of a network on images of annotated charts, without and with further training."
     charts = [chart for chart in load_annotated_charts(folder) if len(chart.levels)]
     groups = duplicate_groups([chart_frame(chart) for chart in charts])
     size, start = read_json(Path(network) / "config.json")["size"], load_network(network, UNet)
-    bank, fit_options = encode_in_styles(start, charts, size, random_styles, style_name, seed), {"epochs": 12, "rate": 2e-3} | fit_options
+    encoded = encode_in_styles(start, charts, size, random_styles, style_name, seed)
+    fit_options = {"epochs": 12, "rate": 2e-3} | fit_options
     found = {"as it is": predict_image_levels(start, charts, size, style_name, seed)} | {
-        name: cross_validate_images(start.judge, bank, some, folds, seed=seed, **fit_options)
-        for name, some in (("by group", groups), ("at random", np.arange(len(charts))))}
+        name: cross_validate_images(start.judge, encoded, labels, folds, seed=seed, **fit_options)
+        for name, labels in (("by group", groups), ("at random", np.arange(len(charts))))}
     scores = {name: [score_levels(prices, chart) for prices, chart in zip(levels, charts, strict=True)]
               for name, levels in found.items()}
     return to_jsonable({name: summarize_scores(some, groups, draws, seed) for name, some in scores.items()})

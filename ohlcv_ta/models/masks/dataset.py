@@ -32,59 +32,59 @@ from ...features.support_resistance.rays import find_rays
 
 # %% ../../../nbs/models/masks/dataset.ipynb #483e0033
 class LabeledChart(NamedTuple):
-    "Bars, and what is taken for true of them."
+    "Hold the bars of a chart and its labels."
     bars: np.ndarray # (n, 5) open, high, low, close, volume
-    levels: np.ndarray # prices
-    rays: np.ndarray # (m, 4) bar, price, bar, price
+    levels: np.ndarray # (l,) prices
+    rays: np.ndarray # (m, 4) start bar, start price, end bar, end price
     source: str # "planted", "rule" or "annotated"
-    series: str # where the bars, or their shapes, are from
+    series: str # name of the series of the bars; for a synthetic chart, of the reference bars
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #763d521f
 _RAY = ["start_bar", "start_price", "end_bar", "end_price"]
 
 def rule_chart(
     frame: pd.DataFrame, # n OHLCV bars
     series: str = "", # their name
 ) -> LabeledChart:
-    "A real chart with the levels and rays of the rule."
+    "Return a real chart with the levels and rays of the rule-based detector."
     rays = find_rays(frame)[_RAY].to_numpy(float)
     return LabeledChart(frame[list(COLUMNS)].to_numpy(float), rule_levels(frame)[0], rays, "rule", series)
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #c7bb5200
 def synthetic_chart(
     reference: pd.DataFrame, # more than `bars` real bars
     bars: int = 300,
     seed: int = 0,
-    series: str = "", # the name of the real bars
+    series: str = "", # name of the real bars
 ) -> LabeledChart:
-    "A chart that bounces off known levels and rays, in the shapes of real bars."
+    "Return a synthetic chart whose price turns at known levels and rays, with bars shaped like real ones."
     frame, levels, rays = synthetic_levels(bars, seed, reference)
     return LabeledChart(frame.to_numpy(float), levels, rays, "planted", series)
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #1d40dca4
 def load_annotated_charts(
-    folder: str | Path | None = None, # of system A's JSON files; None: what OHLCV_TA_ANNOTATED names
+    folder: str | Path | None = None, # of system A's JSON files; None: the one that OHLCV_TA_ANNOTATED names
 ) -> list[LabeledChart]: # in order of their names
-    "Charts with the lines that people drew."
-    return [LabeledChart(one.frame[list(COLUMNS)].to_numpy(float), np.asarray(one.levels, float), rays_to_bars(one), "annotated", name)
-            for name, one in read_annotated_folder(folder).items()]
+    "Return the charts of a folder, with the lines that people drew."
+    return [LabeledChart(chart.frame[list(COLUMNS)].to_numpy(float), np.asarray(chart.levels, float), rays_to_bars(chart),
+                         "annotated", name) for name, chart in read_annotated_folder(folder).items()]
 
 # %% ../../../nbs/models/masks/dataset.ipynb #9ed4d795
 def chart_frame(
     chart: LabeledChart,
-) -> pd.DataFrame: # n OHLCV bars; their times are made up, hours from the start of 2020
-    "The bars of a chart as a frame."
+) -> pd.DataFrame: # n OHLCV bars, with artificial times: hours from the start of 2020
+    "Return the bars of a chart as a frame."
     hours = pd.date_range("2020-01-01", periods=len(chart.bars), freq="h", tz="UTC", unit="us", name="time")
     return pd.DataFrame(chart.bars, hours, list(COLUMNS))
 
 # %% ../../../nbs/models/masks/dataset.ipynb #e03166db
 def sample_windows(
     frame: pd.DataFrame, # a whole series
-    count: int, # how many
-    lengths: Sequence[int] = (300,), # bars of a window, any of these
+    count: int, # number of windows
+    lengths: Sequence[int] = (300,), # in bars, one of which is chosen for each window
     seed: int = 0,
-) -> Iterator[pd.DataFrame]:
-    "Stretches of a series, at random places; they may overlap."
+) -> Iterator[pd.DataFrame]: # none if the series is shorter than every length
+    "Yield windows of a series at random positions; they may overlap."
     rng = np.random.default_rng(seed)
     lengths = [n for n in lengths if n <= len(frame)]
     for _ in range(count if lengths else 0):
@@ -96,80 +96,79 @@ def sample_windows(
 def sample_charts(
     frame: pd.DataFrame, # a series, or a part of one
     series: str, # its name
-    count: int, # of each source
-    lengths: Sequence[int] = (300,), # bars of a chart, any of these
+    count: int, # of charts of each source
+    lengths: Sequence[int] = (300,), # in bars, one of which is chosen for each chart
     seed: int = 0,
-) -> list[LabeledChart]: # none where the series is too short
-    "Real charts with the rule's labels, then planted ones."
-    real = [rule_chart(one, series) for one in sample_windows(frame.iloc[1:], count, lengths, seed)]
-    return real + [synthetic_chart(frame, len(one.bars), seed * 100_003 + k, series) for k, one in enumerate(real)]
+) -> list[LabeledChart]: # empty if the series is too short
+    "Return real charts with rule-based labels, then as many synthetic ones."
+    real = [rule_chart(window, series) for window in sample_windows(frame.iloc[1:], count, lengths, seed)]
+    return real + [synthetic_chart(frame, len(chart.bars), seed * 100_003 + k, series) for k, chart in enumerate(real)]
 
 # %% ../../../nbs/models/masks/dataset.ipynb #eb13ddb0
 def save_charts(
     path: str | Path, # an .npz file
     charts: Sequence[LabeledChart],
 ) -> Path: # the file
-    "Write charts, whole or not at all."
+    "Write charts to a file, atomically."
     joined = {name: np.concatenate([getattr(chart, name) for chart in charts]) for name in ("bars", "levels", "rays")}
     counts = {f"{name}_of": np.array([len(getattr(chart, name)) for chart in charts]) for name in joined}
-    words = {name: np.array([getattr(chart, name) for chart in charts]) for name in ("source", "series")}
-    np.savez_compressed(file := io.BytesIO(), **joined, **counts, **words)
+    texts = {name: np.array([getattr(chart, name) for chart in charts]) for name in ("source", "series")}
+    np.savez_compressed(file := io.BytesIO(), **joined, **counts, **texts)
     return write_atomic(path, file.getvalue())
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #52923426
 def load_charts(
     path: str | Path, # an .npz file
 ) -> list[LabeledChart]:
-    "Charts that `save_charts` wrote."
+    "Return the charts of a file that `save_charts` wrote."
     with np.load(path, allow_pickle=False) as stored:
         parts = [np.split(stored[name], stored[f"{name}_of"].cumsum()[:-1]) for name in ("bars", "levels", "rays")]
-        return [LabeledChart(*one) for one in zip(*parts, stored["source"].tolist(), stored["series"].tolist(), strict=True)]
+        texts = [stored[name].tolist() for name in ("source", "series")]
+    return [LabeledChart(*chart) for chart in zip(*parts, *texts, strict=True)]
 
 # %% ../../../nbs/models/masks/dataset.ipynb #e2b0a7d0
 def mirror_chart(
     chart: LabeledChart,
 ) -> LabeledChart:
-    "The same chart with prices mirrored."
-    about = chart.bars[:, 1].max() + chart.bars[:, 2].min()
-    bars = np.column_stack([about - chart.bars[:, [0, 2, 1, 3]], chart.bars[:, 4]])
-    rays = np.column_stack([chart.rays[:, 0], about - chart.rays[:, 1], chart.rays[:, 2], about - chart.rays[:, 3]])
-    return chart._replace(bars=bars, levels=about - chart.levels, rays=rays)
+    "Return the chart with prices mirrored about the middle of its range."
+    mirror = chart.bars[:, 1].max() + chart.bars[:, 2].min()
+    bars = np.column_stack([mirror - chart.bars[:, [0, 2, 1, 3]], chart.bars[:, 4]])
+    rays = np.column_stack([chart.rays[:, 0], mirror - chart.rays[:, 1], chart.rays[:, 2], mirror - chart.rays[:, 3]])
+    return chart._replace(bars=bars, levels=mirror - chart.levels, rays=rays)
 
 # %% ../../../nbs/models/masks/dataset.ipynb #06982e27
 def compress_jpeg(
     image: np.ndarray, # uint8 (height, width, 3)
     quality: int, # 1 to 95
-) -> np.ndarray: # the same, as JPEG leaves it
-    "A picture that was saved as a JPEG."
+) -> np.ndarray: # uint8 (height, width, 3), with compression artifacts
+    "Compress and decompress an image as JPEG."
     Image.fromarray(image).save(file := io.BytesIO(), "JPEG", quality=quality)
     return np.asarray(Image.open(file))
 
 
 def _render_chart(chart: LabeledChart, size: tuple[int, int], rng: np.random.Generator, augment: bool):
-    "A picture of a chart in a look thrown by dice, and where prices and bars lie in it."
+    "Return the image of a chart in a random style, and its geometry."
     style, (width, height) = Style.sample(rng), size
-    scaled, spoiled, share = rng.random(3)
-    if not augment or scaled > 0.5: image, place = draw_chart(chart.bars, style, width, height)
+    scale, compress, share = rng.random(3)
+    if not augment or scale > 0.5: image, geometry = draw_chart(chart.bars, style, width, height)
     else:
         factor = rng.uniform(1.1, 2.6)
-        image, place = draw_chart(chart.bars, style, round(width * factor), round(height * factor * rng.uniform(0.8, 1.25)))
-    if augment and spoiled < 0.25: image = compress_jpeg(image, int(40 + 55 * share))
-    return resize(image, width, height), place.resized(width, height)
+        image, geometry = draw_chart(chart.bars, style, round(width * factor), round(height * factor * rng.uniform(0.8, 1.25)))
+    if augment and compress < 0.25: image = compress_jpeg(image, int(40 + 55 * share))
+    return resize(image, width, height), geometry.resized(width, height)
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #687bd804
 def render_charts(
     charts: Sequence[LabeledChart],
-    rng: np.random.Generator, # of looks
+    rng: np.random.Generator, # of styles and augmentation
     width: int = 512, # pixels
     height: int = 256, # pixels
-    augment: bool = False, # whether some are turned upside down, scaled or saved as JPEG
-) -> tuple[np.ndarray, list[ChartGeometry], list[LabeledChart]]: # uint8 (k, height, width, 3); places; the charts as drawn
-    "Pictures of charts, each in a look of its own."
+    augment: bool = False, # whether some are mirrored, scaled or compressed as JPEG
+) -> tuple[np.ndarray, list[ChartGeometry], list[LabeledChart]]: # uint8 (k, height, width, 3), geometries, charts as drawn
+    "Draw each chart in a random style of its own; return images, geometries and the charts, mirrored or not."
     charts = [mirror_chart(chart) if augment and rng.random() < 0.5 else chart for chart in charts]
-    images, places = zip(*(_render_chart(chart, (width, height), rng, augment) for chart in charts), strict=True)
-    return np.stack(images), list(places), charts
-
-
+    images, geometries = zip(*(_render_chart(chart, (width, height), rng, augment) for chart in charts), strict=True)
+    return np.stack(images), list(geometries), charts
 
 # %% ../../../nbs/models/masks/dataset.ipynb #84bde513
 FEATURE_MAPS = ("tops", "bottoms", "bodies")
@@ -177,64 +176,66 @@ _compiled = numba.njit(cache=True)
 
 @_compiled
 def _draw_bells(image, rows, columns, heights):
-    "At each place a bell, 0.7 rows wide, in one column."
-    for row, column, height in zip(rows, columns, heights): # noqa: B905 - strict is unknown to the compiler
+    "Draw a Gaussian with a standard deviation of 0.7 rows at each position, in one column."
+    for row, column, height in zip(rows, columns, heights): # noqa: B905 - the compiler does not support strict
         x = int(column)
         if not 0 <= column < image.shape[1]: continue
         for y in range(max(int(row) - 3, 0), min(int(row) + 4, image.shape[0])):
             image[y, x] = max(image[y, x], height * np.exp(-0.5 * ((y + 0.5 - row) / 0.7) ** 2))
 
 @_compiled
-def _draw_bodies(image, tops, bottoms, columns, room):
-    "The share of each cell that bodies cover."
+def _draw_bodies(image, tops, bottoms, columns, bar_width):
+    "Add the share of each cell that bodies cover."
     for top, bottom, column in zip(tops, bottoms, columns): # noqa: B905
         x = int(column)
         if not 0 <= column < image.shape[1]: continue
         for y in range(max(int(top), 0), min(int(bottom) + 1, image.shape[0])):
-            image[y, x] += max(0.0, min(bottom, y + 1.0) - max(top, float(y))) * room
+            image[y, x] += max(0.0, min(bottom, y + 1.0) - max(top, float(y))) * bar_width
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #7d8fa422
 def _turning_heights(edges, side, windows):
-    "How much each body stands out: 0, or from 0.67 for the shortest window to 1 for all."
+    "Return the strength of the turn at each body: 0, or from 0.67 for one window to 1 for all windows."
     weights = np.zeros(len(edges))
     for window in windows: weights[swing_bars(edges, window, window, side)] += 1
     return np.where(weights > 0, 0.5 + 0.5 * weights / len(windows), 0)
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #5076c988
 def feature_maps(
     bars: np.ndarray, # (n, 5) open, high, low, close, volume
-    geometry: ChartGeometry, # of the picture
+    geometry: ChartGeometry, # of the image
     shape: tuple[int, int], # rows and columns of the maps
-    windows: Sequence[int] = LevelSettings().windows, # bars on either side that a turn stands out from
-) -> np.ndarray: # float32 (3, rows, columns), 0 to 1, as `FEATURE_MAPS`
-    "Where a chart's bodies turn, and where they are."
-    place = geometry.resized(shape[1], shape[0])
+    windows: Sequence[int] = LevelSettings().windows, # bars on either side that a turn exceeds
+) -> np.ndarray: # float32 (3, rows, columns), 0 to 1, in the order of `FEATURE_MAPS`
+    "Return the true feature maps of a chart: turns of tops and bottoms of bodies, and bodies."
+    geometry = geometry.resized(shape[1], shape[0])
     upper, lower = bars[:, [0, 3]].max(axis=1), bars[:, [0, 3]].min(axis=1)
-    columns, maps = place.column(np.arange(len(bars))), np.zeros((3, *shape), np.float32)
+    columns, maps = geometry.column(np.arange(len(bars))), np.zeros((3, *shape), np.float32)
     for image, edges, side in zip(maps, (upper, lower), (1.0, -1.0), strict=False):
         heights = _turning_heights(edges, side, windows)
         at = np.flatnonzero(heights)
-        _draw_bells(image, place.row(edges[at]), columns[at], heights[at])
-    room = (place.right - place.left) / (place.last_bar - place.first_bar)
-    _draw_bodies(maps[2], place.row(upper), place.row(lower), columns, min(room, 1.0))
+        _draw_bells(image, geometry.row(edges[at]), columns[at], heights[at])
+    bar_width = (geometry.right - geometry.left) / (geometry.last_bar - geometry.first_bar)
+    _draw_bodies(maps[2], geometry.row(upper), geometry.row(lower), columns, min(bar_width, 1.0))
     return np.minimum(maps, 1)
 
 # %% ../../../nbs/models/masks/dataset.ipynb #39bc7c55
 def target_maps(
     chart: LabeledChart,
-    geometry: ChartGeometry, # of its picture
+    geometry: ChartGeometry, # of its image
     kind: str = "horizontal", # or "ray": which lines the mask holds
-    cell: tuple[int, int] = (2, 8), # rows and columns of the picture in a cell
-    sigma: float = 1.2, # deviation of a line in the mask, in pixels
-) -> np.ndarray: # float32 (4, rows, columns): the mask, and the maps
-    "What a network is to answer."
+    cell: tuple[int, int] = (2, 8), # rows and columns of the image in a cell
+    sigma: float = 1.2, # standard deviation of a line in the mask, in pixels
+) -> np.ndarray: # float32 (4, rows, columns): the mask, and the feature maps
+    """Return the target of a network: the mask and the feature maps, on the grid of cells.
+
+    Raises `ValueError` if `kind` is unknown."""
     shape = geometry.height, geometry.width
     mask = draw_masks(chart.levels, chart.rays, geometry, shape, sigma=sigma)[("horizontal", "ray").index(kind)]
     rows, columns = shape[0] // cell[0], shape[1] // cell[1]
     mask = mask.reshape(rows, cell[0], columns, cell[1]).mean((1, 3))
     return np.concatenate([mask[None], feature_maps(chart.bars, geometry, mask.shape)])
 
-
+# %% ../../../nbs/models/masks/dataset.ipynb #b666cca7
 def make_batch_function(
     charts: Sequence[LabeledChart],
     kind: str = "horizontal", # or "ray"
@@ -242,9 +243,10 @@ def make_batch_function(
     height: int = 256, # pixels
     cell: tuple[int, int] = (2, 8), # as in `target_maps`
     augment: bool = True, # as in `render_charts`
-) -> Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]: # what `GeneratedBatches` makes batches with
-    "A function of row numbers and dice that draws pictures and what is to be answered."
+) -> Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]: # as `GeneratedBatches` needs it
+    "Return a function of chart numbers and a random generator that renders images and targets."
     def make(rows, rng):
-        images, places, shown = render_charts([charts[row] for row in rows], rng, width, height, augment)
-        return images, np.stack([target_maps(one, place, kind, cell) for one, place in zip(shown, places, strict=True)])
+        images, geometries, drawn = render_charts([charts[row] for row in rows], rng, width, height, augment)
+        targets = [target_maps(chart, geometry, kind, cell) for chart, geometry in zip(drawn, geometries, strict=True)]
+        return images, np.stack(targets)
     return make

@@ -22,65 +22,68 @@ from .network import RowClassifier, UNet, mask_loss
 from ..training import GeneratedBatches, fit
 
 # %% ../../../nbs/models/masks/experiment.ipynb #9528caf0
-def train_encoder(
-    settings: dict, # of the `UNet`
-    train_charts: Sequence[LabeledChart], # any charts
-    valid_charts: Sequence[LabeledChart], # others, by which the best epoch is chosen
-    size: dict, # width and height of pictures, rows and columns of a cell
-    batch: int = 8, # pictures in a batch
-    take: int | None = None, # charts in an epoch; all if None
-    seed: int = 0,
-    **fit_options, # of `fit_model`, such as epochs and rate
-) -> tuple[UNet, pd.DataFrame]: # the network, whose mask means nothing yet; losses of each epoch
-    "A network that draws the maps of a chart in any look."
-    train = GeneratedBatches(make_batch_function(train_charts, **size), len(train_charts), batch, seed=seed, rows_per_epoch=take)
-    valid = GeneratedBatches(make_batch_function(valid_charts, **size, augment=False), len(valid_charts), 40, fixed=True, seed=seed + 1)
-    learner, history = fit(lambda: _initialize_sparse(UNet(**settings)), mask_loss(mask_weight=0), train, valid, seed=seed, **fit_options)
-    return learner.model, history
-
-
 def _initialize_sparse(network: UNet) -> UNet:
-    "Start from maps that are nearly empty, as true ones are."
+    "Initialize a network so that its feature maps are nearly empty, as true ones are."
     nn.init.constant_(network.last.bias[1:], -4.0)
     return network
+
+# %% ../../../nbs/models/masks/experiment.ipynb #9dc7efc9
+def train_encoder(
+    settings: dict, # of the `UNet`
+    train_charts: Sequence[LabeledChart], # of any source
+    valid_charts: Sequence[LabeledChart], # other charts, by which the best epoch is chosen
+    size: dict, # width and height of images in pixels; cell: its rows and columns
+    batch: int = 8, # images in a batch
+    take: int | None = None, # charts in an epoch; None: all
+    seed: int = 0,
+    **fit_options, # of `fit`, such as epochs and rate
+) -> tuple[UNet, pd.DataFrame]: # the network, whose mask is not trained yet, and the losses of each epoch
+    "Train a network to predict the feature maps of charts in any style."
+    make_train, make_valid = make_batch_function(train_charts, **size), make_batch_function(valid_charts, **size, augment=False)
+    train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=take)
+    valid = GeneratedBatches(make_valid, len(valid_charts), 40, fixed=True, seed=seed + 1)
+    def build(): return _initialize_sparse(UNet(**settings))
+    learner, history = fit(build, mask_loss(mask_weight=0), train, valid, seed=seed, **fit_options)
+    return learner.model, history
 
 # %% ../../../nbs/models/masks/experiment.ipynb #6ad6d63e
 def feature_map_correlation(
     network: UNet,
     charts: Sequence[LabeledChart],
     size: dict, # as in `train_encoder`
-    seed: int = 0, # of looks
-) -> np.ndarray: # (maps,) means over charts
-    "Correlation of drawn and true maps, summed along rows."
+    seed: int = 0, # of styles
+) -> np.ndarray: # (maps,) means over charts, -1 to 1
+    "Return the correlation of predicted and true feature maps, summed along rows."
     images, true = make_batch_function(charts, **size, augment=False)(np.arange(len(charts)), np.random.default_rng(seed))
-    with torch.inference_mode(): seen = network.eval()(torch.as_tensor(images))[:, 1:].sigmoid().numpy()
+    with torch.inference_mode(): predicted = network.eval()(torch.as_tensor(images))[:, 1:].sigmoid().numpy()
     rows = [[np.corrcoef(one.sum(1), other.sum(1))[0, 1] for one, other in zip(*pair, strict=True)]
-            for pair in zip(seen, true[:, 1:], strict=True)]
+            for pair in zip(predicted, true[:, 1:], strict=True)]
     return np.nanmean(rows, axis=0)
 
 # %% ../../../nbs/models/masks/experiment.ipynb #f38657bd
 def _row_batches(charts: Sequence[LabeledChart], size: dict) -> Callable:
-    "Batches of true maps, and which rows have a level."
+    "Return a function that makes batches of true feature maps, and of whether each row has a level."
     shape = {"width": size["width"], "height": size["height"]}
     def make(rows, rng):
-        _, places, shown = render_charts([charts[row] for row in rows], rng, **shape)
-        true = np.stack([target_maps(one, place, cell=size["cell"]) for one, place in zip(shown, places, strict=True)])
+        _, geometries, drawn = render_charts([charts[row] for row in rows], rng, **shape)
+        true = np.stack([target_maps(chart, geometry, cell=size["cell"])
+                         for chart, geometry in zip(drawn, geometries, strict=True)])
         return true[:, 1:], true[:, :1].max(3, keepdims=True)
     return make
 
-
+# %% ../../../nbs/models/masks/experiment.ipynb #eaa3f34f
 def train_row_classifier(
-    train_charts: Sequence[LabeledChart], # charts with levels
-    valid_charts: Sequence[LabeledChart], # others, by which the best epoch is chosen
+    train_charts: Sequence[LabeledChart], # with levels
+    valid_charts: Sequence[LabeledChart], # other charts, by which the best epoch is chosen
     size: dict, # as in `train_encoder`
-    maps: int = 3, # that it looks at
+    maps: int = 3, # number of feature maps
     width: int = 64, # channels
     batch: int = 16, # charts in a batch
-    take: int | None = None, # charts in an epoch; all if None
+    take: int | None = None, # charts in an epoch; None: all
     seed: int = 0,
-    **fit_options, # of `fit_model`
-) -> tuple[RowClassifier, pd.DataFrame]: # the judge; losses of each epoch
-    "A judge of rows that saw true maps."
+    **fit_options, # of `fit`
+) -> tuple[RowClassifier, pd.DataFrame]: # the row classifier, and the losses of each epoch
+    "Train a row classifier on true feature maps."
     train = GeneratedBatches(_row_batches(train_charts, size), len(train_charts), batch, seed=seed, rows_per_epoch=take)
     valid = GeneratedBatches(_row_batches(valid_charts, size), len(valid_charts), 40, fixed=True, seed=seed + 1)
     learner, history = fit(lambda: RowClassifier(maps, width), mask_loss(), train, valid, seed=seed, **fit_options)
@@ -89,10 +92,10 @@ def train_row_classifier(
 # %% ../../../nbs/models/masks/experiment.ipynb #72da6c8d
 def row_logits(
     row_classifier: RowClassifier,
-    maps: torch.Tensor, # (k, maps, rows, columns) from 0 to 1, true or seen
-    cell: tuple[int, int] = (2, 8), # rows and columns of the picture in a cell
+    maps: torch.Tensor, # (k, maps, rows, columns) from 0 to 1, true or predicted
+    cell: tuple[int, int] = (2, 8), # rows and columns of the image in a cell
 ) -> np.ndarray: # (k, height, width)
-    "Logits of levels at the size of the pictures."
+    "Return the logits of levels at the size of the images."
     with torch.inference_mode(): rows = row_classifier.eval()(maps)
     scale = float(cell[0]), float(maps.shape[3] * cell[1])
     return F.interpolate(rows, scale_factor=scale, mode="bilinear")[:, 0].numpy()
@@ -102,93 +105,97 @@ def predict_feature_maps(
     network: UNet,
     images: np.ndarray, # uint8 (k, height, width, 3)
 ) -> torch.Tensor: # (k, maps, rows, columns) from 0 to 1
-    "Maps as a network sees them."
+    "Return the feature maps that a network predicts, in batches of 32 images."
     with torch.inference_mode():
         parts = [network.eval()(torch.as_tensor(images[k:k + 32]))[:, 1:].sigmoid() for k in range(0, len(images), 32)]
     return torch.cat(parts)
 
 # %% ../../../nbs/models/masks/experiment.ipynb #58b69d2b
+def _encoder_state(network: UNet) -> dict[str, torch.Tensor]: # all parameters but those of the row classifier
+    return {name: value for name, value in network.state_dict().items() if not name.startswith("judge.")}
+
+def _pretrained_network(settings: dict, encoder: UNet | None, row_classifier: RowClassifier | None) -> UNet:
+    "Return a new network with the parameters of an encoder and a row classifier."
+    network = UNet(**settings)
+    if encoder is not None: network.load_state_dict(_encoder_state(encoder), strict=False)
+    if row_classifier is not None: network.judge.load_state_dict(row_classifier.state_dict())
+    return network
+
+# %% ../../../nbs/models/masks/experiment.ipynb #d64356a9
 def train_mask_network(
     settings: dict, # of the `UNet`
-    train_charts: Sequence[LabeledChart], # charts with levels and rays
-    valid_charts: Sequence[LabeledChart], # others, by which the best epoch is chosen
+    train_charts: Sequence[LabeledChart], # with levels and rays
+    valid_charts: Sequence[LabeledChart], # other charts, by which the best epoch is chosen
     size: dict, # as in `train_encoder`
     kind: str = "horizontal", # or "ray"
     encoder: UNet | None = None, # to start from
     row_classifier: RowClassifier | None = None, # to start from
-    mask: float = 1 / 30, # weight of the mask, compared with the maps
-    batch: int = 8, # pictures in a batch
-    take: int | None = None, # charts in an epoch; all if None
+    mask: float = 1 / 30, # weight of the mask, compared with the feature maps
+    batch: int = 8, # images in a batch
+    take: int | None = None, # charts in an epoch; None: all
     seed: int = 0,
-    **fit_options, # of `fit_model`
-) -> tuple[UNet, pd.DataFrame]: # the network; losses of each epoch
-    "A network that draws levels or rays."
-    def build():
-        network = UNet(**settings)
-        if encoder is not None: network.load_state_dict(_encoder_state(encoder), strict=False)
-        if row_classifier is not None: network.judge.load_state_dict(row_classifier.state_dict())
-        return network
-    train = GeneratedBatches(make_batch_function(train_charts, kind, **size), len(train_charts), batch, seed=seed, rows_per_epoch=take)
-    valid = GeneratedBatches(make_batch_function(valid_charts, kind, **size, augment=False), len(valid_charts), 40, fixed=True, seed=seed + 1)
+    **fit_options, # of `fit`
+) -> tuple[UNet, pd.DataFrame]: # the network, and the losses of each epoch
+    "Train a network to predict the mask of levels or rays."
+    make_train, make_valid = (make_batch_function(some, kind, **size, augment=augment)
+                              for some, augment in ((train_charts, True), (valid_charts, False)))
+    train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=take)
+    valid = GeneratedBatches(make_valid, len(valid_charts), 40, fixed=True, seed=seed + 1)
+    def build(): return _pretrained_network(settings, encoder, row_classifier)
     learner, history = fit(build, mask_loss(mask_weight=mask), train, valid, seed=seed, **fit_options)
     return learner.model, history
 
-
-def _encoder_state(network: UNet) -> dict[str, torch.Tensor]:
-    return {name: value for name, value in network.state_dict().items() if not name.startswith("judge.")}
-
 # %% ../../../nbs/models/masks/experiment.ipynb #325bf551
-def _line_functions(kind: str) -> tuple[Callable, Callable]: # how lines are read, and how they are scored
+def _line_functions(kind: str) -> tuple[Callable, Callable]: # functions that read and that score lines
     return (level_prices, score_levels) if kind == "horizontal" else (ray_segments, score_rays)
-
 
 def mean_f1(
     logits: np.ndarray, # (k, height, width)
-    geometries: Sequence[ChartGeometry], # of the k pictures
-    charts: Sequence[LabeledChart], # with the truth
+    geometries: Sequence[ChartGeometry], # of the k images
+    charts: Sequence[LabeledChart], # with the true lines
     kind: str = "horizontal", # or "ray"
-) -> float: # mean of F1 over the charts that have lines
-    "How well the lines of masks agree with the truth."
+) -> float: # mean over the charts that have lines
+    "Return the mean F1 of the lines in predicted masks."
     read, score = _line_functions(kind)
-    return float(np.nanmean([score(read(1 / (1 + np.exp(-one)), place), chart)["f1"]
-                             for one, place, chart in zip(logits, geometries, charts, strict=True)]))
+    return float(np.nanmean([score(read(1 / (1 + np.exp(-mask)), geometry), chart)["f1"]
+                             for mask, geometry, chart in zip(logits, geometries, charts, strict=True)]))
 
-
+# %% ../../../nbs/models/masks/experiment.ipynb #803f8cfe
 def mask_logits(
     network: UNet,
     images: np.ndarray, # uint8 (k, height, width, 3)
 ) -> np.ndarray: # (k, height, width)
-    "Logits of masks at the size of the pictures."
+    "Return the logits of masks at the size of the images."
     scale = tuple(float(side) for side in network.patch)
     with torch.inference_mode():
         parts = [network(torch.as_tensor(images[k:k + 32]))[:, :1] for k in range(0, len(images), 32)]
         return F.interpolate(torch.cat(parts), scale_factor=scale, mode="bilinear")[:, 0].numpy()
 
-
-LOGIT_SHIFTS = tuple(np.arange(-2, 2.01, 0.5)) # of logits, that are tried as thresholds
+# %% ../../../nbs/models/masks/experiment.ipynb #03ec8b95
+LOGIT_SHIFTS = tuple(np.arange(-2, 2.01, 0.5)) # candidates for the threshold, as shifts of the logits
 
 def f1_by_shift(
     logits: np.ndarray, # (k, height, width)
-    geometries: Sequence[ChartGeometry], # of the k pictures
-    charts: Sequence[LabeledChart], # with the truth
+    geometries: Sequence[ChartGeometry], # of the k images
+    charts: Sequence[LabeledChart], # with the true lines
     kind: str = "horizontal", # or "ray"
-    shifts: Sequence[float] = LOGIT_SHIFTS, # that are added to the logits
+    shifts: Sequence[float] = LOGIT_SHIFTS, # added to the logits
 ) -> pd.DataFrame: # index shift; f1
-    "How well lines agree with the truth, by where the threshold lies."
-    tried = [mean_f1(logits + shift, geometries, charts, kind) for shift in shifts]
-    return pd.DataFrame({"f1": tried}, pd.Index(shifts, name="shift"))
+    "Return the mean F1 for each shift of the logits."
+    scores = [mean_f1(logits + shift, geometries, charts, kind) for shift in shifts]
+    return pd.DataFrame({"f1": scores}, pd.Index(shifts, name="shift"))
 
-
+# %% ../../../nbs/models/masks/experiment.ipynb #8190bd33
 def set_threshold(
     network: UNet, # changed in place
     charts: Sequence[LabeledChart], # by which the threshold is chosen
     size: dict, # as in `train_encoder`
     kind: str = "horizontal", # or "ray"
-    seed: int = 0, # of looks
+    seed: int = 0, # of styles
 ) -> pd.DataFrame: # index shift; f1
-    "Move a network's answers so that one half is the best threshold."
+    "Shift the bias of a network so that a probability of 0.5 is the best threshold; return the F1 of each shift."
     shape = {"width": size["width"], "height": size["height"]}
-    images, places, shown = render_charts(charts, np.random.default_rng(seed), **shape)
-    tried = f1_by_shift(mask_logits(network.eval(), images), places, shown, kind)
-    with torch.no_grad(): network.last.bias[0] += float(tried.f1.idxmax())
-    return tried
+    images, geometries, drawn = render_charts(charts, np.random.default_rng(seed), **shape)
+    scores = f1_by_shift(mask_logits(network.eval(), images), geometries, drawn, kind)
+    with torch.no_grad(): network.last.bias[0] += float(scores.f1.idxmax())
+    return scores

@@ -27,67 +27,70 @@ from ...evaluation.level_metrics import duplicate_groups
 from .dataset import LabeledChart, chart_frame, load_annotated_charts, sample_charts
 
 # %% ../../../nbs/models/masks/export.ipynb #516b6621
-ChartSplit = tuple[list[LabeledChart], list[LabeledChart]] # charts to train with, charts to test with
+ChartSplit = tuple[list[LabeledChart], list[LabeledChart]] # training charts, test charts
 
 def split_annotated_charts(
-    folder: str | Path | None = None, # of system A's JSON files; None: what OHLCV_TA_ANNOTATED names
-    share: float = 0.2, # of the charts for the test, about: groups stay whole
+    folder: str | Path | None = None, # of system A's JSON files; None: the one that OHLCV_TA_ANNOTATED names
+    share: float = 0.2, # of test charts, about: groups stay whole
     seed: int = 0,
 ) -> ChartSplit:
-    "Charts with the lines that people drew."
+    "Split annotated charts by groups of duplicates."
     charts = load_annotated_charts(folder)
     groups = duplicate_groups([chart_frame(chart) for chart in charts])
     order = np.random.default_rng(seed).permutation(groups.max() + 1)
     sizes = np.bincount(groups)[order]
-    aside = order[sizes.cumsum() <= share * len(charts)]
-    return tuple([chart for chart, g in zip(charts, groups, strict=True) if (g in aside) == test] for test in (False, True))
+    test_groups = order[sizes.cumsum() <= share * len(charts)]
+    def select(test): return [chart for chart, group in zip(charts, groups, strict=True) if (group in test_groups) == test]
+    return select(False), select(True)
 
+# %% ../../../nbs/models/masks/export.ipynb #3a84385a
 def split_embedded_charts(
-    count: int = 200, # charts in all; half real ones with the rule's lines, half planted ones
+    count: int = 200, # of charts; half real ones with rule-based labels, half synthetic ones
     symbols: Sequence[str] | None = None, # of the catalog; None: every series that is long enough
     bars: int = 300, # of a chart
-    share: float = 0.2, # of the time of each series for the test
+    share: float = 0.2, # of the time of each series, for the test set
     seed: int = 0,
 ) -> ChartSplit:
-    "Charts from the embedded data."
-    table, wanted = read_catalog(), [find_series(symbol).symbol for symbol in symbols or ()]
+    "Split charts of the embedded series by time. Raises `ValueError` if no series is long enough."
+    table, names = read_catalog(), [find_series(symbol).symbol for symbol in symbols or ()]
     long = table.rows * min(share or 1, 1 - share) > 2 * bars
-    kept = table[long & (table.symbol.isin(wanted) if wanted else True)]
-    if kept.empty: raise ValueError(f"no series is long enough for charts of {bars} bars and a test of {share:.0%}")
+    selected = table[long & (table.symbol.isin(names) if names else True)]
+    if selected.empty: raise ValueError(f"no series is long enough for charts of {bars} bars and a test of {share:.0%}")
     parts: ChartSplit = [], []
-    for row in kept.itertuples():
+    for row in selected.itertuples():
         frame = load_series(row.symbol, row.timeframe, row.venue)
         cut = round(len(frame) * (1 - share))
-        for charts, part, some in ((parts[0], frame.iloc[:cut], 1 - share), (parts[1], frame.iloc[cut:], share)):
-            each = int(np.ceil(count * some / (2 * len(kept))))
-            charts += sample_charts(part, row.symbol, each, (bars,), seed)
+        for charts, part, part_share in ((parts[0], frame.iloc[:cut], 1 - share), (parts[1], frame.iloc[cut:], share)):
+            per_source = int(np.ceil(count * part_share / (2 * len(selected))))
+            charts += sample_charts(part, row.symbol, per_source, (bars,), seed)
     first = round(count * (1 - share))
     return parts[0][:first], parts[1][:count - first]
 
 # %% ../../../nbs/models/masks/export.ipynb #71bd0eb0
-PUBLISHED_STYLE = "described" # the look of system A
-_LEVEL, _RAY = (30, 80, 230), (230, 40, 40) # colours of lines in train/full
-_TARGET = (256, 512) # height and width of what a network learns
+PUBLISHED_STYLE = "described" # name of the style of system A
+_LEVEL, _RAY = (30, 80, 230), (230, 40, 40) # red, green and blue of the lines in train/full
+_TARGET = (256, 512) # height and width of a target mask, in pixels
 
 def chart_image(
     chart: LabeledChart,
     style_name: str = PUBLISHED_STYLE, # or "random", or a name in `STYLES`
-    seed: Sequence[int] = (0, 0), # of a random look
-) -> tuple[np.ndarray, ChartGeometry]: # uint8 (575, 1150, 3), and where prices and bars lie in it
-    "A chart in the size of system A's, and in its look or another."
+    seed: Sequence[int] = (0, 0), # of a random style
+) -> tuple[np.ndarray, ChartGeometry]: # uint8 (575, 1150, 3), and the geometry of the image
+    "Draw a chart in the size of system A, in its style or another."
     if style_name == PUBLISHED_STYLE: return draw_mplfinance(chart_frame(chart))
     style = Style.sample(np.random.default_rng(seed)) if style_name == "random" else STYLES[style_name]
     return draw_chart(chart.bars, style, 1150, 575)
 
+# %% ../../../nbs/models/masks/export.ipynb #307afa92
 def chart_arrays(
     chart: LabeledChart,
     style_name: str = PUBLISHED_STYLE, # or "random", or a name in `STYLES`
-    seed: Sequence[int] = (0, 0), # of a random look
-) -> dict[str, np.ndarray]: # by folder: pictures uint8 (height, width, 3), masks 0 to 1 (height, width)
-    "What is written of a chart."
-    image, place = chart_image(chart, style_name, seed)
-    masks = draw_masks(chart.levels, chart.rays, place)
-    soft = draw_masks(chart.levels, chart.rays, place, _TARGET, sigma=1.2)
+    seed: Sequence[int] = (0, 0), # of a random style
+) -> dict[str, np.ndarray]: # folder -> image uint8 (height, width, 3), or mask from 0 to 1 (height, width)
+    "Return the images and masks of a chart that are written to files."
+    image, geometry = chart_image(chart, style_name, seed)
+    masks = draw_masks(chart.levels, chart.rays, geometry)
+    soft = draw_masks(chart.levels, chart.rays, geometry, _TARGET, sigma=1.2)
     full = overlay_mask(overlay_mask(image, masks[0], _LEVEL), masks[1], _RAY)
     return {"full": full, "input": image, "mask_horizontal": masks[0], "mask_ray": masks[1],
             "target_horizontal": soft[0], "target_ray": soft[1]}
@@ -105,35 +108,39 @@ In the folders of system A, one PNG a chart, under the same name in each.
 | train/target_horizontal, train/target_ray | the same 512 wide and 256 high, as bells with a deviation of 1.2 pixels |
 | test/input | {test} charts that share no bar with the others |
 
-Lines: {sources}. Look: {look}. Times on the axes are made up. Seed: {seed}.
+Lines: {sources}. Style: {style}. Times on the axes are artificial. Seed: {seed}.
 """
 
 def _name(chart: LabeledChart, number: int) -> str:
-    plain = re.sub(r"[^\w.-]+", "_", chart.series)
-    return plain if chart.source == "annotated" else f"{number:05}-{chart.source}-{plain}"
+    series = re.sub(r"[^\w.-]+", "_", chart.series)
+    return series if chart.source == "annotated" else f"{number:05}-{chart.source}-{series}"
 
 def _write(folder: Path, part: str, number: int, chart: LabeledChart, style_name: str, seed: int) -> None:
     for name, pixels in chart_arrays(chart, style_name, (seed, number)).items():
         if part == "train" or name == "input":
             write_atomic(folder / part / name / f"{_name(chart, number)}.png", to_png(pixels))
 
+# %% ../../../nbs/models/masks/export.ipynb #e88ecb37
 def _readme(train: Sequence[LabeledChart], test: Sequence[LabeledChart], style_name: str, seed: int) -> str:
     sources = sorted({chart.source for chart in (*train, *test)})
-    return _PAGE.format(train=len(train), test=len(test), sources=", ".join(sources), look=style_name, seed=seed)
+    return _PAGE.format(train=len(train), test=len(test), sources=", ".join(sources), style=style_name, seed=seed)
 
+# %% ../../../nbs/models/masks/export.ipynb #49e413bb
 def write_dataset(
-    folder: str | Path, # must not be there, or be empty
+    folder: str | Path, # does not exist yet, or is empty
     train: Sequence[LabeledChart],
     test: Sequence[LabeledChart] = (),
     style_name: str = PUBLISHED_STYLE, # or "random", or a name in `STYLES`
-    seed: int = 0, # of random looks
-    jobs: int | None = None, # processes; None: what joblib's configuration says
-    callback: Callable[[int], Any] = lambda count: None, # told how many more charts are done
+    seed: int = 0, # of random styles
+    jobs: int | None = None, # number of processes; None: as joblib is configured
+    callback: Callable[[int], Any] = lambda count: None, # called with the number of charts written since the last call
 ) -> Path: # the folder
-    "Write charts and masks, whole or not at all; the same charts give the same bytes."
+    """Write charts and masks to a folder, atomically; the same charts give the same bytes.
+
+    Raises `ValueError` if the style is unknown, `FileExistsError` if the folder is not empty."""
     folder = Path(folder)
     if style_name not in (PUBLISHED_STYLE, "random", *STYLES):
-        raise ValueError(f"there is no look {style_name!r}; use {PUBLISHED_STYLE}, random, {', '.join(STYLES)}")
+        raise ValueError(f"there is no style {style_name!r}; use {PUBLISHED_STYLE}, random, {', '.join(STYLES)}")
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise FileExistsError(f"{folder} is there already; name a new folder")
     parts = ["train"] * len(train) + ["test"] * len(test)

@@ -17,62 +17,62 @@ from .dataset import LabeledChart, chart_frame
 # %% ../../../nbs/models/masks/metrics.ipynb #d61c73af
 def level_prices(
     mask: np.ndarray, # (height, width) probabilities
-    geometry: ChartGeometry, # of the picture
+    geometry: ChartGeometry, # of the image
     threshold: float = 0.5, # least confidence
-) -> np.ndarray: # prices, from the top down
-    "Prices of the levels in a mask, which is read without knowing where the plot is."
+) -> np.ndarray: # (l,) prices, from the top down
+    "Return the prices of the levels in a mask; the position of the plot is not used to find them."
     return geometry.price(read_levels(mask, threshold=threshold).row.to_numpy(float))
 
-
+# %% ../../../nbs/models/masks/metrics.ipynb #07602b6a
 def ray_segments(
     mask: np.ndarray, # (height, width) probabilities
-    geometry: ChartGeometry, # of the picture
+    geometry: ChartGeometry, # of the image
     threshold: float = 0.5, # least height of a ridge
-) -> np.ndarray: # (m, 4) bar, price, bar, price
-    "Rays in a mask, as bars and prices."
+) -> np.ndarray: # (m, 4) start bar, start price, end bar, end price
+    "Return the rays in a mask, as bars and prices."
     rays = read_rays(mask, threshold=threshold)
     return np.column_stack([geometry.bar(rays.x0), geometry.price(rays.y0), geometry.bar(rays.x1), geometry.price(rays.y1)])
 
 # %% ../../../nbs/models/masks/metrics.ipynb #91440316
 def price_span(
     chart: LabeledChart,
-) -> tuple[float, float]: # lowest low, and the range of the chart
-    "Where the chart begins, and how high it is."
+) -> tuple[float, float]: # lowest low, and the distance from it to the highest high
+    "Return the lowest price and the price range of a chart."
     low = chart.bars[:, 2].min()
     return low, chart.bars[:, 1].max() - low
 
-
+# %% ../../../nbs/models/masks/metrics.ipynb #5b708e22
 def score_levels(
-    prices: np.ndarray, # found
-    chart: LabeledChart, # with the truth
-    tolerance: float = 0.01, # of the chart's range
-) -> dict[str, float]: # as `level_scores`, the error as a share of the range; f1_atr: within a quarter of the ATR
-    "How well found levels agree with a chart's."
+    prices: np.ndarray, # (l,) predicted
+    chart: LabeledChart, # with the true levels
+    tolerance: float = 0.01, # as a share of the chart's range
+) -> dict[str, float]: # of `level_scores`, with the error as a share of the range; f1_atr: F1 with a tolerance of ATR / 4
+    "Compare predicted levels with those of a chart."
     low, span = price_span(chart)
     unit = atr(chart_frame(chart)).iloc[-1]
     scores = level_scores((prices - low) / span, (chart.levels - low) / span, tolerance)
     return scores | {"f1_atr": level_scores(prices, chart.levels, 0.25 * unit)["f1"]}
 
-
+# %% ../../../nbs/models/masks/metrics.ipynb #82e5fa99
 def score_rays(
-    rays: np.ndarray, # (m, 4) found: bar, price, bar, price
-    chart: LabeledChart, # with the truth
-    tolerance: float = 0.02, # of the chart's range
-) -> dict[str, float]: # as `ray_scores`, the error as a share of the range
-    "How well found rays agree with a chart's."
+    rays: np.ndarray, # (m, 4) predicted: start bar, start price, end bar, end price
+    chart: LabeledChart, # with the true rays
+    tolerance: float = 0.02, # as a share of the chart's range
+) -> dict[str, float]: # of `ray_scores`, with the error as a share of the range
+    "Compare predicted rays with those of a chart."
     low, span = price_span(chart)
-    scale = np.array([0, low, 0, low]), np.array([1, span, 1, span])
-    inside = [(np.reshape(some, (-1, 4)) - scale[0]) / scale[1] for some in (rays, chart.rays)]
-    return ray_scores(*inside, tolerance, len(chart.bars))
+    offset, scale = np.array([0, low, 0, low]), np.array([1, span, 1, span])
+    scaled = [(np.reshape(lines, (-1, 4)) - offset) / scale for lines in (rays, chart.rays)]
+    return ray_scores(*scaled, tolerance, len(chart.bars))
 
 # %% ../../../nbs/models/masks/metrics.ipynb #449ef64f
 def mask_overlap(
     masks: tuple[np.ndarray, np.ndarray], # horizontal and ray, (height, width) probabilities
-    chart: LabeledChart, # with the truth
-    geometry: ChartGeometry, # of the picture
+    chart: LabeledChart, # with the true lines
+    geometry: ChartGeometry, # of the image
     width: float = 3.0, # of a true line, in pixels
 ) -> dict[str, float]: # horizontal_iou, horizontal_dice, ray_iou, ray_dice
-    "Intersection over union and Dice of both masks."
+    "Return intersection over union and Dice coefficient of both masks."
     truth = draw_masks(chart.levels, chart.rays, geometry, masks[0].shape, width=width)
     scores = {kind: mask_scores(mask, true) for kind, mask, true in zip(("horizontal", "ray"), masks, truth, strict=True)}
     return {f"{kind}_{name}": float(value) for kind, found in scores.items() for name, value in found.items()}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 # %% ../../../nbs/models/masks/network.ipynb #796128d6
 class _Layer(nn.Module):
-    "Convolution of the picture and of the means of its rows, normalised, what is below zero cut off."
+    "Convolve an image and, if `context`, the means of its rows; then batch normalization and ReLU."
     def __init__(self, inputs, outputs, context):
         super().__init__()
         self.picture = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
@@ -32,12 +32,12 @@ def _layers(inputs, outputs, count, context):
 
 # %% ../../../nbs/models/masks/network.ipynb #e0743fb8
 class RowClassifier(nn.Module):
-    "How likely a level is at each height, from what lies in the whole row and in those around it."
+    "Classify each row of an image as level or not, from the feature maps in the row and in the rows around it."
     def __init__(
         self,
-        maps: int, # that are looked at
+        maps: int, # number of feature maps
         width: int = 64, # channels of each layer
-        dilations: Sequence[int] = (1, 2, 4, 8, 16), # rows from one weight to the next in each layer
+        dilations: Sequence[int] = (1, 2, 4, 8, 16), # of each layer, in rows
     ):
         super().__init__()
         inputs = [2 * maps, *[width] * (len(dilations) - 1)]
@@ -51,23 +51,23 @@ class RowClassifier(nn.Module):
 
     def forward(
         self,
-        maps: torch.Tensor, # (pictures, maps, height, width) from 0 to 1
-    ) -> torch.Tensor: # (pictures, 1, height, 1) logits
-        "Logits of rows."
+        maps: torch.Tensor, # (images, maps, height, width) from 0 to 1
+    ) -> torch.Tensor: # (images, 1, height, 1)
+        "Return the logits of rows."
         return self.last(self.layers(torch.cat([maps.mean(3), maps.amax(3)], 1)))[..., None]
 
 # %% ../../../nbs/models/masks/network.ipynb #76ce4df4
 class UNet(nn.Module):
-    "Logits of a mask and of further maps, one for each patch of a picture."
+    "Predict the logits of a mask and of feature maps, one for each cell of an image."
     def __init__(
         self,
-        widths: Sequence[int] = (16, 32, 64, 96), # channels of each level, from fine to coarse
-        patch: Sequence[int] = (2, 4), # rows and columns of the picture in a cell of the finest grid
-        pools: Sequence[Sequence[int]] | None = None, # rows and columns pooled from level to level; None: 2 and 2
+        widths: Sequence[int] = (16, 32, 64, 96), # channels at each resolution, from fine to coarse
+        patch: Sequence[int] = (2, 4), # rows and columns of the image in a cell of the finest grid
+        pools: Sequence[Sequence[int]] | None = None, # rows and columns pooled between resolutions; None: 2 and 2
         layers: int = 1, # convolutions in each block
-        context: bool = True, # whether a layer sees the means of whole rows
-        maps: int = 0, # that it draws besides the mask
-        judge: int = 0, # channels of a judge of rows that looks at the maps; none if 0
+        context: bool = True, # whether layers use the means of whole rows
+        maps: int = 0, # number of feature maps besides the mask
+        judge: int = 0, # channels of a row classifier on the feature maps; 0: none
     ):
         super().__init__()
         self.patch = tuple(patch)
@@ -87,57 +87,55 @@ class UNet(nn.Module):
 
     def forward(
         self,
-        image: torch.Tensor, # (pictures, height, width, 3), values 0 to 255
-    ) -> torch.Tensor: # (pictures, 1 + maps, height / rows, width / columns) logits
-        "Logits of the mask, and of the maps, on the finest grid."
+        image: torch.Tensor, # (images, height, width, 3), values 0 to 255
+    ) -> torch.Tensor: # (images, 1 + maps, height / rows, width / columns)
+        "Return the logits of the mask and of the feature maps, on the finest grid."
         x = self.first(image.permute(0, 3, 1, 2).float() / 255 - 0.5)
-        seen = []
+        features = []
         for block, pool in zip(self.down, self.pools, strict=False):
-            seen.append(block(x))
-            x = pool(seen[-1])
+            features.append(block(x))
+            x = pool(features[-1])
         x = self.down[-1](x)
         for block, up in zip(reversed(self.join), reversed(self.up), strict=True):
-            x = block(torch.cat([up(x), seen.pop()], 1))
-        drawn = self.last(x)
-        if self.judge is None: return drawn
-        mask, maps = drawn[:, :1], drawn[:, 1:]
+            x = block(torch.cat([up(x), features.pop()], 1))
+        logits = self.last(x)
+        if self.judge is None: return logits
+        mask, maps = logits[:, :1], logits[:, 1:]
         return torch.cat([mask + self.judge(maps.sigmoid()), maps], 1)
 
-# %% ../../../nbs/models/masks/network.ipynb #86ee4c8b
+# %% ../../../nbs/models/masks/network.ipynb #b5e113ea
 class MaskServingModel(nn.Module):
-    "A network as it is served: probabilities at the size of the picture."
+    "Predict the probabilities of a mask at the size of the image, as the running service needs them."
     def __init__(self, network: UNet):
         super().__init__()
         self.network, self.scale = network, tuple(float(side) for side in network.patch)
 
-    def forward(self, image: torch.Tensor) -> torch.Tensor: # (pictures, height, width) from 0 to 1
-        "Probabilities."
+    def forward(self, image: torch.Tensor) -> torch.Tensor: # (images, height, width) from 0 to 1
+        "Return the probabilities of the mask."
         logits = self.network(image)[:, :1]
         return F.interpolate(logits, scale_factor=self.scale, mode="bilinear")[:, 0].sigmoid()
-
-
-def count_parameters(network: nn.Module) -> int:
-    "Numbers that training may change."
-    return sum(weight.numel() for weight in network.parameters())
 
 # %% ../../../nbs/models/masks/network.ipynb #8c3061eb
 PUBLISHED_UNET = {"widths": (64, 128, 256, 512, 1024), "patch": (1, 1), "layers": 2, "context": False}
 
+def count_parameters(network: nn.Module) -> int:
+    "Return the number of trainable parameters of a network."
+    return sum(weight.numel() for weight in network.parameters())
+
 # %% ../../../nbs/models/masks/network.ipynb #5acc280f
+def _dice(mask, target): # over all images of the batch, because some may have no line
+    return (2 * (mask * target).sum() + 1) / (mask.sum() + target.sum() + 1)
+
 def mask_loss(
-    line_weight: float = 3.0, # of a pixel on a line, compared with one beside it
-    dice_weight: float = 1.0, # of the overlap, compared with the cross-entropy
-    mask_weight: float = 1.0, # of the mask, compared with the maps
-) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]: # of logits and targets (pictures, 1 + maps, height, width)
-    "Weighted cross-entropy and Dice of the mask; cross-entropy of the maps."
+    line_weight: float = 3.0, # of a pixel on a line, compared with other pixels
+    dice_weight: float = 1.0, # of the Dice loss, compared with the cross-entropy
+    mask_weight: float = 1.0, # of the mask, compared with the feature maps
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]: # function of logits and targets (images, 1 + maps, height, width)
+    "Return a loss: weighted cross-entropy and Dice loss of the mask, and cross-entropy of the feature maps."
     def loss(logits, target):
         target = F.adaptive_avg_pool2d(target.float(), logits.shape[2:])
         line, maps = target[:, 0], target[:, 1:]
-        crossed = F.binary_cross_entropy_with_logits(logits[:, 0], line, 1 + (line_weight - 1) * line)
-        missed = crossed + dice_weight * (1 - _dice_loss(logits[:, 0].sigmoid(), line))
-        return mask_weight * missed + (F.binary_cross_entropy_with_logits(logits[:, 1:], maps) if maps.shape[1] else 0)
+        cross_entropy = F.binary_cross_entropy_with_logits(logits[:, 0], line, 1 + (line_weight - 1) * line)
+        line_loss = cross_entropy + dice_weight * (1 - _dice(logits[:, 0].sigmoid(), line))
+        return mask_weight * line_loss + (F.binary_cross_entropy_with_logits(logits[:, 1:], maps) if maps.shape[1] else 0)
     return loss
-
-
-def _dice_loss(mask, target): # over all pictures of the batch, some of which may have no line
-    return (2 * (mask * target).sum() + 1) / (mask.sum() + target.sum() + 1)

@@ -1,4 +1,4 @@
-"Charts for people: mplfinance's geometry is where its axes are, and volume is drawn where it is known."
+"Test candlestick figures: geometry of mplfinance charts, volume pane, open figures."
 
 import warnings
 
@@ -22,9 +22,9 @@ def frame():
 
 @pytest.mark.parametrize("style", mpf.available_styles())
 @pytest.mark.parametrize("volume", [True, False])
-def test_a_level_is_where_the_geometry_says_in_every_style(frame, style, volume):
+def test_a_level_is_drawn_at_its_row_in_every_style(frame, style, volume):
     price = float(frame.Low.min()) + 0.3
-    line = {"hlines": [price], "linewidths": 1.44} # two pixels: lines of odd width are moved half a pixel more
+    line = {"hlines": [price], "linewidths": 1.44} # two pixels, because Matplotlib shifts lines of odd width by half a pixel
     with_line, geometry = draw_mplfinance(frame, style, 600, 300, volume, hlines=line | {"colors": ["#ff00ff"]})
     without, same = draw_mplfinance(frame, style, 600, 300, volume, hlines=line | {"colors": ["#00000000"]})
     assert geometry == same and with_line.shape == (300, 600, 3)
@@ -36,30 +36,30 @@ def test_a_level_is_where_the_geometry_says_in_every_style(frame, style, volume)
 
 
 @pytest.mark.parametrize("kind", ["candle", "ohlc", "line", "hollow_and_filled"])
-def test_every_type_is_drawn_and_no_figure_is_left(frame, kind):
+def test_every_type_is_drawn_and_no_figure_stays_open(frame, kind):
     image, geometry = draw_mplfinance(frame, type=kind)
     assert image.shape == (575, 1150, 3) and image.std() > 1
     assert geometry.low < frame.Low.min() and geometry.high > frame.High.max()
     assert not _pylab_helpers.Gcf.get_num_fig_managers()
 
 
-def test_bars_stand_where_the_geometry_says(frame):
+def test_bars_are_drawn_at_their_columns(frame):
     bars = frame.copy()
     bars.iloc[50, [1, 3]] = 1.3 * frame.High.max()
     image, geometry = draw_mplfinance(bars, "charles", volume=False)
     row = int(geometry.row(1.25 * frame.High.max()))
     left, right = geometry.column([49.2, 50.8])
-    coloured = np.flatnonzero(np.ptp(image[row].astype(int), axis=1) > 60)
-    assert len(coloured) and left <= coloured[0] and coloured[-1] <= right
+    colored = np.flatnonzero(np.ptp(image[row].astype(int), axis=1) > 60)
+    assert len(colored) and left <= colored[0] and colored[-1] <= right
 
 
-def test_bars_of_unknown_volume_are_drawn_without_its_pane(frame):
+def test_bars_without_volume_have_no_volume_pane(frame):
     assert [len(draw_candles(bars).axes) for bars in (frame, frame.drop(columns="Volume"))] == [2, 1]
     with pytest.raises(ValueError, match=r"assign\(Volume=0.0\)"):
         draw_candles(frame.drop(columns="Volume"), volume=True)
 
 
-def test_no_volume_at_all_is_no_reason_to_warn(frame):
+def test_zero_volume_gives_no_warning(frame):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert draw_mplfinance(frame.assign(Volume=0.0))[0].shape == (575, 1150, 3)

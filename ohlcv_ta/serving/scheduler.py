@@ -20,7 +20,8 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from .locks import LEASE_SECONDS, lease, logger
-from .state import FOREVER, OutageLog, StateStore, StorageUnavailable
+from .state import FOREVER, StateStore
+from .storage_errors import OutageLog, StorageUnavailable
 
 # %% ../../nbs/serving/scheduler.ipynb #8edb47106e1a46a883d545849b8ab81b
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)

@@ -22,14 +22,14 @@ REPLICA = """
 import sys, time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from ohlcv_ta.serving.cache import open_state
-from ohlcv_ta.serving.scheduler import Schedule
+from ohlcv_ta.serving.scheduler import Scheduler
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.state import open_state
 
 def write(text):
     with open(sys.argv[2], "a") as file: file.write(f"{text}\\n")
 
-class Noted(Schedule):
+class Noted(Scheduler):
     def _slot(self, now):
         self.slot = super()._slot(now)
         return self.slot

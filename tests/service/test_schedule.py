@@ -21,9 +21,9 @@ SCANS = """
 import sys, time
 from pathlib import Path
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.cache import open_state
-from ohlcv_ta.serving.scheduler import Schedule
+from ohlcv_ta.serving.scheduler import Scheduler
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.state import open_state
 
 def scan():
     with open(sys.argv[2], "a") as file: file.write(f"{sys.argv[3]} begins\\n")
@@ -31,7 +31,7 @@ def scan():
     with open(sys.argv[2], "a") as file: file.write(f"{sys.argv[3]} ends\\n")
     return {"pairs": 3}
 
-schedule = Schedule(scan, open_state(Settings(cache=Path(sys.argv[1]))), minutes=0.01)
+schedule = Scheduler(scan, open_state(Settings(cache=Path(sys.argv[1]))), minutes=0.01)
 schedule.begin()
 schedule.start("interval")
 time.sleep(600)

@@ -25,7 +25,7 @@ from ...data.exchanges.retry import SourceError
 from ..context import ServiceContext, encode_stale_analysis
 from ..scheduler import JobRunning
 from ..security import error_body
-from ..state import StorageFull, StorageUnavailable
+from ..storage_errors import StorageFull, StorageUnavailable
 from ..workers import Overloaded
 
 # %% ../../../nbs/serving/http/analysis.ipynb #943d0ad1

@@ -122,7 +122,7 @@ def test_a_run_that_fails_is_told_and_the_next_one_is_made(tmp_path):
     schedule = Scheduler(broken, open_state(Settings(cache=tmp_path)))
     schedule._tick()
     assert schedule.status()["last_runs"][0]["message"] == "ConnectionError: no exchange"
-    schedule.job = lambda: {"pairs": 3}
+    schedule.runner.job = lambda: {"pairs": 3}
     schedule.run_manual()
     assert [run["success"] for run in schedule.status()["last_runs"]] == [True, False]
 

@@ -57,7 +57,8 @@ class SourceMetrics:
     "Count requests to the source of bars, and the reports that are written from its bars."
     def __init__(self, registry: CollectorRegistry):
         options = {"registry": registry}
-        self.calls = Counter("ohlcv_ta_exchange_calls_total", "Questions to the source of bars", ["source", "outcome"], **options)
+        self.calls = Counter("ohlcv_ta_exchange_calls_total", "Requests to the source of bars", ["source", "outcome"],
+                             **options)
         self.waited = Histogram("ohlcv_ta_exchange_seconds", "Time until the source had answered, retries included", ["source"],
                                 buckets=_BUCKETS, **options)
         self.reports = Counter("ohlcv_ta_reports_total", "Analyses that were written, by whom", ["writer"], **options)
@@ -113,10 +114,11 @@ class ModelMetrics:
     "Count the inputs of models, and name the models that are served."
     def __init__(self, registry: CollectorRegistry):
         options = {"registry": registry}
-        self.inputs = Counter("ohlcv_ta_model_inputs_total", "Rows that a model was asked about", ["model"], **options)
-        self.outside = Counter("ohlcv_ta_model_inputs_outside_total", "Values outside the range that the model learned from",
+        self.inputs = Counter("ohlcv_ta_model_inputs_total", "Rows of inputs to a model", ["model"], **options)
+        self.outside = Counter("ohlcv_ta_model_inputs_outside_total", "Inputs outside the range of the training data",
                                ["model", "feature"], **options)
-        self.models = Gauge("ohlcv_ta_model_info", "The models that are served", ["model", "estimator", "fingerprint"], **options)
+        self.models = Gauge("ohlcv_ta_model_info", "The models that are served", ["model", "estimator", "fingerprint"],
+                            **options)
 
     def register_models(
         self,
@@ -176,7 +178,7 @@ class CacheCollector:
     def collect(self) -> Iterator[Any]:
         "Return the metrics of the cache."
         stats = self.stats()
-        requests = CounterMetricFamily("ohlcv_ta_cache_requests", "Questions to the cache", labels=["outcome"])
+        requests = CounterMetricFamily("ohlcv_ta_cache_requests", "Requests to the cache", labels=["outcome"])
         for name, outcome in (("hits", "hit"), ("misses", "miss"), ("stale", "stale")):
             requests.add_metric([outcome], stats[name])
         yield requests
@@ -186,7 +188,8 @@ class CacheCollector:
         yield up
         if stats["entries"] is not None:
             yield GaugeMetricFamily("ohlcv_ta_cache_entries", "Answers in the backend", value=stats["entries"])
-        yield GaugeMetricFamily("ohlcv_ta_cache_memory_bytes", "Answers in the memory of the process", value=stats["memory"]["bytes"])
+        size = stats["memory"]["bytes"]
+        yield GaugeMetricFamily("ohlcv_ta_cache_memory_bytes", "Answers in the memory of the process", value=size)
 
 # %% ../../nbs/serving/monitoring.ipynb #8a5961f2
 metrics_router = APIRouter(tags=["status"])

@@ -55,6 +55,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]: # at any depth
 def _is_own_path(url: Any, path: str) -> bool:
     return isinstance(url, str) and unquote(url.partition(FILE_PATH)[2].partition("?")[0]) == path
 
+# %% ../../nbs/serving/app_access.ipynb #a49446a8
 def check_files(
     body: Any, # a request's JSON, parsed; addresses of uploads in it are set to None
     folder: Path, # of the uploads
@@ -119,6 +120,7 @@ def _max_length(request: Request) -> int: # bytes that may be received
     if not given.isdecimal() or int(given[:12]) > MAX_UPLOAD: raise _Refusal(413, _TOO_LARGE)
     return int(given)
 
+# %% ../../nbs/serving/app_access.ipynb #efc44336
 def _limit_body(receive: Any, limit: int) -> Any: # ASGI receive
     received = 0
 
@@ -143,6 +145,7 @@ async def _parse_form(request: Request, folder: Path) -> list[Path]: # the files
     if not files or not all(file.is_file() for file in files): raise _Refusal(400, _NO_FORM)
     return files
 
+# %% ../../nbs/serving/app_access.ipynb #c6ed652e
 async def _receive(request: Request, area: UploadArea) -> list[str]: # paths of the uploads
     length = _max_length(request)
     counted = Request(request.scope, _limit_body(request.receive, length))
@@ -181,7 +184,7 @@ def _refused(path: str, refusal: _Refusal) -> Response:
     if path == UPLOAD_PATH: return PlainTextResponse(refusal.sentence, refusal.status) # Gradio's clients show the text
     return JSONResponse({"detail": refusal.sentence}, refusal.status)
 
-
+# %% ../../nbs/serving/app_access.ipynb #ea6dbd3f
 def _check_read(path: str, request: Request, folder: Path) -> None:
     "Refuse a GET request for a route that the app does not need, or for a file that is not an upload."
     known = READ_PATHS.fullmatch(path) and ".." not in path and "deep_link" not in request.query_params

@@ -42,6 +42,7 @@ def _remaining(content: bytes | None, now: float) -> float: # seconds for which 
 # %% ../../nbs/serving/cache.ipynb #7623eae2785240b9bd12b16a66d81610
 Result = TypeVar("Result")
 
+# %% ../../nbs/serving/cache.ipynb #021ebde6
 class SingleFlight:
     "Run a function once for all threads that call it with the same key at the same time."
     def __init__(self):
@@ -72,6 +73,7 @@ class SingleFlight:
 _LOCK_SECONDS, _LOCK_TIMEOUT = 60.0, 30.0 # seconds after which a lock expires, and for which other replicas wait
 _FAILURE_COOLDOWN = 5.0 # seconds without a new computation after one that failed
 
+# %% ../../nbs/serving/cache.ipynb #f64f96ae
 class _TieredStore:
     "Store entries in this process and in a shared backend, whose failures are counted."
     def __init__(self, backend: CacheBackend, megabytes: float, clock: Callable[[], float]):
@@ -129,6 +131,7 @@ class _TieredStore:
 # %% ../../nbs/serving/cache.ipynb #504fb2a444614c0babb325280ed9130a
 _COUNTERS = {"hit": "hits", "miss": "misses", "stale": "stale"} # state of an entry -> name in `Cache.stats`
 
+# %% ../../nbs/serving/cache.ipynb #622d5d30
 class Cache:
     "Return cached answers, and compute each missing one once over all threads and replicas."
     def __init__(

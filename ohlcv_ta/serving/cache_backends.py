@@ -97,6 +97,7 @@ class MemoryBackend:
 # %% ../../nbs/serving/cache_backends.ipynb #938c804e27f84196a10c8828c723f798
 _PICKLE_MODE = 4 # how diskcache marks a pickle
 
+# %% ../../nbs/serving/cache_backends.ipynb #34f9e8c8
 def _make_disk_class() -> type:
     import diskcache
 
@@ -126,6 +127,7 @@ def _make_disk_class() -> type:
 
     return BytesDisk
 
+# %% ../../nbs/serving/cache_backends.ipynb #6681f221
 def _open_disk(folder: Path, megabytes: float) -> Any: # diskcache.Cache
     import diskcache
 
@@ -147,7 +149,7 @@ def _find_cause(
         with suppress(OSError): path.unlink(missing_ok=True)
     return OSError(errno.EIO, f"the database failed: {error or type(error).__name__}")
 
-
+# %% ../../nbs/serving/cache_backends.ipynb #c1997934
 @contextmanager
 def _system_errors(folder: Path) -> Iterator[None]:
     "Raise the system's error, with the folder as its file name, for every failure of the database within the block."

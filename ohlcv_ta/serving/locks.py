@@ -29,6 +29,7 @@ def _grant_lease(store: StateStore, name: str, token: bytes, seconds: float) -> 
         logger.warning("The lease of %r is not recorded: %s", name, error)
         return True, False
 
+# %% ../../nbs/serving/locks.ipynb #3cbd7e64
 def _renew_lease(store: StateStore, name: str, token: bytes, seconds: float, done: threading.Event) -> None:
     "Renew a lease until the work is done, through outages of the store."
     outage = OutageLog(f"The lease of {name!r}")

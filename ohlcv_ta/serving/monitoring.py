@@ -143,6 +143,7 @@ class ModelMetrics:
 # %% ../../nbs/serving/monitoring.ipynb #14aa66ac
 _COLLECT_SECONDS = 0.2 # that a request for metrics waits
 
+# %% ../../nbs/serving/monitoring.ipynb #14f29036
 class ServiceMetrics(RequestMetrics, SourceMetrics, ScanMetrics, ModelMetrics):
     "Hold all metrics of one application."
     def __init__(self):
@@ -226,6 +227,7 @@ def redact_secrets(
     formatter.format = format_redacted
     return formatter
 
+# %% ../../nbs/serving/monitoring.ipynb #c4b315cb
 def _add_passwords(secrets: list[str]) -> list[str]: # the longest first
     "Add the passwords that secret addresses hold."
     passwords = [found[1] for secret in secrets if (found := re.match(r"\w+://[^/@]*:([^/@]+)@", secret))]
@@ -242,6 +244,7 @@ def _make_formatter(as_text: bool) -> logging.Formatter:
     names = {"asctime": "time", "levelname": "level", "name": "logger"}
     return JsonFormatter(_LOG_FIELDS, rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z")
 
+# %% ../../nbs/serving/monitoring.ipynb #cc1667f3
 def configure_logging(
     stream: Any, # a file
     settings: Settings,

@@ -52,6 +52,7 @@ def _write_files(batch: Any, settings: Settings) -> str | None: # a sentence on 
     logging.getLogger("ohlcv_ta").warning("%s The folder is %s", problem, folder)
     return f"{problem} Free some space, or set OHLCV_TA_SCAN_FOLDER to a folder that can be written to."
 
+# %% ../../nbs/serving/scan_job.ipynb #1e71f62a
 def _open_delivery_log(settings: Settings) -> Any: # a `DeliveryLog`; of this scan alone if its folder cannot be written to
     from ohlcv_ta.market.alerts import DeliveryLog
 
@@ -80,6 +81,7 @@ def _send_alerts(alerts: list[Any], settings: Settings, metrics: ServiceMetrics)
 # %% ../../nbs/serving/scan_job.ipynb #da86685b
 _SUMMARY = ("started", "source", "pairs", "flagged", "discovered", "alerts", "severities") # fields that a run records
 
+# %% ../../nbs/serving/scan_job.ipynb #a9c86f21
 def run_scan(
     settings: Settings,
     source: MarketSource,

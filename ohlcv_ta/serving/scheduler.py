@@ -95,6 +95,7 @@ class _Plan:
 # %% ../../nbs/serving/scheduler.ipynb #938c804e27f84196a10c8828c723f798
 _MAX_RUNS = 20 # in the history
 
+# %% ../../nbs/serving/scheduler.ipynb #9de647d0
 class _RunHistory:
     "Store the outcomes of the last runs."
     def __init__(self, store: StateStore, outage: OutageLog):
@@ -128,7 +129,7 @@ class JobFailed(RuntimeError):
         super().__init__(message)
         self.summary = summary
 
-
+# %% ../../nbs/serving/scheduler.ipynb #53d9fe15
 def _find_outcome(job: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     "Call a job and return the fields of its run: success, summary, message."
     try:

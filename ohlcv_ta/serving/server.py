@@ -25,6 +25,7 @@ HEADER_TIMEOUT = 10.0 # seconds until the headers of a request must be complete
 MAX_CONNECTIONS = 1024 # further ones are closed at once
 MAX_CONCURRENT = 512 # connections beyond which requests are answered 503
 
+# %% ../../nbs/serving/server.ipynb #f6d72bdc
 class TimedProtocol(H11Protocol):
     "Serve HTTP/1.1 with a limit on connections and a timeout for headers."
     header_seconds, max_connections = HEADER_TIMEOUT, MAX_CONNECTIONS
@@ -63,6 +64,7 @@ class TimedProtocol(H11Protocol):
 # %% ../../nbs/serving/server.ipynb #be27f963
 STALL_TIMEOUT = 30.0 # seconds without the event loop running, after which the process should be replaced
 
+# %% ../../nbs/serving/server.ipynb #fb0617bb
 def create_status_app(
     service: FastAPI, # of `ohlcv_ta.serving.http.app.create_app`
 ) -> FastAPI:

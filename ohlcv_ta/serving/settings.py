@@ -86,6 +86,7 @@ def _find_problem(content: bytes) -> str | None:
     if b"\n" in content.rstrip(b"\r\n") or b"\0" in content: return "holds more than one line of text"
     return None
 
+# %% ../../nbs/serving/settings.ipynb #3a08f701
 def read_secret(
     variable: str, # that names the file
     path: str, # of the file
@@ -126,6 +127,7 @@ def _secret_files(settings: type[BaseSettings], *sources: Any) -> dict[str, str]
 def _upload_folder() -> Path: # each user has one, which no other user may read
     return Path(tempfile.gettempdir()) / f"ohlcv-ta-uploads-{getattr(os, 'getuid', int)()}"
 
+# %% ../../nbs/serving/settings.ipynb #72d7fb1e
 class Settings(BaseSettings):
     "Settings of the service, from the environment or from the file .env in the working directory."
     model_config = SettingsConfigDict(env_prefix="OHLCV_TA_", env_file=".env", env_file_encoding="utf-8", extra="ignore",
@@ -220,6 +222,7 @@ def _find_variable(location: str) -> str: # of an error: name of a field or of a
     variables = {name: variable for variable, name in zip(list_variables(), Settings.model_fields, strict=True)}
     return variables.get(location, location if location in list_variables() else f"OHLCV_TA_{location}".upper())
 
+# %% ../../nbs/serving/settings.ipynb #b902cfd1
 def read_settings(
     **given: Any, # fields with known values, such as source; None: the environment decides
 ) -> Settings:

@@ -16,6 +16,7 @@ from .storage_errors import OutageLog, StorageUnavailable, to_storage_error
 # %% ../../nbs/serving/state.ipynb #8edb47106e1a46a883d545849b8ab81b
 FOREVER = 10 * 365 * 86400.0 # seconds
 
+# %% ../../nbs/serving/state.ipynb #04713366
 class _LocalCopy:
     "Copy shared state to this machine, if a backend is given; log failures, raise none."
     def __init__(self, backend: CacheBackend | None):

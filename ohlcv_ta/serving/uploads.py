@@ -95,6 +95,7 @@ def _statuses(entry: Path) -> list[os.stat_result]: # without files that are del
         with suppress(OSError): found.append(os.lstat(path))
     return found
 
+# %% ../../nbs/serving/uploads.ipynb #f8878ddf
 def _round_to_blocks(size: int) -> int: # bytes
     return max(1, -(-size // BLOCK_SIZE)) * BLOCK_SIZE
 

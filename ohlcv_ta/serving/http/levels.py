@@ -44,6 +44,7 @@ class LevelsOptions(BaseModel):
                 raise validation_error("axis: {why}", why=str(error)) from None
         return self
 
+# %% ../../../nbs/serving/http/levels.ipynb #7ee41c48
 class LevelsRequest(LevelsOptions):
     "An image of a chart, and the options of reading its lines."
     image_base64: str = Field(description="PNG, JPEG, WebP, GIF or BMP in base64")
@@ -65,6 +66,7 @@ class RayLine(BaseModel):
     price1: float | None = Field(description="At its end")
     confidence: float = Field(ge=0, le=1)
 
+# %% ../../../nbs/serving/http/levels.ipynb #754ecb9c
 class ChartLevels(BaseModel):
     "The lines that the networks find in an image."
     width: int = Field(description="Of the image, in pixels")
@@ -91,6 +93,7 @@ def extract_lines(
     rays = rays.assign(price0=_prices(axis, rays.y0), price1=_prices(axis, rays.y1))
     return ChartLevels(width=width, height=height, horizontal=_rows(levels), rays=_rows(rays))
 
+# %% ../../../nbs/serving/http/levels.ipynb #b05790cb
 def _prices(axis: Any, rows: Any) -> list[float | None]:
     if axis is None:
         return [None] * len(rows)
@@ -181,6 +184,7 @@ def _parse_axis(text: str) -> Any:
     except ValueError:
         raise _missing_field("axis", "Input should be JSON: [[row, price], [row, price]]") from None
 
+# %% ../../../nbs/serving/http/levels.ipynb #7133a9e5
 async def _from_form(request: Request) -> Callable[[], LevelsInput]:
     async with request.form(max_files=1, max_fields=8) as form:
         fields, file = dict(form), form.get("image")

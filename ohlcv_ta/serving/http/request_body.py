@@ -45,6 +45,7 @@ def format_size(
 def _busy() -> HTTPException:
     return HTTPException(503, "Too many large requests at the same time; send this one again.", {"Retry-After": "5"})
 
+# %% ../../../nbs/serving/http/request_body.ipynb #6c267409
 class ByteBudget:
     "Share a number of bytes among requests; a request that does not fit waits."
     def __init__(
@@ -198,6 +199,7 @@ def validate(
     except ValidationError as error:
         raise to_request_error(error) from None
 
+# %% ../../../nbs/serving/http/request_body.ipynb #bfd10446
 def validate_json(
     adapter: TypeAdapter[Any], # of what is expected
     body: Any, # a `RawBody`; anything else was not sent as JSON

@@ -64,6 +64,7 @@ _ERROR_STATUS: list[tuple[type[Exception], int, Callable[[Any], str]]] = [ # the
     (StorageUnavailable, 503, _error_message), (SourceError, 503, lambda error: _error_message(error) + _REPLAY_HINT),
     (Overloaded, 503, str), (HTTPException, 0, lambda error: str(error.detail))]
 
+# %% ../../../nbs/serving/http/routing.ipynb #ba88ac1c
 def _error_response(request: Request, error: Exception) -> JSONResponse:
     status, describe = next((status, describe) for kind, status, describe in _ERROR_STATUS if isinstance(error, kind))
     headers = {"Retry-After": "5"} if status == 503 else getattr(error, "headers", None)

@@ -48,7 +48,7 @@ class ScanRun(BaseModel):
     summary: dict[str, Any] | None = Field(None, description="Counts of the scan")
     seconds: float | None = None
 
-
+# %% ../../../nbs/serving/http/scheduler.ipynb #442572ba
 class SchedulerStatus(BaseModel):
     "Whether the schedule is started, the time of the next scan, and the last scans."
     status: Literal["running", "stopped"]
@@ -76,6 +76,7 @@ def start(context: ContextDependency,
     message = f"Scheduler started with {schedule_type} schedule"
     return ScheduleStarted(status="success", message=message, schedule_type=schedule_type)
 
+# %% ../../../nbs/serving/http/scheduler.ipynb #90fb521b
 @scheduler_router.post("/scheduler/stop", dependencies=_PROTECTED)
 def stop(context: ContextDependency) -> ScheduleStopped:
     "Stop the schedule on all replicas."

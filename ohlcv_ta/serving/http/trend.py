@@ -58,6 +58,7 @@ class Calibration(BaseModel):
     high: float
     count: int
 
+# %% ../../../nbs/serving/http/trend.ipynb #7415f565
 class TrendResponse(BaseModel):
     "A prediction of whether a position taken at the close of the window's last bar gains."
     model: str
@@ -126,7 +127,7 @@ def build_response(
         lookback=predictor.look.lookback, horizon=about["horizon"], shift=about["shift"], auc=auc,
         calibration=prediction.calibration, image=to_base64(prediction.image), heat=to_base64(heatmap))
 
-
+# %% ../../../nbs/serving/http/trend.ipynb #fcc27e58
 def predict_trend(
     request: TrendRequest,
     predictors: dict[str, TrendPredictor], # by name

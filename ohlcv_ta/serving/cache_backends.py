@@ -106,7 +106,7 @@ def _make_disk_class() -> type:
         writing = threading.local()
 
         def store(self, value, read, key=None):
-            if type(value) is not bytes: raise TypeError(f"{key}: only bytes are kept, not {type(value).__name__}")
+            if type(value) is not bytes: raise TypeError(f"{key}: only bytes are stored, not {type(value).__name__}")
             try:
                 return super().store(value, read, key)
             except OSError: # a part of a file on a full disk would stay there for good
@@ -398,7 +398,7 @@ def open_backend(
     try:
         local = DiskBackend(settings.cache / name, settings.cache_disk)
     except OSError as error:
-        logging.getLogger("ohlcv_ta").warning("%s can't be written to (%s); what is kept there is kept in memory. "
+        logging.getLogger("ohlcv_ta").warning("%s can't be written to (%s); its entries are stored in memory. "
                                               "OHLCV_TA_CACHE names another folder.", settings.cache, error)
         local = MemoryBackend()
     if settings.redis_url is None: return local

@@ -17,13 +17,14 @@ from ..market.report.analysis import build_report
 # %% ../../nbs/serving/analysis_worker.ipynb #a6d24cb9
 def rules_report(
     bars: Bars, # closed bars of one pair
-) -> dict[str, Any]: # english, persian, chart, writer, rejected: as in `Analysis`, without what only that module knows
+) -> dict[str, Any]: # english, persian, chart, writer, rejected
     "Return an analysis with its chart, whose texts are written by rules."
     report = build_report(bars)
     return {name: getattr(report, name) for name in ("english", "persian", "chart", "writer", "rejected")}
 
+# %% ../../nbs/serving/analysis_worker.ipynb #17dbf3d3
 def random_bars(
-    count: int = 200,
+    count: int = 200, # of bars
 ) -> Bars:
     "Return daily bars of a random walk, under the name of a pair that does not exist."
     frame = random_walk(count)

@@ -8,7 +8,6 @@ __all__ = ['UPLOAD_PATH', 'PROGRESS_PATH', 'FILE_PATH', 'READ_PATHS', 'CALL_PATH
 
 # %% ../../nbs/serving/app_access.ipynb #199fcafa
 import asyncio
-import errno
 import json
 import re
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from .storage_errors import is_disk_full
 from ohlcv_ta.serving.uploads import (
     MAX_FILE_SIZE,
     MAX_UPLOAD_SECONDS,
@@ -36,58 +36,62 @@ from ohlcv_ta.serving.uploads import (
 # %% ../../nbs/serving/app_access.ipynb #fd73693f
 _API = "/gradio_api"
 UPLOAD_PATH, PROGRESS_PATH, FILE_PATH = f"{_API}/upload", f"{_API}/upload_progress", f"{_API}/file="
-READ_PATHS = re.compile(r"/|/config/?|/(favicon\.ico|manifest\.json|robots\.txt|theme\.css)|/(assets|static|svelte)/[\w.@+~/-]+|"
-                  rf"{_API}/(app_id|info|startup-events|theme\.css|queue/data|heartbeat/\w+|call/(?!v2/)\w+/\w+)/?") # GET
-CALL_PATHS = re.compile(rf"{_API}/(queue/join|call/(?!v2/)\w+|run/predict|cancel|reset)/?") # POST with a body of JSON
+READ_PATHS = re.compile( # of GET
+    r"/|/config/?|/(favicon\.ico|manifest\.json|robots\.txt|theme\.css)|"
+    r"/(assets|static|svelte)/[\w.@+~/-]+|"
+    rf"{_API}/(app_id|info|startup-events|theme\.css|queue/data|heartbeat/\w+|call/(?!v2/)\w+/\w+)/?")
+CALL_PATHS = re.compile(rf"{_API}/(queue/join|call/(?!v2/)\w+|run/predict|cancel|reset)/?") # of POST with a body of JSON
 
 # %% ../../nbs/serving/app_access.ipynb #c046935c
 MAX_JSON = 256 * 2**10 # bytes of a request that runs a function
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]: # at any depth
-    left = [value]
-    while left:
-        one = left.pop()
-        if isinstance(one, dict): yield one
-        if isinstance(one, dict | list): left.extend(one.values() if isinstance(one, dict) else one)
+    remaining = [value]
+    while remaining:
+        item = remaining.pop()
+        if isinstance(item, dict): yield item
+        if isinstance(item, dict | list): remaining.extend(item.values() if isinstance(item, dict) else item)
 
 def _is_own_path(url: Any, path: str) -> bool:
     return isinstance(url, str) and unquote(url.partition(FILE_PATH)[2].partition("?")[0]) == path
 
+# %% ../../nbs/serving/app_access.ipynb #a49446a8
 def check_files(
     body: Any, # a request's JSON, parsed; addresses of uploads in it are set to None
     folder: Path, # of the uploads
 ) -> None:
-    "Raise UploadError if an object with a `path` or `url` is no upload of this app."
-    for one in _objects(body):
-        path, url = one.get("path"), one.get("url")
+    "Raise `UploadError` if an object with a `path` or `url` is not an upload of this app."
+    for reference in _objects(body):
+        path, url = reference.get("path"), reference.get("url")
         if path is None and url is None: continue
-        if is_upload_path(path, folder) and not Path(path).exists(): continue # swept: the handler says so
+        if is_upload_path(path, folder) and not Path(path).exists(): continue # deleted by a sweep: the handler says so
         resolve_upload(path, folder=folder)
         if url is not None and not _is_own_path(url, path):
             raise UploadError("A file is given by its upload, not by an address. Upload it first.")
-        if url is not None: one["url"] = None
+        if url is not None: reference["url"] = None
 
 # %% ../../nbs/serving/app_access.ipynb #686a503d
 class _Refusal(Exception):
-    "A request that does not reach the app."
+    "A request is refused and does not reach the app."
     def __init__(self, status: int, sentence: str):
         self.status, self.sentence = status, sentence
 
-async def _read(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_JSON: raise _Refusal(413, f"The request has more than {MAX_JSON // 1024} kB.")
     return bytes(body)
 
-def _parse(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise _Refusal(400, "The request is no JSON that can be read.") from None
 
+# %% ../../nbs/serving/app_access.ipynb #8761f25b
 async def _checked_body(request: Request, folder: Path) -> bytes:
-    body = _parse(await _read(request))
+    body = _parse_json(await _read_body(request))
     try:
         check_files(body, folder)
     except UploadError as error:
@@ -103,59 +107,62 @@ def _replay_body(body: bytes, receive: Any) -> Any: # ASGI receive
     return next_message
 
 def _with_length(scope: dict[str, Any], length: int) -> dict[str, Any]:
-    headers = [one for one in scope["headers"] if one[0] not in (b"content-length", b"transfer-encoding")]
+    headers = [header for header in scope["headers"] if header[0] not in (b"content-length", b"transfer-encoding")]
     return {**scope, "headers": [*headers, (b"content-length", b"%d" % length)]}
 
 # %% ../../nbs/serving/app_access.ipynb #3b03233c
-MAX_UPLOAD = MAX_FILE_SIZE + 64 * 1024 # bytes of a request; its form takes some
+MAX_UPLOAD = MAX_FILE_SIZE + 64 * 1024 # bytes of a request; the form around the file takes some
 _TOO_LARGE = f"The file has more than {MAX_FILE_SIZE // 2**20} MiB. Upload a smaller one."
 _NO_FORM = "This upload is no form with a file that can be read. Upload the file again."
 
-def _length(request: Request) -> int: # bytes that may come
+def _max_length(request: Request) -> int: # bytes that may be received
     given = request.headers.get("content-length", str(MAX_UPLOAD))
     if not given.isdecimal() or int(given[:12]) > MAX_UPLOAD: raise _Refusal(413, _TOO_LARGE)
     return int(given)
 
-def _limit_body(receive: Any, most: int) -> Any: # ASGI receive
-    came = 0
+# %% ../../nbs/serving/app_access.ipynb #efc44336
+def _limit_body(receive: Any, limit: int) -> Any: # ASGI receive
+    received = 0
 
     async def next_message() -> dict[str, Any]:
-        nonlocal came
+        nonlocal received
         message = await receive()
-        came += len(message.get("body", b""))
-        if came > most: raise _Refusal(413, _TOO_LARGE)
+        received += len(message.get("body", b""))
+        if received > limit: raise _Refusal(413, _TOO_LARGE)
         return message
 
     return next_message
 
-async def _parts(request: Request, folder: Path) -> list[Path]:
+# %% ../../nbs/serving/app_access.ipynb #50c40542
+async def _parse_form(request: Request, folder: Path) -> list[Path]: # the files of a form
     try:
         names, _, _ = await upload_fn(request, str(folder), MAX_FILE_SIZE, None, force_move=False)
     except MultiPartException as error:
         raise _Refusal(413 if "maximum allowed size of" in error.message else 400, error.message) from None
-    except (HTTPException, TypeError, ValueError, KeyError, AttributeError): # what a form may be wrong in
+    except (HTTPException, TypeError, ValueError, KeyError, AttributeError): # errors of a malformed form
         raise _Refusal(400, _NO_FORM) from None
     files = [Path(name) for name in names]
     if not files or not all(file.is_file() for file in files): raise _Refusal(400, _NO_FORM)
     return files
 
+# %% ../../nbs/serving/app_access.ipynb #c6ed652e
 async def _receive(request: Request, area: UploadArea) -> list[str]: # paths of the uploads
-    length = _length(request)
+    length = _max_length(request)
     counted = Request(request.scope, _limit_body(request.receive, length))
-    holder = area.receive(length)
-    folder = await asyncio.to_thread(holder.__enter__)
+    reservation = area.receive(length)
+    folder = await asyncio.to_thread(reservation.__enter__)
     try:
-        async with asyncio.timeout(MAX_UPLOAD_SECONDS): return [str(area.store(file)) for file in await _parts(counted, folder)]
+        async with asyncio.timeout(MAX_UPLOAD_SECONDS):
+            return [str(area.store(file)) for file in await _parse_form(counted, folder)]
     finally:
-        await asyncio.to_thread(holder.__exit__, None, None, None)
+        await asyncio.to_thread(reservation.__exit__, None, None, None)
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
+# %% ../../nbs/serving/app_access.ipynb #9d0e911a
 async def receive_upload(
     request: Request, # a form with files, as Gradio's clients send it
     area: UploadArea,
-) -> Response: # their paths; 507 where there is no room
-    "Take files into the upload folder, or nothing of them."
+) -> Response: # JSON with the paths of the uploads
+    "Receive all files of a form into the upload folder, or none of them; refuse with 507 if there is no space."
     try:
         return JSONResponse(await _receive(request, area))
     except UploadStorageFull as error:
@@ -163,38 +170,40 @@ async def receive_upload(
     except TimeoutError:
         raise _Refusal(408, f"The upload took more than {MAX_UPLOAD_SECONDS:.0f} seconds. Upload a smaller file.") from None
     except OSError as error:
-        if error.errno not in _FULL: raise
+        if not is_disk_full(error): raise
         raise _Refusal(507, "The disk for uploads is full at the moment. Try again later.") from None
 
 # %% ../../nbs/serving/app_access.ipynb #1d11d1c1
 def _route(scope: dict[str, Any]) -> str: # without the path where the app is mounted
     return scope["path"].removeprefix(scope.get("root_path", "").rstrip("/")) or "/"
 
-def _progress() -> Response: # files are small: what a browser shows of an upload is its end
+def _progress() -> Response: # files are small: a browser shows the end of an upload only
     return PlainTextResponse('data: {"msg": "done"}\n\n', media_type="text/event-stream")
 
 def _refused(path: str, refusal: _Refusal) -> Response:
     if path == UPLOAD_PATH: return PlainTextResponse(refusal.sentence, refusal.status) # Gradio's clients show the text
     return JSONResponse({"detail": refusal.sentence}, refusal.status)
 
+# %% ../../nbs/serving/app_access.ipynb #ea6dbd3f
+def _check_read(path: str, request: Request, folder: Path) -> None:
+    "Refuse a GET request for a route that the app does not need, or for a file that is not an upload."
+    known = READ_PATHS.fullmatch(path) and ".." not in path and "deep_link" not in request.query_params
+    if path.startswith(FILE_PATH):
+        try:
+            known = resolve_upload(path.removeprefix(FILE_PATH), folder=folder)
+        except UploadError as error:
+            raise _Refusal(404, str(error)) from None
+    if not known: raise _Refusal(404, "There is nothing here.")
 
+# %% ../../nbs/serving/app_access.ipynb #b4a5947b
 class AppAccessMiddleware:
-    "ASGI middleware that lets only used routes and uploads of this app reach Gradio."
+    "Let only the routes that the app needs, and files that are uploads, reach Gradio."
     def __init__(
         self,
         app: Any, # ASGI
         area: UploadArea,
     ):
         self.app, self.area = app, area
-
-    def _check_read(self, path: str, request: Request) -> None:
-        known = READ_PATHS.fullmatch(path) and ".." not in path and "deep_link" not in request.query_params
-        if path.startswith(FILE_PATH):
-            try:
-                known = resolve_upload(path.removeprefix(FILE_PATH), folder=self.area.folder)
-            except UploadError as error:
-                raise _Refusal(404, str(error)) from None
-        if not known: raise _Refusal(404, "There is nothing here.")
 
     async def _respond(self, path: str, scope: dict[str, Any], receive: Any, send: Any) -> None:
         request = Request(scope, receive)
@@ -205,7 +214,7 @@ class AppAccessMiddleware:
             return await self.app(_with_length(scope, len(body)), _replay_body(body, receive), send)
         if scope["method"] not in ("GET", "HEAD"): raise _Refusal(404, "There is nothing here.")
         if path == PROGRESS_PATH: return await _progress()(scope, receive, send)
-        self._check_read(path, request)
+        _check_read(path, request, self.area.folder)
         await self.app(scope, receive, send)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:

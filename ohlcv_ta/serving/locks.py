@@ -9,16 +9,28 @@ __all__ = ['LEASE_SECONDS', 'RENEWAL_SECONDS', 'logger', 'lease']
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
-from .state import OutageLog, StateStore, StorageUnavailable
+from .state import StateStore
+from .storage_errors import OutageLog, StorageUnavailable
 
 # %% ../../nbs/serving/locks.ipynb #8edb47106e1a46a883d545849b8ab81b
 LEASE_SECONDS, RENEWAL_SECONDS = 12.0, 1.0 # seconds
 logger = logging.getLogger("ohlcv_ta")
 
-def _renew_lease(store, name, token, seconds, done):
+def _grant_lease(store: StateStore, name: str, token: bytes, seconds: float) -> tuple[bool, bool]:
+    "Return whether the lease is granted, and whether the store has a record of it."
+    try:
+        return store.add(name, token, seconds), True
+    except StorageUnavailable as error:
+        if store.remote: raise
+        logger.warning("The lease of %r is not recorded: %s", name, error)
+        return True, False
+
+# %% ../../nbs/serving/locks.ipynb #3cbd7e64
+def _renew_lease(store: StateStore, name: str, token: bytes, seconds: float, done: threading.Event) -> None:
     "Renew a lease until the work is done, through outages of the store."
     outage = OutageLog(f"The lease of {name!r}")
     while not done.wait(min(RENEWAL_SECONDS, seconds / 4)):
@@ -28,32 +40,33 @@ def _renew_lease(store, name, token, seconds, done):
         except StorageUnavailable as error:
             outage.failed("renew", error)
 
-def _release_lease(store, name, token, seconds):
-    "Free a lease as soon as the store is back, or leave it to its end."
+# %% ../../nbs/serving/locks.ipynb #6189fe2b
+def _release_later(store: StateStore, name: str, token: bytes, seconds: float) -> None:
+    "Delete a lease as soon as the store is back; give up when the lease has ended."
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        with suppress(StorageUnavailable): return store.drop(name, token)
+        with suppress(StorageUnavailable):
+            store.drop(name, token)
+            return
         time.sleep(RENEWAL_SECONDS)
 
-def _grant_lease(store, name, token, seconds):
-    "Whether the lease is granted, and whether that is written down."
+def _release_lease(store: StateStore, name: str, token: bytes, seconds: float) -> None:
     try:
-        return store.add(name, token, seconds), True
-    except StorageUnavailable as error:
-        if store.remote: raise
-        logger.warning("The lease of %r is not recorded: %s", name, error)
-        return True, False
+        store.drop(name, token)
+    except StorageUnavailable:
+        threading.Thread(target=_release_later, args=(store, name, token, seconds), daemon=True).start()
 
+# %% ../../nbs/serving/locks.ipynb #08d52fca
 @contextmanager
 def lease(
     store: StateStore,
-    name: str, # of what one process at a time may do
-    seconds: float = LEASE_SECONDS, # after which it is free, unless renewed
-): # whether it was granted
-    """Hold a lock while the work takes, and free it within `seconds` if the process is killed.
+    name: str, # of the work that one process at a time may do
+    seconds: float = LEASE_SECONDS, # after which the lock is free, unless renewed
+) -> Iterator[bool]: # whether the lease was granted
+    """Hold a lock within the block, and free it within `seconds` if the process is killed.
 
-    Raises StorageUnavailable if Redis can't be asked. A lone machine whose disk is full or read-only is granted the lease
-    without a record, because the work should be done; its threads need a lock of their own.
+    Raises `StorageUnavailable` if Redis cannot be called. A single machine whose disk is full or read-only is granted the
+    lease without a record, because the work should be done; its threads need a lock of their own.
     """
     token, done = uuid4().hex.encode(), threading.Event()
     granted, recorded = _grant_lease(store, name, token, seconds)
@@ -67,7 +80,4 @@ def lease(
     finally:
         done.set()
         renewal.join()
-        try:
-            store.drop(name, token)
-        except StorageUnavailable: # a Redis that comes back with its data would still have the lease
-            threading.Thread(target=_release_lease, args=(store, name, token, seconds), daemon=True).start()
+        _release_lease(store, name, token, seconds)

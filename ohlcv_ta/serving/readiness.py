@@ -20,31 +20,31 @@ from .security import PUBLIC_PATHS, error_body
 
 # %% ../../nbs/serving/readiness.ipynb #9b46dfe9
 class Readiness:
-    "Whether a service is warm, and whether its event loop runs."
+    "Run the warm-up tasks of a service, and track whether it is ready and its event loop runs."
     def __init__(
         self,
-        tasks: Iterable[Callable[[], Any]] = (), # each lets something answer once
+        tasks: Iterable[Callable[[], Any]] = (), # each computes one answer
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.tasks, self.clock, self.beaten = list(tasks), clock, clock()
-        self._cold = threading.Event() # set from the beginning to the end of the warm-up
+        self.tasks, self.clock, self.last_heartbeat = list(tasks), clock, clock()
+        self._warming = threading.Event() # set from the start to the end of the warm-up
 
     @property
     def ready(self) -> bool:
-        "Whether no warm-up is going on."
-        return not self._cold.is_set()
+        "Whether the warm-up is finished."
+        return not self._warming.is_set()
 
     def start(self) -> None:
-        "Be not ready from now on, until `warm` is done."
-        self._cold.set()
+        "Set the service to not ready until `warm` is finished."
+        self._warming.set()
 
     def warm(self) -> None:
-        "Run every task; what fails is logged, and the service is ready without it."
+        "Run every task; a task that fails is logged, and the service becomes ready without it."
         self.start()
         try:
             for task in self.tasks: self._try(task)
         finally:
-            self._cold.clear()
+            self._warming.clear()
 
     def _try(self, task: Callable[[], Any]) -> None:
         try:
@@ -53,18 +53,18 @@ class Readiness:
             logging.getLogger("ohlcv_ta").exception("A warm-up failed")
 
     async def record_heartbeats(self) -> None:
-        "Note every second that the event loop runs; to be cancelled."
+        "Record every second that the event loop runs, until cancelled."
         while True:
-            self.beaten = self.clock()
+            self.last_heartbeat = self.clock()
             await asyncio.sleep(1)
 
     def stalled_seconds(self) -> float: # seconds
         "Return for how long the event loop has not run."
-        return self.clock() - self.beaten
+        return self.clock() - self.last_heartbeat
 
 # %% ../../nbs/serving/readiness.ipynb #527bfc95
 class StartupMiddleware:
-    "Answer 503 while the service is warming up; the routes that say so are let through."
+    "Answer 503 during the warm-up, except for the routes that show the state of the service."
     def __init__(
         self,
         app: Any, # ASGI

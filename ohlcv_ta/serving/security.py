@@ -15,7 +15,7 @@ import ipaddress
 import json
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from .cache_backends import CircuitBreaker, redis_errors
@@ -24,8 +24,8 @@ from .settings import Network, Settings
 # %% ../../nbs/serving/security.ipynb #910c30ae
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-def _address(text: str) -> IPAddress | None:
-    "An address as proxies write it, with or without a port."
+def _parse_address(text: str) -> IPAddress | None: # None: not an address
+    "Return an address as proxies write it, with or without a port."
     text = text.strip().strip('"')
     if text.startswith("["): text = text[1:].partition("]")[0]
     elif text.count(":") == 1: text = text.partition(":")[0]
@@ -35,23 +35,24 @@ def _address(text: str) -> IPAddress | None:
         return None
     return getattr(address, "ipv4_mapped", None) or address
 
+# %% ../../nbs/serving/security.ipynb #8c4f2c71
 def is_within(
-    address: IPAddress | None, # None: nobody knows
+    address: IPAddress | None, # None: unknown
     networks: Iterable[Network],
 ) -> bool:
-    "Whether an address lies in one of the networks."
+    "Return whether an address lies in one of the networks."
     return address is not None and any(address in network for network in networks)
 
 def find_client_address(
-    peer: str | None, # where the connection comes from
+    peer: str | None, # address that the connection comes from
     forwarded: str = "", # X-Forwarded-For; its lines joined by commas
-    proxies: tuple[Network, ...] = (), # that are believed
-) -> IPAddress | None: # None where it can't be known
-    "The address of whoever asks."
-    address = _address(peer or "")
+    proxies: tuple[Network, ...] = (), # trusted ones
+) -> IPAddress | None: # None: unknown
+    "Return the address of the client that sent a request."
+    address = _parse_address(peer or "")
     if not is_within(address, proxies): return address
     for hop in reversed([part for part in forwarded.split(",") if part.strip()]):
-        address = _address(hop)
+        address = _parse_address(hop)
         if not is_within(address, proxies): return address
     return address
 
@@ -60,61 +61,60 @@ def _client_key(address: IPAddress | None) -> str:
     if address is None: return "unknown"
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
+def _redis_window(url: str) -> Any: # a moving window of `limits`, counted in Redis
+    from limits import aio
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
 
+    options = {"implementation": "redispy", "key_prefix": "ohlcv-ta:limits", "socket_timeout": 0.5,
+               "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 1)}
+    return aio.strategies.MovingWindowRateLimiter(aio.storage.RedisStorage(f"async+{url}", **options))
+
+async def _seconds_left(window: Any, rate: Any, client: str) -> int:
+    return max(1, math.ceil((await window.get_window_stats(rate, client)).reset_time - time.time()))
+
+# %% ../../nbs/serving/security.ipynb #74f4a494
 class ClientRateLimiter:
-    "Counts the requests of each client."
+    "Limit how many requests each client sends in a period."
     def __init__(
         self,
         rates: str, # such as 60/minute
         redis_url: str | None = None,
     ):
         from limits import aio, parse_many
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
 
-        storage, strategy = aio.storage, aio.strategies.MovingWindowRateLimiter
-        self.rates, self.here, self.breaker = parse_many(rates), strategy(storage.MemoryStorage()), CircuitBreaker()
-        options = {"implementation": "redispy", "key_prefix": "ohlcv-ta:limits", "socket_timeout": 0.5,
-                   "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 1)}
-        self.there = strategy(storage.RedisStorage(f"async+{redis_url}", **options)) if redis_url else None
+        self.rates, self.breaker = parse_many(rates), CircuitBreaker()
+        self.local = aio.strategies.MovingWindowRateLimiter(aio.storage.MemoryStorage())
+        self.shared = _redis_window(redis_url) if redis_url else None
 
-    async def _count(self, counter, who):
-        waits = []
-        for rate in self.rates:
-            if not await counter.hit(rate, who): waits.append(await self._left(counter, rate, who))
+    async def _longest_wait(self, window: Any, client: str, admits: Callable[..., Awaitable[bool]]) -> int | None:
+        waits = [await _seconds_left(window, rate, client) for rate in self.rates if not await admits(rate, client)]
         return max(waits) if waits else None
 
-    async def _test(self, counter, who):
-        waits = [await self._left(counter, rate, who) for rate in self.rates if not await counter.test(rate, who)]
-        return max(waits) if waits else None
-
-    async def _left(self, counter, rate, who):
-        return max(1, math.ceil((await counter.get_window_stats(rate, who)).reset_time - time.time()))
-
-    async def _ask(self, what, address):
-        who = _client_key(address)
-        if self.there and self.breaker.allow_request():
+    async def _call(self, operation: str, address: IPAddress | None) -> int | None:
+        client = _client_key(address)
+        if self.shared and self.breaker.allow_request():
             try:
-                waits = await what(self.there, who)
+                wait = await self._longest_wait(self.shared, client, getattr(self.shared, operation))
                 self.breaker.worked()
-                return waits
-            except (*redis_errors(), RuntimeError): # RuntimeError: its connections belong to a loop that is closed
+                return wait
+            except (*redis_errors(), RuntimeError): # RuntimeError: its connections belong to an event loop that is closed
                 self.breaker.failed()
-        return await what(self.here, who)
+        return await self._longest_wait(self.local, client, getattr(self.local, operation))
 
     async def wait(
         self,
         address: IPAddress | None,
-    ) -> int | None: # seconds; None: it may ask now
-        "Count a request, and return how long its client has to wait if it has asked too often."
-        return await self._ask(self._count, address)
+    ) -> int | None: # seconds; None: the request is admitted
+        "Count a request, and return how long its client has to wait if it has sent too many."
+        return await self._call("hit", address)
 
     async def waiting(
         self,
         address: IPAddress | None,
-    ) -> int | None: # seconds; None: it may ask now
-        "Return the same without counting."
-        return await self._ask(self._test, address)
+    ) -> int | None: # seconds; None: the next request would be admitted
+        "Return how long a client has to wait, without counting a request."
+        return await self._call("test", address)
 
 # %% ../../nbs/serving/security.ipynb #b88efd9b
 def _given_key(headers: dict[bytes, bytes]) -> bytes:
@@ -132,7 +132,7 @@ def has_key(
     headers: dict[bytes, bytes], # names in lower case
     key: str,
 ) -> bool:
-    "Whether a request brings the key."
+    "Return whether a request has the key."
     return hmac.compare_digest(_given_key(headers), key.encode())
 
 # %% ../../nbs/serving/security.ipynb #b2bd61d5
@@ -146,52 +146,55 @@ def parse_host(
 
 def is_host_allowed(
     name: str, # of `parse_host`
-    trusted: Iterable[str] = (), # names, or *.example.org for those below it
+    trusted: Iterable[str] = (), # names, or *.example.org for all names below a domain
 ) -> bool:
-    "Whether a request may name a host."
-    if "." not in name or _address(f"[{name}]"): return True
+    "Return whether a request may name a host."
+    if "." not in name or _parse_address(f"[{name}]"): return True
     return any(name == one or (one.startswith("*.") and name.endswith(one[1:])) for one in trusted)
 
+# %% ../../nbs/serving/security.ipynb #11764839
 def find_foreign_origin(
     headers: dict[bytes, bytes], # of a request; names in lower case
     trusted: Iterable[str] = (), # as in `is_host_allowed`
-) -> str | None: # None: no page, or one of ours
-    "Return the origin of the page that sent a request, if it is not a page of the host that is asked."
+) -> str | None: # None: no page, or an own one
+    "Return the origin of the page that sent a request, if it is not a page of the requested host."
     origin = headers.get(b"origin", b"").decode("latin-1")
     if headers.get(b"sec-fetch-site") == b"cross-site": return origin or "another site"
     if not origin or origin.partition("://")[2].lower().encode() == headers.get(b"host", b"").lower(): return None
     return None if any(parse_host(origin) == one for one in trusted) else origin
 
 # %% ../../nbs/serving/security.ipynb #8dbe6c3b
-ERROR_BODIES = {"/api/v1/analyze": {"analysis": None, "analysis_summarized": None, "chart_image_base64": None},
-             "/api/v1/cache-stats": {}, "/api/v1/scheduler/start": {"schedule_type": None}, "/api/v1/scheduler/stop": {},
-             "/api/v1/scheduler/status": {}, "/api/v1/scheduler/run-manual": {"success": False}} # what is missing then
+ERROR_BODIES = { # path of system B -> fields of its answer that an error has, too
+    "/api/v1/analyze": {"analysis": None, "analysis_summarized": None, "chart_image_base64": None},
+    "/api/v1/cache-stats": {}, "/api/v1/scheduler/start": {"schedule_type": None}, "/api/v1/scheduler/stop": {},
+    "/api/v1/scheduler/status": {}, "/api/v1/scheduler/run-manual": {"success": False}}
 
 def error_body(
     path: str, # of the request
     message: str, # a sentence
 ) -> dict[str, Any]:
-    "An error in the shape that its path has."
+    "Return an error in the form of its path."
     path = path.rstrip("/")
     return {"status": "error", "message": message, **ERROR_BODIES[path]} if path in ERROR_BODIES else {"detail": message}
 
 # %% ../../nbs/serving/security.ipynb #4c8c6f7f
-_PAGE = ("default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-         "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' data: blob:; "
-         "worker-src 'self' blob:; frame-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
-         "frame-ancestors 'self'")
-_ALWAYS = [(b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"SAMEORIGIN"), (b"referrer-policy", b"same-origin"),
-           (b"permissions-policy", b"camera=(), microphone=(), geolocation=()")]
-_STRICT = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; media-src 'self' data: blob:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; frame-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'self'")
+_DATA_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"x-frame-options", b"SAMEORIGIN"), (b"referrer-policy", b"same-origin"),
+            (b"permissions-policy", b"camera=(), microphone=(), geolocation=()")]
 
 def add_security_headers(
-    headers: list[tuple[bytes, bytes]], # of an answer
+    headers: list[tuple[bytes, bytes]], # of a response
 ) -> list[tuple[bytes, bytes]]:
-    "The same and those that protect, where it doesn't have its own."
+    "Return the headers of a response with the security headers that it does not set itself."
     known = {name.lower(): value for name, value in headers}
-    page = known.get(b"content-type", b"").startswith(b"text/html")
-    more = [*_ALWAYS, (b"content-security-policy", _PAGE.encode()) if page else _STRICT]
-    return [*headers, *(one for one in more if one[0] not in known)]
+    is_page = known.get(b"content-type", b"").startswith(b"text/html")
+    more = [*_HEADERS, (b"content-security-policy", (_PAGE_POLICY if is_page else _DATA_POLICY).encode())]
+    return [*headers, *(header for header in more if header[0] not in known)]
 
 # %% ../../nbs/serving/security.ipynb #90061844
 PUBLIC_PATHS = {"/", "/health", "/ready"}
@@ -200,15 +203,39 @@ FAILED_KEY_RATE = "10/minute" # wrong keys of one address, after which it has to
 _PROXY_HEADERS = {b"forwarded", b"x-forwarded-host", b"x-forwarded-port", b"x-forwarded-proto", b"x-gradio-server"}
 Refusal = tuple[int, str, dict[bytes, bytes]] # status, sentence, headers
 
-def _changes(scope: dict[str, Any]) -> bool:
+def _changes_state(scope: dict[str, Any]) -> bool:
     return scope["type"] == "websocket" or scope["method"] not in ("GET", "HEAD", "OPTIONS")
 
-def _too_many_requests(seconds: int, what: str) -> Refusal:
+def _peer(scope: dict[str, Any]) -> str | None: return (scope.get("client") or (None,))[0]
+
+def _too_many(seconds: int, what: str) -> Refusal:
     return 429, f"Too many {what}; wait {seconds} s.", {b"retry-after": b"%d" % seconds}
 
+def _drop_proxy_headers(scope: dict[str, Any], proxies: tuple[Network, ...]) -> None:
+    "Remove the headers of proxies from the scope of a request that no trusted proxy sent."
+    if is_within(_parse_address(_peer(scope) or ""), proxies): return
+    scope["headers"] = [header for header in scope["headers"] if header[0] not in _PROXY_HEADERS]
 
+# %% ../../nbs/serving/security.ipynb #ff46c3ac
+def _check_host(scope: dict[str, Any], headers: dict[bytes, bytes], trusted: tuple[str, ...]) -> Refusal | None:
+    for name in (b"host", b"x-forwarded-host"): # the second one is left only if a trusted proxy sent it
+        host = parse_host(headers.get(name, b"").decode("latin-1"))
+        if not is_host_allowed(host, trusted):
+            return 421, f"This service is not {host[:80]!r}. If it should be, name it in OHLCV_TA_TRUSTED_HOSTS.", {}
+    if _changes_state(scope) and (origin := find_foreign_origin(headers, trusted)):
+        return 403, f"Requests from pages of {origin[:80]!r} are not allowed here.", {}
+    return None
+
+async def _send_refusal(path: str, refusal: Refusal, send: Any) -> None:
+    status, message, headers = refusal
+    body = json.dumps(error_body(path, message)).encode()
+    fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+# %% ../../nbs/serving/security.ipynb #09cc41f5
 class AccessMiddleware:
-    "Admit requests by address, host, origin, rate and key, and put protective headers on every response."
+    "Admit requests by address, host, origin, rate and key, and set the security headers of every response."
     def __init__(
         self,
         app: Any, # ASGI
@@ -223,58 +250,38 @@ class AccessMiddleware:
     def address(self, scope: dict[str, Any]) -> IPAddress | None:
         "Return the address of the client, as seen through trusted proxies."
         forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-        return find_client_address(self._peer(scope), forwarded.decode("latin-1"), self.settings.trusted_proxies)
+        return find_client_address(_peer(scope), forwarded.decode("latin-1"), self.settings.trusted_proxies)
 
-    def _peer(self, scope: dict[str, Any]) -> str | None: return (scope.get("client") or (None,))[0]
-
-    def _drop_proxy_headers(self, scope: dict[str, Any]) -> None:
-        "Remove what a stranger says in the name of a proxy, from the scope itself, which the router will add to."
-        if is_within(_address(self._peer(scope) or ""), self.settings.trusted_proxies): return
-        scope["headers"] = [one for one in scope["headers"] if one[0] not in _PROXY_HEADERS]
+    async def _check_key(self, address: IPAddress | None, headers: dict[bytes, bytes]) -> Refusal | None:
+        "A client that sent too many wrong keys has to wait, also with the right one: it might be a guess."
+        if wait := await self.failures.waiting(address): return _too_many(wait, "wrong keys")
+        if has_key(headers, self.key): return None
+        if _given_key(headers): await self.failures.wait(address)
+        return 401, "Send the key of this service as X-API-Key.", {b"www-authenticate": b'Basic realm="ohlcv-ta"'}
 
     async def find_refusal(self, scope: dict[str, Any]) -> Refusal | None:
-        "Return why a request is not admitted, if it isn't."
+        "Return why a request is not admitted; None if it is."
         headers, path = dict(scope["headers"]), scope["path"]
-        if refusal := self._foreign(scope, headers): return refusal
+        if refusal := _check_host(scope, headers, self.settings.trusted_hosts): return refusal
         if path in PUBLIC_PATHS: return None
         address = self.address(scope)
         if self.settings.whitelist_enabled and not is_within(address, self.settings.whitelisted_ips):
             return 403, f"Requests from {address or 'an unknown address'} are not allowed here.", {}
-        counted = _changes(scope) or "/api/" in path
-        if self.limiter and counted and (wait := await self.limiter.wait(address)): return _too_many_requests(wait, "requests")
-        return None if not self.key or path == "/metrics" else await self._locked(address, headers)
-
-    def _foreign(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> Refusal | None:
-        trusted = self.settings.trusted_hosts
-        for name in (b"host", b"x-forwarded-host"): # the second one from a trusted proxy, or it would be gone
-            host = parse_host(headers.get(name, b"").decode("latin-1"))
-            if not is_host_allowed(host, trusted):
-                return 421, f"This service is not {host[:80]!r}. If it should be, name it in OHLCV_TA_TRUSTED_HOSTS.", {}
-        if _changes(scope) and (origin := find_foreign_origin(headers, trusted)):
-            return 403, f"Requests from pages of {origin[:80]!r} are not allowed here.", {}
-        return None
-
-    async def _locked(self, address: IPAddress | None, headers: dict[bytes, bytes]) -> Refusal | None:
-        "Whoever brings wrong keys too often has to wait, also with the right one: it might be a guess."
-        if wait := await self.failures.waiting(address): return _too_many_requests(wait, "wrong keys")
-        if has_key(headers, self.key): return None
-        if _given_key(headers): await self.failures.wait(address)
-        return 401, "Send the key of this service as X-API-Key.", {b"www-authenticate": b'Basic realm="ohlcv-ta"'}
+        counted = _changes_state(scope) or "/api/" in path
+        if self.limiter and counted and (wait := await self.limiter.wait(address)): return _too_many(wait, "requests")
+        return None if not self.key or path == "/metrics" else await self._check_key(address, headers)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         "Pass a request on, or refuse it."
         if scope["type"] not in ("http", "websocket"): return await self.app(scope, receive, send)
 
-        async def guarded(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start": message["headers"] = add_security_headers(list(message.get("headers", [])))
+        async def send_secured(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = add_security_headers(list(message.get("headers", [])))
             await send(message)
 
-        self._drop_proxy_headers(scope)
-        refused = await self.find_refusal(scope)
-        if refused is None: return await self.app(scope, receive, guarded)
+        _drop_proxy_headers(scope, self.settings.trusted_proxies)
+        refusal = await self.find_refusal(scope)
+        if refusal is None: return await self.app(scope, receive, send_secured)
         if scope["type"] == "websocket": return await send({"type": "websocket.close", "code": 1008})
-        status, message, headers = refused
-        body = json.dumps(error_body(scope["path"], message)).encode()
-        about = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers.items()]
-        await guarded({"type": "http.response.start", "status": status, "headers": about})
-        await guarded({"type": "http.response.body", "body": body})
+        await _send_refusal(scope["path"], refusal, send_secured)

@@ -21,64 +21,66 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # %% ../../nbs/serving/server.ipynb #12063618
-HEADER_TIMEOUT = 10.0 # until the headers of a request must be complete
-MAX_CONNECTIONS = 1024 # those beyond are closed at once
+HEADER_TIMEOUT = 10.0 # seconds until the headers of a request must be complete
+MAX_CONNECTIONS = 1024 # further ones are closed at once
 MAX_CONCURRENT = 512 # connections beyond which requests are answered 503
 
+# %% ../../nbs/serving/server.ipynb #f6d72bdc
 class TimedProtocol(H11Protocol):
-    "HTTP/1.1 with a limit on connections and a timeout for headers."
+    "Serve HTTP/1.1 with a limit on connections and a timeout for headers."
     header_seconds, max_connections = HEADER_TIMEOUT, MAX_CONNECTIONS
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        "Take a connection, unless there are too many."
+        "Accept a connection, unless there are too many."
         super().connection_made(transport)
         if len(self.connections) > self.max_connections: return transport.abort()
         self._watch_headers()
 
     def data_received(self, data: bytes) -> None:
-        "Parse what was received."
+        "Parse received data."
         super().data_received(data)
         self._watch_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        "Forget the connection."
+        "Stop the timer of the connection."
         super().connection_lost(exc)
         self._stop_timer()
 
     def _watch_headers(self) -> None:
         incomplete = self.conn.their_state is h11.IDLE
         if not incomplete: self._stop_timer()
-        elif self._timer is None: self._timer = self.loop.call_later(self.header_seconds, self._late)
+        elif self._timer is None: self._timer = self.loop.call_later(self.header_seconds, self._close_late)
 
     def _stop_timer(self) -> None:
         if self._timer is not None: self._timer.cancel()
         self._timer = None
 
-    def _late(self) -> None:
-        if self.conn.our_state is h11.IDLE: # nothing is being answered, so a refusal can be sent
+    def _close_late(self) -> None:
+        if self.conn.our_state is h11.IDLE: # no answer has begun, so an error can be sent
             self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
         self.transport.close()
 
 # %% ../../nbs/serving/server.ipynb #be27f963
-STALL_TIMEOUT = 30.0 # seconds in which the event loop has not run: the process should be replaced
+STALL_TIMEOUT = 30.0 # seconds without the event loop running, after which the process should be replaced
 
+# %% ../../nbs/serving/server.ipynb #fb0617bb
 def create_status_app(
-    service: FastAPI, # of `serving.api.create_app`
+    service: FastAPI, # of `ohlcv_ta.serving.http.app.create_app`
 ) -> FastAPI:
-    "Return an application with `/live`, `/ready` and `/metrics` of another one; it shares no event loop with it."
+    "Return an application with `/live`, `/ready` and `/metrics` of a service, for an event loop of its own."
     app, state = FastAPI(openapi_url=None), service.state
 
     @app.get("/live")
     def live() -> Response:
         stalled = state.readiness.stalled_seconds() > STALL_TIMEOUT
-        said = "stalled" if stalled else "starting" if not state.readiness.ready else "alive"
-        return JSONResponse({"status": said}, 503 if stalled else 200)
+        status = "stalled" if stalled else "starting" if not state.readiness.ready else "alive"
+        return JSONResponse({"status": status}, 503 if stalled else 200)
 
     @app.get("/ready")
     def ready() -> Response:
-        able = state.readiness.ready and bool(state.models)
-        return JSONResponse({"ready": able}, 200 if able else 503)
+        is_ready = state.readiness.ready and bool(state.models)
+        return JSONResponse({"ready": is_ready}, 200 if is_ready else 503)
 
     @app.get("/metrics")
     def metrics(request: Request) -> Response:
@@ -86,14 +88,15 @@ def create_status_app(
 
     return app
 
+# %% ../../nbs/serving/server.ipynb #ea09b773
 @contextmanager
 def serve_in_thread(
     app: Any, # ASGI
     host: str,
-    port: int, # 0: one that is free
+    port: int, # 0: a free one
     **settings: Any, # of `uvicorn.Config`
 ) -> Iterator[int]: # the port
-    "Run a server in a thread of its own within the block."
+    "Run a server in a thread of its own within the block. Raises `OSError` if it cannot listen."
     server = uvicorn.Server(uvicorn.Config(app, host, port, log_config=None, access_log=False, **settings))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -110,11 +113,11 @@ def run_service(
     service: Any, # ASGI
     host: str,
     port: int,
-    status_port: int | None = None, # none by default
-    shutdown_timeout: int = 25, # seconds that requests have to finish when the service is told to stop
+    status_port: int | None = None, # no status port by default
+    shutdown_timeout: int = 25, # seconds for requests to finish after a signal to stop
 ) -> None:
-    "Serve until told to stop."
-    aside = serve_in_thread(create_status_app(service), host, status_port, lifespan="off") if status_port else nullcontext()
-    with aside:
+    "Serve until a signal stops the process. Raises `OSError` if the status port is taken."
+    status = serve_in_thread(create_status_app(service), host, status_port, lifespan="off") if status_port else nullcontext()
+    with status:
         uvicorn.run(service, host=host, port=port, http=TimedProtocol, limit_concurrency=MAX_CONCURRENT, log_config=None,
                     access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=shutdown_timeout)

@@ -32,20 +32,20 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def parse_networks(
     text: Any, # such as "127.0.0.1, 10.0.0.0/8"
 ) -> tuple[Network, ...]:
-    "Addresses and networks, separated by commas."
+    "Return the addresses and networks of a text, separated by commas. Raises `ValueError` for anything else."
     if not isinstance(text, str): return tuple(text)
     found = []
-    for one in filter(None, (part.strip() for part in text.split(","))):
+    for part in filter(None, (part.strip() for part in text.split(","))):
         try:
-            found.append(ipaddress.ip_network(one, strict=False))
+            found.append(ipaddress.ip_network(part, strict=False))
         except ValueError:
-            raise ValueError(f"{one!r} is no address and no network; write such as 127.0.0.1 or 10.0.0.0/8") from None
+            raise ValueError(f"{part!r} is no address and no network; write such as 127.0.0.1 or 10.0.0.0/8") from None
     return tuple(found)
 
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(parse_networks)]
 
 # %% ../../nbs/serving/settings.ipynb #e8e9c95b
-def _rates(text: Any) -> Any:
+def _check_rates(text: Any) -> Any:
     from limits import parse_many
 
     if text:
@@ -55,7 +55,7 @@ def _rates(text: Any) -> Any:
             raise ValueError(f"{text!r} is no rate; write such as 60/minute, or 10/second;1000/hour") from None
     return text
 
-RateLimits = Annotated[str | None, BeforeValidator(_rates)]
+RateLimits = Annotated[str | None, BeforeValidator(_check_rates)]
 
 # %% ../../nbs/serving/settings.ipynb #ebb6d0de
 _HOST_NAME = re.compile(r"(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -71,14 +71,14 @@ def _host_name(text: str) -> str:
 def parse_host_names(
     text: Any, # such as "charts.example.org, *.example.com"
 ) -> tuple[str, ...]: # in lower case
-    "Return the host names in a text, where they are separated by commas. Raises ValueError for anything else."
+    "Return the host names of a text, separated by commas. Raises `ValueError` for anything else."
     parts = text.lower().split(",") if isinstance(text, str) else text
     return tuple(_host_name(part.strip()) for part in parts if part.strip())
 
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_host_names)]
 
 # %% ../../nbs/serving/settings.ipynb #5a5eb482
-_MAX_SECRET = 64 * 1024 # bytes; larger than any key, token or address
+_MAX_SECRET = 64 * 1024 # bytes
 
 def _find_problem(content: bytes) -> str | None:
     if len(content) > _MAX_SECRET: return f"is larger than {_MAX_SECRET // 1024} KiB"
@@ -86,15 +86,16 @@ def _find_problem(content: bytes) -> str | None:
     if b"\n" in content.rstrip(b"\r\n") or b"\0" in content: return "holds more than one line of text"
     return None
 
+# %% ../../nbs/serving/settings.ipynb #3a08f701
 def read_secret(
     variable: str, # that names the file
     path: str, # of the file
 ) -> str: # without the line break at its end
-    "Return the secret in a file. Raises ValueError if the file is missing, empty, too large, or not one line of UTF-8."
+    "Return the secret in a file. Raises `ValueError` if the file is missing, empty, too large, or not one line of UTF-8."
     where = f"{variable} names the file {path}, which"
     try:
         with open(path, "rb") as file: content = file.read(_MAX_SECRET + 1)
-        if fault := _find_problem(content): raise ValueError(f"{where} {fault}. Write the secret into it, on one line.")
+        if problem := _find_problem(content): raise ValueError(f"{where} {problem}. Write the secret into it, on one line.")
         return content.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise ValueError(f"{where} is not UTF-8 text. Write the secret into it, on one line.") from None
@@ -102,16 +103,16 @@ def read_secret(
         raise ValueError(f"{where} can't be read: {error.strerror}.") from None
 
 # %% ../../nbs/serving/settings.ipynb #2949f187
-def _setting(default: Any, says: str, name: str | None = None, part: str | None = None, **limits: Any) -> Any:
-    return Field(default, description=says, validation_alias=name, json_schema_extra={"part": part} if part else None, **limits)
-
+def _setting(default: Any, description: str, name: str | None = None, part: str | None = None, **limits: Any) -> Any:
+    extra = {"part": part} if part else None # heading in .env.example
+    return Field(default, description=description, validation_alias=name, json_schema_extra=extra, **limits)
 
 def _is_secret(field: Any) -> bool: return SecretStr in (field.annotation, *get_args(field.annotation))
 
 def _variable(name: str, field: Any) -> str: return (field.validation_alias or f"OHLCV_TA_{name}").upper()
 
 def _secret_files(settings: type[BaseSettings], *sources: Any) -> dict[str, str]: # field -> secret
-    "Read the files that `NAME_FILE` names, in the environment or in .env."
+    "Return the secrets in the files that variables `NAME_FILE` name, in the environment or in .env."
     given = {name: value for source in reversed(sources) for name, value in source.env_vars.items() if value}
     found = {}
     for name, field in settings.model_fields.items():
@@ -122,135 +123,140 @@ def _secret_files(settings: type[BaseSettings], *sources: Any) -> dict[str, str]
         if path: found[name] = read_secret(f"{variable}_FILE", path)
     return found
 
-
-def _upload_folder() -> Path: # one a user, since nobody else may read it
+# %% ../../nbs/serving/settings.ipynb #b0e646b4
+def _upload_folder() -> Path: # each user has one, which no other user may read
     return Path(tempfile.gettempdir()) / f"ohlcv-ta-uploads-{getattr(os, 'getuid', int)()}"
 
+# %% ../../nbs/serving/settings.ipynb #72d7fb1e
 class Settings(BaseSettings):
-    "What the environment, or a file .env beside it, says to the service."
+    "Settings of the service, from the environment or from the file .env in the working directory."
     model_config = SettingsConfigDict(env_prefix="OHLCV_TA_", env_file=".env", env_file_encoding="utf-8", extra="ignore",
                                       env_ignore_empty=True, validate_by_name=True, validate_by_alias=True, frozen=True)
 
     source: Literal["replay", "lbank", "binance", "yahoo"] = _setting(
         "replay", "Where bars come from: replay (the embedded series), lbank, binance or yahoo", part="Bars")
-    source_url: str | None = _setting(None, "Address of another server that speaks the exchange's language, such as a test net")
+    source_url: str | None = _setting(None, "Address of another server with the API of the exchange, such as a test net")
     source_timeout: float = _setting(
-        10.0, "Seconds that one question to a source may take, retries and pauses included", gt=0, le=120)
-    source_tries: int = _setting(4, "How often it is asked before it counts as gone", ge=1, le=10)
-    source_wait: float = _setting(1.0, "Seconds before it is asked again; doubled each time", ge=0, le=60)
-    lbank_api_key: SecretStr | None = _setting(None, "LBank's key, for authenticated requests", "LBANK_API_KEY")
-    lbank_api_secret: SecretStr | None = _setting(None, "Its secret", "LBANK_API_SECRET")
+        10.0, "Seconds that a request to the source may take, with retries and pauses", gt=0, le=120)
+    source_tries: int = _setting(4, "Tries of a request before the source counts as unavailable", ge=1, le=10)
+    source_wait: float = _setting(1.0, "Seconds before the second try; doubled for each further one", ge=0, le=60)
+    lbank_api_key: SecretStr | None = _setting(None, "API key of LBank, for authenticated requests", "LBANK_API_KEY")
+    lbank_api_secret: SecretStr | None = _setting(None, "API secret of LBank", "LBANK_API_SECRET")
 
     avalai_api_key: SecretStr | None = _setting(
-        None, "Key of the language model's endpoint; without one, texts are written by rules", "AVALAI_API_KEY",
+        None, "Key of the language model's endpoint; without one, rules write the texts", "AVALAI_API_KEY",
         "Texts by a language model, checked against the figures")
-    model_url: str = _setting("https://api.avalai.ir/v1", "Any endpoint that speaks OpenAI's language; Gemini's is "
+    model_url: str = _setting("https://api.avalai.ir/v1", "Any endpoint with OpenAI's API; Gemini's is "
                          "https://generativelanguage.googleapis.com/v1beta/openai")
-    model_name: str = _setting("gemini-2.5-flash", "Which of its models writes")
-    model_timeout: float = _setting(30.0, "Seconds that it has to answer before the rules write", gt=0, le=300)
+    model_name: str = _setting("gemini-2.5-flash", "Model that writes the texts")
+    model_timeout: float = _setting(30.0, "Seconds after which rules write instead", gt=0, le=300)
 
     redis_url: SecretStr | None = _setting(
-        None, "Such as redis://localhost:6379/0; without one, answers are kept on the disk", "REDIS_URL", "Cache")
-    cache: Path = Field(default_factory=cache_folder, description="Folder for what is kept on the disk")
-    cache_disk: int = _setting(256, "Megabytes that answers may take on the disk", ge=1)
-    cache_memory: int = _setting(64, "Megabytes of answers that a process keeps at hand; 0 for none", ge=0)
+        None, "Such as redis://localhost:6379/0; without one, answers are cached on the disk", "REDIS_URL", "Cache")
+    cache: Path = Field(default_factory=cache_folder, description="Folder for everything that is cached on the disk")
+    cache_disk: int = _setting(256, "Megabytes of cached answers on the disk", ge=1)
+    cache_memory: int = _setting(64, "Megabytes of cached answers in the memory of a process; 0 for none", ge=0)
     analyses: int = _setting(1, "Analyses that are computed at the same time, each in a process of some 170 MB", ge=1, le=64)
-    uploads: Path = Field(default_factory=_upload_folder, description="Folder for what visitors upload to the app, apart from "
-                          "the cache and the scans")
-    upload_quota: int = _setting(256, "Megabytes of uploaded files that are kept at most; further uploads are refused", ge=1)
+    uploads: Path = Field(default_factory=_upload_folder,
+                          description="Folder for uploads to the app; not the folder of the cache or of the scans")
+    upload_quota: int = _setting(256, "Megabytes of all uploaded files; further uploads are refused", ge=1)
     upload_hours: float = _setting(1.0, "Hours after which an uploaded file is deleted", gt=0, le=168)
 
-    whitelist_enabled: bool = _setting(False, "Whether only WHITELISTED_IPS may ask", "WHITELIST_ENABLED", "Who may ask")
+    whitelist_enabled: bool = _setting(
+        False, "Whether only clients in WHITELISTED_IPS are admitted", "WHITELIST_ENABLED", "Access")
     whitelisted_ips: Networks = _setting((), "Addresses and networks, separated by commas", "WHITELISTED_IPS")
-    trusted_proxies: Networks = _setting((), "Proxies whose X-Forwarded-For is believed; of all others it is ignored")
-    rate_limit: RateLimits = _setting(None, "How often one client may ask, such as 60/minute; no limit by default")
-    api_key: SecretStr | None = _setting(None, "Key that a request must bring as X-API-Key, as a bearer token, or as the password "
-                                    "of any user; required to listen beyond loopback")
-    open_demo: bool = _setting(False, "Whether this is an open demo, which may listen beyond loopback without a key: it holds no "
-                          "secrets and has no endpoints that write")
-    trusted_hosts: HostNames = _setting((), "Host names that requests may name, separated by commas, such as charts.example.org or "
-                                   "*.example.org; addresses, names without a dot and the host that is listened on may always "
-                                   "be named")
+    trusted_proxies: Networks = _setting((), "Proxies whose X-Forwarded-For is trusted; it is ignored from all others")
+    rate_limit: RateLimits = _setting(None, "Requests that one client may send, such as 60/minute; no limit by default")
+    api_key: SecretStr | None = _setting(
+        None, "Key that a request must send as X-API-Key, as a bearer token, or as the password of any user; "
+              "required to listen beyond loopback")
+    open_demo: bool = _setting(False, "Whether this is an open demo, which may listen beyond loopback without a key: it has no "
+                          "secrets and no endpoints that write")
+    trusted_hosts: HostNames = _setting(
+        (), "Host names that requests may name, separated by commas, such as charts.example.org or *.example.org; "
+            "addresses, names without a dot and the host that the service listens on are always allowed")
 
     schedule: Literal["off", "interval", "cron"] = _setting(
-        "off", "Whether the scan's schedule is started with the service: off, interval or cron", part="Volume scan")
+        "off", "Schedule of the scan that is started with the service: off, interval or cron", part="Volume scan")
     interval_minutes: int = _setting(5, "Minutes from one scan to the next", ge=1, le=1440)
-    cron: str = _setting("*/5 * * * *", "The same as cron says it: minute, hour, day, month, day of the week")
-    scan_pairs: int = _setting(200, "Pairs of a scan, those with the largest volume", ge=1, le=2000)
-    scan_timeframe: str = _setting("minute5", "Their timeframe")
-    scan_periods: int = _setting(50, "Bars of each pair, more than are compared with", ge=5, le=2000)
-    scan_window: int = _setting(25, "Bars that a bar is compared with", ge=4, le=1000)
-    scan_k: float = _setting(4.0, "Standard deviations above their mean that are suspicious", gt=0)
+    cron: str = _setting("*/5 * * * *", "Cron expression: minute, hour, day, month, day of the week")
+    scan_pairs: int = _setting(200, "Number of pairs in a scan, those with the largest volume", ge=1, le=2000)
+    scan_timeframe: str = _setting("minute5", "Timeframe of their bars")
+    scan_periods: int = _setting(50, "Bars of each pair; more than OHLCV_TA_SCAN_WINDOW", ge=5, le=2000)
+    scan_window: int = _setting(25, "Bars before a bar that it is compared with", ge=4, le=1000)
+    scan_k: float = _setting(4.0, "Standard deviations above the mean from which volume is abnormal", gt=0)
     scan_confidence: float = _setting(0.7, "Confidence from which an alert is sent", ge=0, le=1)
     scan_concurrent: int = _setting(10, "Pairs that are fetched at the same time", ge=1, le=100)
-    scan_folder: Path = _setting(Path("volume_analysis_results"), "Folder for what a scan writes")
-    scan_keep: int = _setting(288, "Scans whose files are kept, a day of them by default", ge=1)
-    webhook: SecretStr | None = _setting(None, "Address that alerts are sent to as JSON")
-    telegram_token: SecretStr | None = _setting(None, "Token of a Telegram bot that sends them")
-    telegram_chat: str | None = _setting(None, "Chat that it sends them to")
+    scan_folder: Path = _setting(Path("volume_analysis_results"), "Folder for the files of scans")
+    scan_keep: int = _setting(288, "Number of scans whose files are stored; by default those of a day", ge=1)
+    webhook: SecretStr | None = _setting(None, "Address for alerts as JSON")
+    telegram_token: SecretStr | None = _setting(None, "Token of a Telegram bot that sends alerts")
+    telegram_chat: str | None = _setting(None, "Telegram chat for alerts")
 
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting("INFO", "DEBUG, INFO, WARNING or ERROR", "LOG_LEVEL", "Logs")
-    log_form: Literal["json", "text"] | None = _setting(None, "json, a line each, or text; by default text where a person looks on")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
+        "INFO", "DEBUG, INFO, WARNING or ERROR", "LOG_LEVEL", "Logs")
+    log_form: Literal["json", "text"] | None = _setting(None, "json or text; by default text in a terminal, otherwise json")
 
     @classmethod
     def settings_customise_sources(cls, settings_cls: type[BaseSettings], init_settings: Any, env_settings: Any,
                                    dotenv_settings: Any, file_secret_settings: Any) -> tuple[Callable[[], Any], ...]:
-        "Return where values come from, the first first: arguments, files of secrets, the environment, .env."
+        "Return the sources of values in order of priority: arguments, files of secrets, the environment, .env."
         return (init_settings, partial(_secret_files, settings_cls, env_settings, dotenv_settings), env_settings,
                 dotenv_settings)
 
     @model_validator(mode="after")
     def _demo_without_secrets(self) -> "Settings":
-        held = [_variable(name, field) for name, field in type(self).model_fields.items()
+        secrets = [_variable(name, field) for name, field in type(self).model_fields.items()
                 if isinstance(getattr(self, name), SecretStr)]
-        if self.open_demo and held:
-            raise ValueError(f"OHLCV_TA_OPEN_DEMO: an open demo holds no secrets, but {', '.join(held)} is set. Remove it, or "
-                             "remove OHLCV_TA_OPEN_DEMO and set OHLCV_TA_API_KEY")
+        if self.open_demo and secrets:
+            raise ValueError(f"OHLCV_TA_OPEN_DEMO: an open demo holds no secrets, but {', '.join(secrets)} is set. Remove it, "
+                             "or remove OHLCV_TA_OPEN_DEMO and set OHLCV_TA_API_KEY")
         return self
 
 # %% ../../nbs/serving/settings.ipynb #31bd383e
 def list_variables() -> dict[str, Any]: # name of the variable -> its field
-    "Every variable of the environment that is read here."
+    "Return every variable of the environment that the settings have."
     return {_variable(name, field): field for name, field in Settings.model_fields.items()}
 
-def _name_of(place: str) -> str:
-    named = {name: variable for variable, (name, _) in zip(list_variables(), Settings.model_fields.items(), strict=True)}
-    return named.get(place, place if place in list_variables() else f"OHLCV_TA_{place}".upper())
+def _find_variable(location: str) -> str: # of an error: name of a field or of a variable
+    variables = {name: variable for variable, name in zip(list_variables(), Settings.model_fields, strict=True)}
+    return variables.get(location, location if location in list_variables() else f"OHLCV_TA_{location}".upper())
 
+# %% ../../nbs/serving/settings.ipynb #b902cfd1
 def read_settings(
-    **given: Any, # fields that are known already, such as source; None is left to the environment
+    **given: Any, # fields with known values, such as source; None: the environment decides
 ) -> Settings:
-    "The settings, or one sentence on what is wrong with them."
+    "Return the settings. Raises `ValueError` with a sentence that names the variable whose value is not valid."
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        said = fault["msg"].removeprefix("Value error, ")
-        if not fault["loc"]: raise ValueError(f"{said}.") from None # of several variables together
-        name = _name_of(str(fault["loc"][0]))
-        raise ValueError(f"{name}: {said}. It says: {list_variables()[name].description}.") from None
+        first = error.errors(include_url=False, include_input=False)[0]
+        message = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]: raise ValueError(f"{message}.") from None # of several variables together
+        name = _find_variable(str(first["loc"][0]))
+        raise ValueError(f"{name}: {message}. It says: {list_variables()[name].description}.") from None
 
 # %% ../../nbs/serving/settings.ipynb #76884f61
 _OTHER_VARIABLES = {"OHLCV_TA_DATA", "OHLCV_TA_MODELS", "OHLCV_TA_ANNOTATED", "OHLCV_TA_DASK", "OHLCV_TA_URL", "OHLCV_TA_BIND"}
 
 def list_secret_variables() -> list[str]:
-    "Return the variables that hold secrets; each may come as NAME_FILE, too."
+    "Return the variables that have secrets; each may be given as NAME_FILE, too."
     return [name for name, field in list_variables().items() if _is_secret(field)]
 
 def find_unknown_variables() -> list[str]:
-    "Variables with our prefix that mean nothing."
+    "Return the variables of the environment with the prefix OHLCV_TA_ that nothing reads."
     known = {*list_variables(), *_OTHER_VARIABLES, *(f"{name}_FILE" for name in list_secret_variables())}
     return sorted(name for name in os.environ if name.startswith("OHLCV_TA_") and name not in known)
 
 # %% ../../nbs/serving/settings.ipynb #cd999bb2
 def get_secrets(settings: Settings) -> list[str]: # the longest first
-    "The values of all secrets."
+    "Return the values of all secrets."
     values = (value for _, value in settings)
     return sorted({value.get_secret_value() for value in values if isinstance(value, SecretStr)}, key=len, reverse=True)
 
 # %% ../../nbs/serving/settings.ipynb #54f2345f
 def _overwrite(names: list[str]) -> None:
-    "Overwrite the values of variables where the C library holds them, which is the memory that /proc/PID/environ shows."
+    "Overwrite the values of variables in the memory of the C library, which /proc/PID/environ shows."
     import ctypes
 
     if not sys.platform.startswith("linux"): return
@@ -261,7 +267,7 @@ def _overwrite(names: list[str]) -> None:
         if name in wanted: ctypes.memset(address + len(name) + 1, 0, len(value))
 
 def remove_secret_variables() -> list[str]: # names of those that were set
-    "Remove the secrets from the environment of this process, and so from its children's and from /proc/PID/environ."
+    "Remove the secrets from the environment of this process, from that of its children, and from /proc/PID/environ."
     secret = set(list_secret_variables())
     found = [name for name in os.environ if name.upper() in secret]
     if found: _overwrite(found)
@@ -276,8 +282,8 @@ def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]
         found = {info[4][0] for info in socket.getaddrinfo(host.strip("[]"), None)}
     except OSError:
         return []
-    addresses = [ipaddress.ip_address(str(one).partition("%")[0]) for one in found]
-    return [getattr(one, "ipv4_mapped", None) or one for one in addresses]
+    addresses = [ipaddress.ip_address(str(text).partition("%")[0]) for text in found]
+    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
 
 def is_loopback(
     host: str, # address or name that is listened on
@@ -286,11 +292,12 @@ def is_loopback(
     found = _addresses(host)
     return bool(found) and all(one.is_loopback for one in found)
 
+# %% ../../nbs/serving/settings.ipynb #60fed8e7
 def check_exposure(
     host: str, # address or name that is listened on
     settings: Settings,
 ) -> None:
-    "Check that a service is fit to listen on a host. Raises ValueError if that is beyond loopback and there is no key."
+    "Raise `ValueError` if a service would listen beyond loopback without a key and is not an open demo."
     if settings.api_key or settings.open_demo or is_loopback(host): return
     raise ValueError(f"Listening on {host or 'all addresses'} lets other machines in, and there is no key. Set "
                      "OHLCV_TA_API_KEY, or OHLCV_TA_API_KEY_FILE to the path of a file that holds it; or set "
@@ -315,7 +322,7 @@ def _format_default(field: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 def format_env_example() -> str: # text of .env.example
-    "Every variable with what it means and what it is by default."
+    "Return every variable with its description and its default."
     lines = ["# Copy to .env and fill in what is needed; nothing is required, and what is left as it is has no effect.",
              "# A secret is better kept in a file of its own, which the variable with _FILE names, in place of the other."]
     for name, field in list_variables().items():

@@ -28,75 +28,78 @@ from .settings import Settings
 
 # %% ../../nbs/serving/uploads.ipynb #867e8d6d
 BAR_SUFFIXES = (".csv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq") # suffixes of files of bars
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp") # suffixes of pictures; `read_image` checks their content
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp") # suffixes of images; `read_image` checks their content
 MAX_FILE_SIZE = 16 * 2**20 # bytes
 _TOKEN = re.compile(r"[0-9a-f]{64}")
 
 class UploadError(ValueError):
-    "A path that is no upload of this app, or an upload that can't be used; the sentence says why."
+    "A path is not an upload of this app, or the upload cannot be used; the message says why."
 
 # %% ../../nbs/serving/uploads.ipynb #a4ed907f
 def is_upload_path(
     path: Any, # of a request
     folder: Path, # of the uploads
 ) -> bool:
-    "Return whether a path has the form of an upload, `folder/token/name`, whether the file is still there or not."
+    "Return whether a path has the form of an upload, `folder/token/name`, whether the file exists or not."
     if not isinstance(path, str) or "\0" in path: return False
     parent, name = os.path.split(path)
     root, token = os.path.split(parent)
     return root == str(folder) and name not in ("", ".", "..") and _TOKEN.fullmatch(token) is not None
 
 # %% ../../nbs/serving/uploads.ipynb #a8b51882
-_ELSEWHERE = "This is no file that was uploaded here. Upload it first."
+_NO_UPLOAD = "This is no file that was uploaded here. Upload it first."
 
-def _check_kind(path: Path, kinds: tuple[str, ...]) -> None:
-    if path.suffix.lower() not in kinds:
-        raise UploadError(f"{path.name} can't be read: its name must end with {', '.join(kinds[:-1])} or {kinds[-1]}.")
+def _check_suffix(path: Path, suffixes: tuple[str, ...]) -> None:
+    if path.suffix.lower() not in suffixes:
+        raise UploadError(f"{path.name} can't be read: its name must end with {', '.join(suffixes[:-1])} or {suffixes[-1]}.")
 
 def _check_size(path: Path) -> None:
     if path.stat().st_size > MAX_FILE_SIZE: raise UploadError(f"{path.name} has more than {MAX_FILE_SIZE // 2**20} MiB.")
 
+# %% ../../nbs/serving/uploads.ipynb #2d8ebf1a
 def resolve_upload(
     path: Any, # of a request
     suffixes: tuple[str, ...] | None = None, # allowed suffixes, such as `BAR_SUFFIXES`; any by default
-    folder: Path | None = None, # of the uploads; by default the one of this process
+    folder: Path | None = None, # of the uploads; the one of this process by default
 ) -> Path: # a regular file in the upload folder
-    "Return the file of an upload. Raises UploadError if it lies elsewhere, is gone, too large or of another kind."
+    "Return the file of an upload. Raises `UploadError` if it is no upload, is deleted, too large, or has another suffix."
     folder = Path(get_upload_folder()).resolve() if folder is None else folder
-    if not is_upload_path(path, folder): raise UploadError(_ELSEWHERE)
-    place = Path(path)
+    if not is_upload_path(path, folder): raise UploadError(_NO_UPLOAD)
+    file = Path(path)
     try:
-        status = place.lstat()
+        status = file.lstat()
     except OSError:
-        raise UploadError(f"{place.name} is no longer here: uploads are deleted after a while. Upload it again.") from None
-    if not stat.S_ISREG(status.st_mode) or place.resolve() != place: raise UploadError(_ELSEWHERE)
-    if suffixes: _check_kind(place, suffixes)
-    _check_size(place)
-    return place
+        raise UploadError(f"{file.name} is no longer here: uploads are deleted after a while. Upload it again.") from None
+    if not stat.S_ISREG(status.st_mode) or file.resolve() != file: raise UploadError(_NO_UPLOAD)
+    if suffixes: _check_suffix(file, suffixes)
+    _check_size(file)
+    return file
 
 # %% ../../nbs/serving/uploads.ipynb #c93bae06
 BLOCK_SIZE = 4096 # bytes; no file or folder takes less
 _MARKER, _RECEIVING = ".ohlcv-ta-uploads", ".receiving-"
-MAX_UPLOAD_SECONDS = 120.0 # for one upload; what an older one has left is of a process that was killed
+MAX_UPLOAD_SECONDS = 120.0 # for one upload; an older one that is unfinished belongs to a process that was killed
 
 class UploadStorageFull(Exception):
-    "There is no room for an upload; the sentence says what to do."
+    "There is no space for an upload; the message says what to do."
 
-def _below(entry: Path) -> Iterator[str]:
+def _walk(entry: Path) -> Iterator[str]:
+    "Return the paths of a file or folder and of everything in it."
     yield str(entry)
     if entry.is_symlink(): return
     for root, folders, files in os.walk(entry): yield from (os.path.join(root, name) for name in (*folders, *files))
 
-def _statuses(entry: Path) -> list[os.stat_result]: # of what vanishes meanwhile, none
+def _statuses(entry: Path) -> list[os.stat_result]: # without files that are deleted meanwhile
     found = []
-    for place in _below(entry):
-        with suppress(OSError): found.append(os.lstat(place))
+    for path in _walk(entry):
+        with suppress(OSError): found.append(os.lstat(path))
     return found
 
-def _blocks(size: int) -> int:
+# %% ../../nbs/serving/uploads.ipynb #f8878ddf
+def _round_to_blocks(size: int) -> int: # bytes
     return max(1, -(-size // BLOCK_SIZE)) * BLOCK_SIZE
 
-def _empty(folder: Path) -> None: # a parser that failed may still hold its file open: deleting it alone would free no room
+def _truncate(folder: Path) -> None: # a parser that failed may hold its file open: deleting it alone would free no space
     for file in folder.rglob("*"):
         with suppress(OSError): os.truncate(file, 0)
 
@@ -105,6 +108,18 @@ def _delete(entry: Path) -> None:
     with suppress(OSError): entry.unlink()
 
 # %% ../../nbs/serving/uploads.ipynb #4d9833c9
+def _prepare_folder(folder: Path) -> None:
+    "Create a folder for this user alone. Raises `ValueError` if another user owns it, or it holds other files."
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != getattr(os, "getuid", int)():
+        raise ValueError(f"The upload folder {folder} belongs to another user. Let OHLCV_TA_UPLOADS name another one.")
+    if not (folder / _MARKER).exists() and any(folder.iterdir()):
+        raise ValueError(f"The upload folder {folder} holds other files, and old files in it are deleted. "
+                         "Let OHLCV_TA_UPLOADS name an empty folder.")
+    folder.chmod(0o700)
+    (folder / _MARKER).touch()
+
+# %% ../../nbs/serving/uploads.ipynb #2f6dd40c
 class UploadArea:
     "Hold uploads in one folder, within a quota and an age limit."
     def __init__(
@@ -118,34 +133,27 @@ class UploadArea:
         self._reserved, self._lock = 0, threading.Lock()
 
     def open(self) -> "UploadArea":
-        "Create the folder for this user alone. Raises ValueError if another user owns it, or it holds other files."
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.folder.stat().st_uid != getattr(os, "getuid", int)():
-            raise ValueError(f"The upload folder {self.folder} belongs to another user. Let OHLCV_TA_UPLOADS name another one.")
-        if not (self.folder / _MARKER).exists() and any(self.folder.iterdir()):
-            raise ValueError(f"The upload folder {self.folder} holds other files, and old files in it are deleted. "
-                             "Let OHLCV_TA_UPLOADS name an empty folder.")
-        self.folder.chmod(0o700)
-        (self.folder / _MARKER).touch()
+        "Create the folder for this user alone. Raises `ValueError` if another user owns it, or it holds other files."
+        _prepare_folder(self.folder)
         return self
 
     def _entries(self) -> list[Path]:
         return [entry for entry in self.folder.iterdir() if entry.name != _MARKER]
 
     def used(self) -> int: # bytes, without uploads that are being received
-        "Return how much room all files and folders take."
-        kept = (entry for entry in self._entries() if not entry.name.startswith(_RECEIVING))
-        return sum(_blocks(status.st_size) for entry in kept for status in _statuses(entry))
+        "Return how much space all files and folders take."
+        stored = (entry for entry in self._entries() if not entry.name.startswith(_RECEIVING))
+        return sum(_round_to_blocks(status.st_size) for entry in stored for status in _statuses(entry))
 
-    def _limit(self, entry: Path) -> float:
+    def _max_age(self, entry: Path) -> float:
         return 2 * MAX_UPLOAD_SECONDS if entry.name.startswith(_RECEIVING) else self.age
 
     def sweep(self) -> None:
-        "Delete everything that is older than the age limit, whoever put it into the folder."
+        "Delete everything that is older than the age limit, whichever program wrote it."
         now = self.clock()
         for entry in self._entries():
             changed = max((status.st_mtime for status in _statuses(entry)), default=now)
-            if abs(now - changed) > self._limit(entry): _delete(entry) # a date in the future is no reason to keep it
+            if abs(now - changed) > self._max_age(entry): _delete(entry) # also with a date in the future
 
     def _reserve(self, size: int) -> None:
         with self._lock:
@@ -157,34 +165,34 @@ class UploadArea:
     @contextmanager
     def receive(
         self,
-        size: int, # bytes that may come
-    ) -> Iterator[Path]: # an empty folder to write into; what is left in it is deleted
-        "Reserve room for an upload. Raises StorageFull if the quota does not allow it after a sweep."
-        size = _blocks(size) + 2 * BLOCK_SIZE
+        size: int, # bytes that may be received
+    ) -> Iterator[Path]: # an empty folder to write into; it is deleted at the end
+        "Reserve space for an upload. Raises `UploadStorageFull` if the quota does not allow it after a sweep."
+        size = _round_to_blocks(size) + 2 * BLOCK_SIZE
         self._reserve(size)
         try:
             with TemporaryDirectory(dir=self.folder, prefix=_RECEIVING, ignore_cleanup_errors=True) as part:
                 try:
                     yield Path(part)
                 finally:
-                    _empty(Path(part))
+                    _truncate(Path(part))
         finally:
             with self._lock: self._reserved -= size
 
     def store(
         self,
-        file: Path, # received whole
-    ) -> Path: # where it lies now
+        file: Path, # received completely
+    ) -> Path: # new path of the file
         "Move a file to a folder with a random name."
         folder = self.folder / secrets.token_hex(32)
         folder.mkdir(mode=0o700)
         return file.rename(folder / file.name)
 
-# %% ../../nbs/serving/uploads.ipynb #a89c1526
+# %% ../../nbs/serving/uploads.ipynb #4a729abd
 def open_uploads(
     settings: Settings,
 ) -> UploadArea:
-    "Open the upload folder of the settings, and make it the only one that Gradio reads from and copies into."
+    "Open the upload folder of the settings, and make Gradio use it. Raises `ValueError` as `UploadArea.open` does."
     area = UploadArea(settings.uploads, settings.upload_quota * 2**20, 3600 * settings.upload_hours).open()
     os.environ["GRADIO_TEMP_DIR"] = str(area.folder)
     return area
@@ -195,7 +203,7 @@ async def sweep_regularly(
     area: UploadArea,
     interval: float = 60.0, # seconds
 ) -> AsyncIterator[None]:
-    "Sweep at once and from time to time, as long as the app runs."
+    "Sweep now and at regular intervals, as long as the block runs."
     async def sweep() -> None:
         while True:
             try:

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 class Overloaded(RuntimeError):
-    "There is more work than can be done in time; the sentence says what to do."
+    "There is more work than can be done in time; the message says what to do."
     def __init__(
         self,
         message: str = "There is more to do than can be done in time; send the request again in a few seconds.",
@@ -31,6 +31,7 @@ class Overloaded(RuntimeError):
         super().__init__(message)
         self.retry_after = retry_after
 
+# %% ../../nbs/serving/workers.ipynb #9c647ed0
 class WorkerThreads:
     "Run blocking functions in a few threads, with a bounded queue and a deadline."
     def __init__(
@@ -40,7 +41,7 @@ class WorkerThreads:
         queue_size: int = 32, # functions that wait
         deadline: float = 30.0, # seconds, waiting included
     ):
-        self.name, self.workers, self.waiting, self.deadline = name, workers, queue_size, deadline
+        self.name, self.workers, self.queue_size, self.deadline = name, workers, queue_size, deadline
         self.pending, self._lock = 0, threading.Lock() # running or waiting
         self._threads = ThreadPoolExecutor(workers, name)
 
@@ -49,9 +50,9 @@ class WorkerThreads:
         function: Callable[..., Result],
         *given: Any, # its arguments
     ) -> "Future[Result]":
-        "Queue a function. Raises `Overloaded` if too many wait already."
+        "Queue a function and return its future. Raises `Overloaded` if the queue is full."
         with self._lock:
-            if self.pending >= self.workers + self.waiting: raise Overloaded()
+            if self.pending >= self.workers + self.queue_size: raise Overloaded()
             self.pending += 1
         future = self._threads.submit(contextvars.copy_context().run, function, *given)
         future.add_done_callback(self._done)
@@ -65,11 +66,11 @@ class WorkerThreads:
         function: Callable[..., Result],
         *given: Any, # its arguments
     ) -> Result:
-        "Return what a function returns. Raises `Overloaded` if it can't be done in time, and whatever the function raises."
+        "Return what a function returns. Raises `Overloaded` if it is not done in time, and what the function raises."
         future = self.submit(function, *given)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(future), self.deadline)
-        except TimeoutError: # one that has begun runs to its end and keeps its place until then
+        except TimeoutError: # a function that has begun runs to its end and keeps its place until then
             if future.done() and not future.cancelled(): raise # the function's own
             raise Overloaded() from None
 
@@ -78,12 +79,13 @@ def _call(function: str, *given: Any) -> Any:
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)(*given)
 
-def _end(pool: Any) -> None:
+def _stop(pool: Any) -> None:
     pool.stop()
     pool.join()
 
+# %% ../../nbs/serving/workers.ipynb #b66ed457
 class WorkerProcesses:
-    "Run functions of a module in a few processes; one that takes too long is killed."
+    "Run functions of a module in a few processes; a process that takes too long is killed."
     def __init__(
         self,
         preload: str, # module that is imported before the processes are forked, such as ohlcv_ta.serving.analysis_worker
@@ -93,26 +95,26 @@ class WorkerProcesses:
         self.preload, self.workers, self.deadline = preload, workers, deadline
         self._pool, self._lock = None, threading.Lock()
 
-    def _opened(self) -> Any:
+    def _open(self) -> Any: # pebble.ProcessPool
         from pebble import ProcessPool
 
         with self._lock:
-            if self._pool is None or not self._pool.active: # one whose only process was killed from outside is broken
+            if self._pool is None or not self._pool.active: # a pool whose only process was killed from outside is broken
                 context = multiprocessing.get_context("forkserver")
                 context.set_forkserver_preload([self.preload])
                 self._pool = ProcessPool(self.workers, context=context)
-                Finalize(self, _end, (self._pool,), exitpriority=10) # or a process that ends would wait for its workers
+                Finalize(self, _stop, (self._pool,), exitpriority=10) # otherwise the exit of this process waits for its workers
             return self._pool
 
     def run(
         self,
-        function: str, # such as math:sqrt, so that its module need not be imported here
+        function: str, # such as math:sqrt; its module is not imported here
         *given: Any, # its arguments
     ) -> Any:
-        "Return what a function returns, from any thread. Raises `Overloaded` if it took too long or its process died."
+        "Return what a function returns. Raises `Overloaded` if it took too long or its process died, and what it raises."
         from pebble import ProcessExpired
 
-        future = self._opened().schedule(_call, (function, *given), timeout=self.deadline)
+        future = self._open().schedule(_call, (function, *given), timeout=self.deadline)
         try:
             return future.result(self.deadline)
         except (FutureTimeout, CancelledError, ProcessExpired, BrokenExecutor) as error:
@@ -121,6 +123,6 @@ class WorkerProcesses:
             raise Overloaded() from None
 
     def close(self) -> None:
-        "End the processes, whatever they do; the next function starts others."
+        "Stop the processes, whatever they run; the next function starts new ones."
         with self._lock: pool, self._pool = self._pool, None
-        if pool is not None: _end(pool)
+        if pool is not None: _stop(pool)

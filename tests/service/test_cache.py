@@ -113,7 +113,7 @@ def test_shelves_agree(tmp_path):
 def test_a_redis_that_dies_is_left_and_found_again(tmp_path):
     with running_redis() as redis:
         cache = open_cache(Settings(cache=tmp_path, redis_url=redis.url, cache_memory=0))
-        cache.backend.breaker.rest = 0.2
+        cache.backend.breaker.cooldown = 0.2
         assert cache.get_or_compute("a", 600, lambda: b"first") == b"first"
         assert cache.stats()["backend"] == "redis" and redis.client.keys("*")
         redis.kill()

@@ -21,9 +21,9 @@ SCANS = """
 import sys, time
 from pathlib import Path
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.state import open_state
 from ohlcv_ta.serving.scheduler import Scheduler
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.state import open_state
 
 def scan():
     with open(sys.argv[2], "a") as file: file.write(f"{sys.argv[3]} begins\\n")
@@ -122,7 +122,7 @@ def test_a_run_that_fails_is_told_and_the_next_one_is_made(tmp_path):
     schedule = Scheduler(broken, open_state(Settings(cache=tmp_path)))
     schedule._tick()
     assert schedule.status()["last_runs"][0]["message"] == "ConnectionError: no exchange"
-    schedule.job = lambda: {"pairs": 3}
+    schedule.runner.job = lambda: {"pairs": 3}
     schedule.run_manual()
     assert [run["success"] for run in schedule.status()["last_runs"]] == [True, False]
 

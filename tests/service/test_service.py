@@ -206,7 +206,7 @@ def test_the_last_answer_is_sent_when_the_exchange_is_gone(tmp_path):
             first = analyze(client, pair="eth_usdt", timeframe="hour1", limit=100).json()
             assert first["status"] == "success" and first["source"] == "lbank"
             late = app.state.context.cache
-            late.clock = late.near.clock = lambda clock=late.clock: clock() + 4000 # an hour later
+            late.store.clock = late.store.memory.clock = lambda clock=late.store.clock: clock() + 4000 # an hour later
             lbank.next.extend(["broken"] * 50)
             answer = analyze(client, pair="eth_usdt", timeframe="hour1", limit=100)
             assert answer.status_code == 200 and answer.headers["X-Cache"] == "stale"

@@ -52,6 +52,7 @@ from ohlcv_ta.serving.http.request_body import (
     RawBodyRoute,
     validate_json,
 )
+from .scheduler import scheduler_router
 from ohlcv_ta.serving.http.schemas import (
     EXAMPLE_FEATURES,
     ErrorMessage,
@@ -67,6 +68,7 @@ from ..monitoring import CacheCollector, RequestLogMiddleware, ServiceMetrics, m
 from ..readiness import Readiness, StartupMiddleware
 from ..security import AccessMiddleware, error_body
 from ..settings import Settings, read_settings
+from ..storage_errors import is_disk_full
 from ..workers import Overloaded, WorkerThreads
 
 # %% ../../../nbs/serving/http/app.ipynb #586a1a01
@@ -141,7 +143,7 @@ def _predictions(requests: Iterable[PredictRequest], model: BreakoutPredictor, m
     if table.empty:
         return []
     cells = model.outside(table)
-    metrics.asked("breakout/levels", cells)
+    metrics.count_inputs("breakout/levels", cells)
     outside = cells.any()
     if outside.any():
         response.headers[_OUTSIDE_RANGE] = ",".join(outside.index[outside])
@@ -238,11 +240,9 @@ async def _handle_overload(request: Request, error: Overloaded) -> JSONResponse:
     return JSONResponse(error_body(request.url.path, str(error)), 503, headers)
 
 # %% ../../../nbs/serving/http/app.ipynb #ab17d4fb
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-
 async def _handle_disk_error(request: Request, error: OSError) -> JSONResponse:
     "Respond with 507 for a full disk and 503 for an unusable one; raise any other error again."
-    if error.errno in _FULL: status, message = 507, "The disk of this service is full."
+    if is_disk_full(error): status, message = 507, "The disk of this service is full."
     elif error.errno in (errno.EROFS, errno.EACCES, errno.ENOENT, errno.EIO):
         status, message = 503, "A folder of this service can't be used at the moment."
     else: raise error
@@ -259,7 +259,7 @@ async def _handle_image_error(request: Request, error: ImageError) -> JSONRespon
     return JSONResponse({"detail": [{"loc": ["body", name], "msg": str(error), "type": "image"}]}, 422)
 
 # %% ../../../nbs/serving/http/app.ipynb #489bcd8f
-ROUTERS = [status_router, breakout_router, chart_router, analysis_router, metrics_router] # what the service can do
+ROUTERS = [status_router, breakout_router, chart_router, analysis_router, scheduler_router, metrics_router]
 
 @asynccontextmanager
 async def _start(app: FastAPI) -> AsyncIterator[None]:

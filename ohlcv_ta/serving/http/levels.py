@@ -26,10 +26,10 @@ from .schemas import MaskResponse, validation_error
 
 # %% ../../../nbs/serving/http/levels.ipynb #0c9dded4
 _Finite = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
-AxisPoint = tuple[_Finite, _Finite] # row in the picture, 0 at its upper edge, and price
+AxisPoint = tuple[_Finite, _Finite] # row in the image, 0 at its upper edge, and price
 
 class LevelsOptions(BaseModel):
-    "How lines are read."
+    "Options of reading lines."
     model_config = ConfigDict(extra="forbid")
     threshold: float = Field(0.5, gt=0, lt=1, description="Probability from which a pixel belongs to a line")
     axis: tuple[AxisPoint, AxisPoint] | None = Field(None, description="Two points of the price axis, [row, price] each")
@@ -44,15 +44,16 @@ class LevelsOptions(BaseModel):
                 raise validation_error("axis: {why}", why=str(error)) from None
         return self
 
+# %% ../../../nbs/serving/http/levels.ipynb #7ee41c48
 class LevelsRequest(LevelsOptions):
-    "A chart's picture, and how lines are read from it."
+    "An image of a chart, and the options of reading its lines."
     image_base64: str = Field(description="PNG, JPEG, WebP, GIF or BMP in base64")
 
 # %% ../../../nbs/serving/http/levels.ipynb #ce6767c3
 class HorizontalLine(BaseModel):
     "One level."
-    row: float = Field(description="Height in the picture: 0 is its upper edge, a pixel's middle lies at half")
-    price: float | None = Field(description="Where the axis is known")
+    row: float = Field(description="Row in the image: 0 is its upper edge, the center of the first pixel 0.5")
+    price: float | None = Field(description="If the axis is known")
     confidence: float = Field(ge=0, le=1)
 
 class RayLine(BaseModel):
@@ -61,23 +62,25 @@ class RayLine(BaseModel):
     y0: float
     x1: float
     y1: float
-    price0: float | None = Field(description="At its start, where the axis is known")
+    price0: float | None = Field(description="At its start, if the axis is known")
     price1: float | None = Field(description="At its end")
     confidence: float = Field(ge=0, le=1)
 
+# %% ../../../nbs/serving/http/levels.ipynb #754ecb9c
 class ChartLevels(BaseModel):
-    "The lines that the networks see in a picture."
-    width: int = Field(description="Of the picture, in pixels")
+    "The lines that the networks find in an image."
+    width: int = Field(description="Of the image, in pixels")
     height: int
     horizontal: list[HorizontalLine]
     rays: list[RayLine]
 
+# %% ../../../nbs/serving/http/levels.ipynb #a3e928a1
 def extract_lines(
     masks: Sequence[np.ndarray], # horizontal and ray, as a `MaskPredictor` gives them
     options: LevelsOptions, # threshold and axis
-    size: tuple[int, int] | None = None, # width and height of the picture; those of its masks by default
+    size: tuple[int, int] | None = None, # width and height of the image; those of its masks by default
 ) -> ChartLevels:
-    "Return the lines of both masks in pixels of the picture, with prices where the axis is known."
+    "Return the lines of both masks in pixels of the image, with prices if the axis is known."
     horizontal, ray = masks
     width, height = size or horizontal.shape[::-1]
     right, down = width / horizontal.shape[1], height / horizontal.shape[0]
@@ -90,6 +93,7 @@ def extract_lines(
     rays = rays.assign(price0=_prices(axis, rays.y0), price1=_prices(axis, rays.y1))
     return ChartLevels(width=width, height=height, horizontal=_rows(levels), rays=_rows(rays))
 
+# %% ../../../nbs/serving/http/levels.ipynb #b05790cb
 def _prices(axis: Any, rows: Any) -> list[float | None]:
     if axis is None:
         return [None] * len(rows)
@@ -103,80 +107,84 @@ def _rows(table: Any) -> list[dict[str, Any]]:
 _CONCURRENT_IMAGES = threading.BoundedSemaphore(2)
 
 class ImageMasks(NamedTuple):
-    "What the networks return for a picture, or what became of it, and how large the picture is."
-    horizontal: Any # float32 (height, width), 0 to 1, unless something was made of it; no larger than `WORKING_PIXELS`
-    ray: Any
-    size: tuple[int, int] # width and height of the picture
+    "Hold the masks of an image, or what a callback made of them, and the size of the image."
+    horizontal: Any # float32 (height, width), 0 to 1, no larger than `WORKING_PIXELS`; or the result of the callback
+    ray: Any # likewise
+    size: tuple[int, int] # width and height of the image
 
 def compute_masks(
-    content: bytes, # of a picture's file
+    content: bytes, # of an image file
     predictor: MaskPredictor, # the networks
-    callback: Callable[[np.ndarray, int, int], Any] | None = None, # of a mask, and width and height of the picture
+    callback: Callable[[np.ndarray, int, int], Any] | None = None, # called with each mask, width and height of the image
 ) -> ImageMasks:
-    "Return the masks of a picture's file, or what `then` makes of them. Raises `ImageError`."
+    "Return the masks of an image file, or what the callback makes of them. Raises `ImageError` if it cannot be read."
     with _CONCURRENT_IMAGES:
-        picture = read_scaled_image(content)
-        size = picture.width, picture.height
-        return ImageMasks(*predictor.predict(picture.pixels, callback and (lambda mask: callback(mask, *size))), size)
+        image = read_scaled_image(content)
+        size = image.width, image.height
+        return ImageMasks(*predictor.predict(image.pixels, callback and (lambda mask: callback(mask, *size))), size)
 
+# %% ../../../nbs/serving/http/levels.ipynb #3c7b4a28
 def encode_mask(
     mask: np.ndarray, # float32 (height, width), 0 to 1
-    width: int, # of the picture
+    width: int, # of the image
     height: int,
 ) -> str: # base64
-    "Return a mask as a PNG of the picture's size."
+    "Return a mask as a PNG of the image's size."
     if mask.shape == (height, width): return to_base64(mask)
     return to_base64(resize(np.rint(255 * mask).astype(np.uint8), width, height))
 
+# %% ../../../nbs/serving/http/levels.ipynb #1320820c
 def predict_masks(
-    content: bytes, # of a picture's file
+    content: bytes, # of an image file
     predictor: MaskPredictor, # the networks
 ) -> MaskResponse:
-    "Return both masks as PNGs in base64, as system A does."
+    "Return both masks as PNGs in base64, as system A does. Raises `ImageError` if the image cannot be read."
     horizontal, ray, _ = compute_masks(content, predictor, encode_mask)
     return MaskResponse(horizontal_mask=horizontal, ray_mask=ray)
 
 def predict_levels(
-    content: bytes, # of a picture's file
-    options: LevelsOptions, # how lines are read
+    content: bytes, # of an image file
+    options: LevelsOptions,
     predictor: MaskPredictor, # the networks
 ) -> ChartLevels:
-    "Return the lines of a picture's file."
+    "Return the lines of an image file. Raises `ImageError` if it cannot be read."
     *masks, size = compute_masks(content, predictor)
     return extract_lines(masks, options, size)
 
 # %% ../../../nbs/serving/http/levels.ipynb #2f6dd4ab
 def get_mask_predictor(request: Request) -> MaskPredictor:
-    "The networks, or the refusal where there are none."
-    reader = request.app.state.models.get("masks")
-    if reader is None:
+    "Return the networks. Raises `HTTPException` 503 if none are loaded."
+    predictor = request.app.state.models.get("masks")
+    if predictor is None:
         raise HTTPException(503, "No model for charts is loaded")
-    return reader
+    return predictor
 
 def _missing_field(name: str, sentence: str) -> RequestValidationError:
     return RequestValidationError([{"loc": ("body", name), "msg": sentence, "type": "missing"}])
 
-LevelsInput = tuple[bytes, LevelsOptions] # a picture's file, and how lines are read
+LevelsInput = tuple[bytes, LevelsOptions] # an image file and the options
 
 _JSON: TypeAdapter[LevelsRequest] = TypeAdapter(LevelsRequest)
 _FIELDS: TypeAdapter[LevelsOptions] = TypeAdapter(LevelsOptions)
-_LONGEST_AXIS = 200 # characters
+_MAX_AXIS = 200 # characters
 
+# %% ../../../nbs/serving/http/levels.ipynb #44ec2133
 async def _from_json(request: Request) -> Callable[[], LevelsInput]:
     body = RawBody(await request.body())
 
     def read() -> LevelsInput:
-        asked = validate_json(_JSON, body, MAX_IMAGE_VALUES, strict=True)
-        return decode_base64(asked.image_base64), asked
+        levels_request = validate_json(_JSON, body, MAX_IMAGE_VALUES, strict=True)
+        return decode_base64(levels_request.image_base64), levels_request
 
     return read
 
-def _axis(text: str) -> Any:
+def _parse_axis(text: str) -> Any:
     try:
-        return from_json(text[:_LONGEST_AXIS]) if text else None
+        return from_json(text[:_MAX_AXIS]) if text else None
     except ValueError:
         raise _missing_field("axis", "Input should be JSON: [[row, price], [row, price]]") from None
 
+# %% ../../../nbs/serving/http/levels.ipynb #7133a9e5
 async def _from_form(request: Request) -> Callable[[], LevelsInput]:
     async with request.form(max_files=1, max_fields=8) as form:
         fields, file = dict(form), form.get("image")
@@ -185,19 +193,20 @@ async def _from_form(request: Request) -> Callable[[], LevelsInput]:
         content = await file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ImageTooLarge(f"The picture has more than {MAX_BYTES // 2**20} MiB.")
-    options = {name: value for name, value in fields.items() if name != "image"} | {"axis": _axis(fields.get("axis", ""))}
+    options = {name: value for name, value in fields.items() if name != "image"} | {"axis": _parse_axis(fields.get("axis", ""))}
     return lambda: (content, validate(_FIELDS, options))
 
+# %% ../../../nbs/serving/http/levels.ipynb #25968942
 async def receive_levels_request(
     request: Request, # JSON or a form
-    predictor: Annotated[MaskPredictor, Depends(get_mask_predictor)], # without one nothing is read
-) -> Callable[[], LevelsInput]: # to be called in a worker
-    "Receive the request; what it holds is parsed by the function that is returned. Raises 415 for another content type."
+    predictor: Annotated[MaskPredictor, Depends(get_mask_predictor)], # without one the request is not read
+) -> Callable[[], LevelsInput]: # parses the request; to be called in a worker
+    "Receive a request. Raises `HTTPException` 415 for another content type, 503 without networks."
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    ways = {"application/json": _from_json, "multipart/form-data": _from_form}
-    if kind not in ways:
+    readers = {"application/json": _from_json, "multipart/form-data": _from_form}
+    if kind not in readers:
         raise HTTPException(415, "Send application/json or multipart/form-data")
-    return await ways[kind](request)
+    return await readers[kind](request)
 
 _FORM = {"type": "object", "required": ["image"], "additionalProperties": False, "properties": {
     "image": {"type": "string", "format": "binary"},

@@ -24,17 +24,16 @@ from ...charts.image_io import MAX_BYTES
 from ..security import error_body
 
 # %% ../../../nbs/serving/http/request_body.ipynb #09cc4b6f
-_PICTURE = MAX_BYTES * 4 // 3 + 4096 # in base64, with a little around it
-_LIMITS = {"/predict": _PICTURE, "/api/v1/levels": _PICTURE, "/batch-predict": 2 * 2**20, "/api/v1/trend": 2 * 2**20,
+_IMAGE = MAX_BYTES * 4 // 3 + 4096 # in base64, with the fields around it
+_LIMITS = {"/predict": _IMAGE, "/api/v1/levels": _IMAGE, "/batch-predict": 2 * 2**20, "/api/v1/trend": 2 * 2**20,
            "/app/gradio_api/upload": MAX_BYTES + 4096}
-_APP, _OTHER = 256 * 2**10, 16 * 2**10
+_APP, _OTHER = 256 * 2**10, 16 * 2**10 # bytes of other paths, below /app and elsewhere
 
 def max_body_size(
     path: str, # of a request
 ) -> int: # bytes
-    "Return how large the body of a request may be."
-    known = _LIMITS.get(path.rstrip("/"))
-    return known or (_APP if path.startswith("/app/") else _OTHER)
+    "Return the limit of the body of a request."
+    return _LIMITS.get(path.rstrip("/")) or (_APP if path.startswith("/app/") else _OTHER)
 
 def format_size(
     size: int, # bytes
@@ -43,16 +42,20 @@ def format_size(
     return f"{size / 2**20:.0f} MiB" if size >= 2**20 else f"{size / 2**10:.0f} KiB"
 
 # %% ../../../nbs/serving/http/request_body.ipynb #bb3469c3
+def _busy() -> HTTPException:
+    return HTTPException(503, "Too many large requests at the same time; send this one again.", {"Retry-After": "5"})
+
+# %% ../../../nbs/serving/http/request_body.ipynb #6c267409
 class ByteBudget:
-    "Share a number of bytes among requests; whoever finds no room waits."
+    "Share a number of bytes among requests; a request that does not fit waits."
     def __init__(
         self,
         size: int = 48 * 2**20, # bytes
         timeout: float = 10.0, # seconds that a request waits
         queue_size: int = 256, # requests that wait at the same time
     ):
-        self.size, self.free, self.patience, self.waiting = size, size, timeout, queue_size
-        self.queue = 0
+        self.size, self.free, self.timeout, self.queue_size = size, size, timeout, queue_size
+        self.waiting = 0 # requests
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
@@ -60,7 +63,7 @@ class ByteBudget:
         self,
         size: int, # bytes
     ) -> AsyncIterator[None]:
-        "Hold so many bytes within the block. Raises HTTPException 503 if there is no room in time."
+        "Reserve bytes within the block. Raises `HTTPException` 503 if they are not free in time."
         await self._take(min(size, self.size))
         try:
             yield
@@ -70,24 +73,37 @@ class ByteBudget:
                 self._changed.notify_all()
 
     async def _take(self, size: int) -> None:
-        if self.queue >= self.waiting: raise _busy()
-        self.queue += 1
+        if self.waiting >= self.queue_size: raise _busy()
+        self.waiting += 1
         try:
-            async with asyncio.timeout(self.patience), self._changed:
+            async with asyncio.timeout(self.timeout), self._changed:
                 await self._changed.wait_for(lambda: self.free >= size)
                 self.free -= size
         except TimeoutError:
             raise _busy() from None
         finally:
-            self.queue -= 1
-
-def _busy() -> HTTPException:
-    return HTTPException(503, "Too many large requests at the same time; send this one again.", {"Retry-After": "5"})
+            self.waiting -= 1
 
 # %% ../../../nbs/serving/http/request_body.ipynb #c1e3b7d6
-SMALL_BODY = 64 * 2**10 # bytes of a body that needs no room reserved
-BODY_TIMEOUT = 30.0 # until a body must be complete
+SMALL_BODY = 64 * 2**10 # bytes up to which no memory is reserved
+BODY_TIMEOUT = 30.0 # seconds until a body must be complete
+_CLOSE = {"Connection": "close"} # the rest of the body is not read
 
+def _declared_size(scope: dict[str, Any]) -> int: # bytes; 0: there is no body
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers: return max_body_size(scope["path"])
+    length = headers.get(b"content-length", b"0")
+    return int(length) if length.isdigit() else 0
+
+def _too_large(path: str) -> HTTPException:
+    return HTTPException(413, f"The request is too large: {path} takes at most {format_size(max_body_size(path))}.", _CLOSE)
+
+async def _refuse(scope: dict[str, Any], error: HTTPException, send: Any) -> None:
+    body = json.dumps(error_body(scope["path"], str(error.detail))).encode()
+    response = Response(body, error.status_code, error.headers, "application/json")
+    await response(scope, None, send)
+
+# %% ../../../nbs/serving/http/request_body.ipynb #8fb618bc
 class BodyLimitMiddleware:
     "Refuse bodies that are too large or too slow, before and while they are received."
     def __init__(
@@ -105,11 +121,11 @@ class BodyLimitMiddleware:
             if size > max_body_size(scope["path"]): raise _too_large(scope["path"])
             if size <= SMALL_BODY: return await self.app(scope, self._counted(scope, receive), send)
             async with self.budget.reserve(size): await self.app(scope, self._counted(scope, receive), send)
-        except HTTPException as refusal:
-            await _refuse(scope, refusal, send)
+        except HTTPException as error:
+            await _refuse(scope, error, send)
 
     def _counted(self, scope: dict[str, Any], receive: Any) -> Callable[[], Any]:
-        "Messages of a body, until there are too many bytes or it has taken too long."
+        "Return the messages of a body; raise `HTTPException` if it has too many bytes or takes too long."
         limit, count, until = max_body_size(scope["path"]), 0, asyncio.get_running_loop().time() + self.seconds
 
         async def counted() -> dict[str, Any]:
@@ -120,30 +136,14 @@ class BodyLimitMiddleware:
                 raise HTTPException(408, f"The body did not arrive within {self.seconds:.0f} seconds.", _CLOSE) from None
             count += len(message.get("body", b""))
             if count > limit: raise _too_large(scope["path"])
-            if not message.get("more_body"): until = float("inf") # what comes later is only that the client has gone
+            if not message.get("more_body"): until = float("inf") # only the end of the connection follows
             return message
 
         return counted
 
-_CLOSE = {"Connection": "close"} # the rest of the body is not read
-
-def _declared_size(scope: dict[str, Any]) -> int: # 0: there is none
-    headers = dict(scope["headers"])
-    if b"transfer-encoding" in headers: return max_body_size(scope["path"])
-    length = headers.get(b"content-length", b"0")
-    return int(length) if length.isdigit() else 0
-
-def _too_large(path: str) -> HTTPException:
-    return HTTPException(413, f"The request is too large: {path} takes at most {format_size(max_body_size(path))}.", _CLOSE)
-
-async def _refuse(scope: dict[str, Any], refusal: HTTPException, send: Any) -> None:
-    body = json.dumps(error_body(scope["path"], str(refusal.detail))).encode()
-    response = Response(body, refusal.status_code, refusal.headers, "application/json")
-    await response(scope, None, send)
-
 # %% ../../../nbs/serving/http/request_body.ipynb #f4acdcd1
 class RawBody(NamedTuple):
-    "The body of a request, not parsed yet."
+    "Hold the body of a request, not parsed yet."
     content: bytes
 
 class _RawRequest(Request):
@@ -155,10 +155,11 @@ class RawBodyRoute(APIRoute):
         "Return the handler, given a request that does not parse its body."
         handler = super().get_route_handler()
 
-        async def raw(request: Request) -> Response: return await handler(_RawRequest(request.scope, request.receive))
+        async def handle(request: Request) -> Response: return await handler(_RawRequest(request.scope, request.receive))
 
-        return raw
+        return handle
 
+# %% ../../../nbs/serving/http/request_body.ipynb #81c13977
 class DocumentedType:
     "Annotate a parameter with the type that the documentation shows and that is not validated."
     def __init__(
@@ -172,40 +173,45 @@ class DocumentedType:
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> Any: return handler(self.adapter.core_schema)
 
 # %% ../../../nbs/serving/http/request_body.ipynb #0badf186
-MAX_VALUES, MAX_IMAGE_VALUES = 300_000, 64 # in a body; in one that holds a picture or the features of one session
-MAX_ERRORS = 10 # that are told
+MAX_VALUES, MAX_IMAGE_VALUES = 300_000, 64 # in a body; in one with an image or the features of one session
+MAX_ERRORS = 10 # in an answer
 _VALUE_MARKS = b",:[{" # there is one before every value but the first
 
-def _check_shape(content: bytes, most: int) -> None:
-    if sum(content.count(mark) for mark in _VALUE_MARKS) > most:
-        raise HTTPException(413, f"The request holds more than {most:,} values.")
+def _check_value_count(content: bytes, limit: int) -> None:
+    if sum(content.count(mark) for mark in _VALUE_MARKS) > limit:
+        raise HTTPException(413, f"The request holds more than {limit:,} values.")
 
 def to_request_error(
     error: ValidationError,
 ) -> RequestValidationError:
-    "Return the first faults of a body, as FastAPI tells them."
+    "Return the first errors of a body in the form of FastAPI."
     faults = error.errors(include_url=False, include_input=False, include_context=False)[:MAX_ERRORS]
     return RequestValidationError([fault | {"loc": ("body", *fault["loc"])} for fault in faults])
 
+# %% ../../../nbs/serving/http/request_body.ipynb #c68ae79b
 def validate(
     adapter: TypeAdapter[Any], # of what is expected
     values: Any, # parsed
 ) -> Any:
-    "Return what values stand for. Raises RequestValidationError."
+    "Return the object that values describe. Raises `RequestValidationError` if they are not valid."
     try:
         return adapter.validate_python(values)
     except ValidationError as error:
         raise to_request_error(error) from None
 
+# %% ../../../nbs/serving/http/request_body.ipynb #bfd10446
 def validate_json(
     adapter: TypeAdapter[Any], # of what is expected
     body: Any, # a `RawBody`; anything else was not sent as JSON
     max_values: int = MAX_VALUES, # values in it
-    strict: bool | None = None, # whether "1" is not taken for 1
+    strict: bool | None = None, # whether text such as "1" is refused where a number is expected
 ) -> Any:
-    "Return what a body stands for; to be called in a worker if it is large. Raises RequestValidationError or HTTPException."
+    """Return the object that a body describes; to be called in a worker if the body is large.
+
+    Raises `RequestValidationError` if it is not valid, `HTTPException` 415 if it is not JSON, 413 if it has too many values.
+    """
     if not isinstance(body, RawBody): raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
-    _check_shape(body.content, max_values)
+    _check_value_count(body.content, max_values)
     try:
         return adapter.validate_json(body.content, strict=strict)
     except ValidationError as error:

@@ -22,7 +22,7 @@ from ...models.trend.inference import TrendPrediction, TrendPredictor
 from .schemas import limit_unknown_keys
 
 # %% ../../../nbs/serving/http/trend.ipynb #fa0be435
-MAX_REQUEST_BARS = 5000 # in a request
+MAX_REQUEST_BARS = 5000
 
 _Price = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
 
@@ -30,77 +30,80 @@ class Bar(BaseModel):
     "One bar."
     model_config = ConfigDict(extra="forbid")
     _few_keys = model_validator(mode="before")(limit_unknown_keys)
-    time: datetime = Field(description="When it began, with its offset from UTC, such as 2024-05-01T09:30:00Z")
+    time: datetime = Field(description="Start of the bar with its offset from UTC, such as 2024-05-01T09:30:00Z")
     open: _Price
     high: _Price
     low: _Price
     close: _Price
     volume: float = Field(0.0, ge=0, le=1e18, allow_inf_nan=False)
 
+# %% ../../../nbs/serving/http/trend.ipynb #059c7fe0
 class TrendRequest(BaseModel):
-    "Bars, or an embedded series, and which network is asked."
+    "Bars or an embedded series, and the network that makes the prediction."
     model_config = ConfigDict(extra="forbid")
     _few_keys = model_validator(mode="before")(limit_unknown_keys)
-    model: str | None = Field(None, max_length=40, description="One of those that /health names; the first by default")
+    model: str | None = Field(None, max_length=40, description="A network that /health names; the first one by default")
     bars: list[Bar] | None = Field(None, min_length=1, max_length=MAX_REQUEST_BARS, fail_fast=True,
-                                   description="In order of time; the last ends the window")
+                                   description="In order of time; the last one ends the window")
     symbol: str | None = Field(None, max_length=40, description="An embedded series, such as BTC-USD")
     venue: str | None = Field(None, max_length=40)
-    time: datetime | None = Field(None, description="Of the window's last bar, in a series; the latest by default")
+    time: datetime | None = Field(None, description="Time of the window's last bar in a series; the latest by default")
 
+# %% ../../../nbs/serving/http/trend.ipynb #48ecb8dc
 class Calibration(BaseModel):
-    "What happened when the network had said about this, on bars that it had not seen."
+    "Outcomes of predictions of about this probability, on held-out bars."
     forecast: float = Field(description="Mean probability in this group")
-    observed: float = Field(description="Share that gained")
+    observed: float = Field(description="Share of positions with a gain")
     low: float = Field(description="Lower end of a 95% interval, for independent rows")
     high: float
     count: int
 
+# %% ../../../nbs/serving/http/trend.ipynb #7415f565
 class TrendResponse(BaseModel):
-    "Whether a position taken at the close of the window's last bar gains."
+    "A prediction of whether a position taken at the close of the window's last bar gains."
     model: str
-    probability: float = Field(ge=0, le=1, description="That it gains")
+    probability: float = Field(ge=0, le=1, description="Of a gain")
     prediction: Literal["up", "down"]
     time: datetime = Field(description="Stamp of the window's last bar")
-    known: datetime = Field(description="When that bar is over")
+    known: datetime = Field(description="End of that bar")
     timeframe: str
     lookback: int = Field(description="Bars in the image")
-    horizon: int = Field(description="Bars that the position is held")
-    shift: int = Field(description="Bars until it is taken")
+    horizon: int = Field(description="Bars for which the position is held")
+    shift: int = Field(description="Bars until the position is taken")
     calibration: Calibration | None
-    auc: float | None = Field(description="On bars that it had not seen; 0.5 is chance")
-    image: str = Field(description="The exact image that the network saw, a PNG in base64")
-    heat: str = Field(description="Where in it: blue speaks for a gain, red against; a PNG in base64")
+    auc: float | None = Field(description="On held-out bars; 0.5 is no-skill")
+    image: str = Field(description="The image that the network read, a PNG in base64")
+    heat: str = Field(description="Heatmap of the image: blue pixels raise the probability, red ones lower it; a PNG in base64")
 
-# %% ../../../nbs/serving/http/trend.ipynb #48ecb8dc
-_FOR, _AGAINST = np.array([59, 125, 216.0]), np.array([209, 73, 91.0])
+# %% ../../../nbs/serving/http/trend.ipynb #026ac37e
+_BLUE, _RED = np.array([59, 125, 216.0]), np.array([209, 73, 91.0])
 
 def draw_heatmap(
     image: np.ndarray, # uint8 (height, width)
-    heat: np.ndarray, # float (height, width): for a gain where positive, against it where negative
+    heat: np.ndarray, # float (height, width): positive where a pixel raises the probability of a gain
 ) -> np.ndarray: # uint8 (height, width, 3)
-    "The image in grey, and over it what speaks for a gain in blue and against it in red."
+    "Draw an image in gray, with positive heat in blue and negative heat in red."
     strength = np.abs(heat) / max(float(np.abs(heat).max()), 1e-12)
-    colour = np.where(heat[..., None] > 0, _FOR, _AGAINST)
-    grey = np.repeat(255 - 0.65 * image[..., None].astype(float), 3, axis=2)
-    return (grey * (1 - 0.8 * strength[..., None]) + colour * 0.8 * strength[..., None]).round().astype(np.uint8)
+    color = np.where(heat[..., None] > 0, _BLUE, _RED)
+    gray = np.repeat(255 - 0.65 * image[..., None].astype(float), 3, axis=2)
+    return (gray * (1 - 0.8 * strength[..., None]) + color * 0.8 * strength[..., None]).round().astype(np.uint8)
 
 # %% ../../../nbs/serving/http/trend.ipynb #bb384bae
-def _from_bars(bars: list[Bar]) -> pd.DataFrame:
+def _to_frame(bars: list[Bar]) -> pd.DataFrame: # OHLCV bars
     if naive := [bar.time for bar in bars if bar.time.tzinfo is None]:
         raise ValueError(f"bars: the time {naive[0]} has no offset from UTC; write it as 2024-05-01T09:30:00Z")
     times = pd.to_datetime([bar.time for bar in bars], utc=True).as_unit("us").rename("time")
     table = pd.DataFrame([bar.model_dump(exclude={"time"}) for bar in bars], times)
     return check(table.rename(columns=str.capitalize), "bars")
 
-
+# %% ../../../nbs/serving/http/trend.ipynb #f6a952c8
 def select_bars(
     request: TrendRequest,
-    timeframe: str, # that the network knows
+    timeframe: str, # of the network
 ) -> pd.DataFrame: # OHLCV bars, up to the last one of the window
-    "The bars that a request means."
+    "Return the bars of a request. Raises `ValueError` if there are none, or if they have another timeframe."
     if (request.bars is None) == (request.symbol is None): raise ValueError("send either bars or a symbol")
-    frame = load_series(request.symbol, timeframe, request.venue) if request.bars is None else _from_bars(request.bars)
+    frame = load_series(request.symbol, timeframe, request.venue) if request.bars is None else _to_frame(request.bars)
     if request.time is not None:
         moment = pd.Timestamp(request.time)
         frame = frame.loc[:moment.tz_localize("UTC") if moment.tzinfo is None else moment]
@@ -109,34 +112,35 @@ def select_bars(
         raise ValueError(f"these are bars of {own}; the network knows bars of {timeframe}")
     return frame
 
-
+# %% ../../../nbs/serving/http/trend.ipynb #448e10ea
 def build_response(
     name: str, # of the network
     predictor: TrendPredictor,
     prediction: TrendPrediction,
 ) -> TrendResponse:
-    "A reading as it is sent."
+    "Return a prediction as it is sent."
     about, auc = predictor.about, predictor.metrics.get("network", {}).get("roc_auc", {}).get("value")
-    return TrendResponse(model=name, probability=prediction.probability, prediction="up" if prediction.probability >= 0.5 else "down",
-                       time=prediction.time.to_pydatetime(), known=prediction.known.to_pydatetime(), timeframe=about["timeframe"],
-                       lookback=predictor.look.lookback, horizon=about["horizon"], shift=about["shift"],
-                       calibration=prediction.calibration, auc=auc, image=to_base64(prediction.image),
-                       heat=to_base64(draw_heatmap(prediction.image, prediction.heat)))
+    heatmap = draw_heatmap(prediction.image, prediction.heat)
+    return TrendResponse(
+        model=name, probability=prediction.probability, prediction="up" if prediction.probability >= 0.5 else "down",
+        time=prediction.time.to_pydatetime(), known=prediction.known.to_pydatetime(), timeframe=about["timeframe"],
+        lookback=predictor.look.lookback, horizon=about["horizon"], shift=about["shift"], auc=auc,
+        calibration=prediction.calibration, image=to_base64(prediction.image), heat=to_base64(heatmap))
 
-
+# %% ../../../nbs/serving/http/trend.ipynb #fcc27e58
 def predict_trend(
     request: TrendRequest,
     predictors: dict[str, TrendPredictor], # by name
 ) -> TrendResponse:
-    "What a network says of the bars that are meant."
+    "Return the prediction of a network for a request. Raises `ValueError` for an unknown network, and as `select_bars` does."
     name = request.model or next(iter(predictors))
     if name not in predictors: raise ValueError(f"there is no network {name!r}; there are {', '.join(predictors)}")
     frame = select_bars(request, predictors[name].about["timeframe"])
     return build_response(name, predictors[name], predictors[name].explain(frame))
 
-
-def get_trend_predictors(request: Request) -> dict[str, TrendPredictor]:
-    "The networks, or the refusal where there are none."
-    readers = request.app.state.models.get("trend")
-    if not readers: raise HTTPException(503, "No model for trends is loaded")
-    return readers
+# %% ../../../nbs/serving/http/trend.ipynb #fba23760
+def get_trend_predictors(request: Request) -> dict[str, TrendPredictor]: # by name
+    "Return the networks. Raises `HTTPException` 503 if none are loaded."
+    predictors = request.app.state.models.get("trend")
+    if not predictors: raise HTTPException(503, "No model for trends is loaded")
+    return predictors

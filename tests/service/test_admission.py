@@ -92,7 +92,7 @@ def test_half_sent_requests_do_not_stay(tmp_path):
 def test_a_body_that_drips_is_not_waited_for(tmp_path):
     app = create_app(small_models(), Settings(cache=tmp_path / "cache"))
     limits = next(one for one in app.user_middleware if one.cls.__name__ == "BodyLimitMiddleware")
-    limits.kwargs["seconds"] = 1.0
+    limits.kwargs["timeout"] = 1.0
     with serve_in_thread(app, "127.0.0.1", 0, http=TimedProtocol) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.putrequest("POST", "/predict")

@@ -33,8 +33,8 @@ from ohlcv_ta.serving.uploads import BLOCK_SIZE, MAX_FILE_SIZE, MAX_UPLOAD_SECON
 ROOT = Path(__file__).parents[2]
 API = "/app/gradio_api"
 META = {"_type": "gradio.FileData"}
-SERVE = "from ohlcv_ta.cli import app; app(['serve', '--no-warm-up', '--port', sys.argv[1]])"
-LAUNCH = "from ohlcv_ta.serving.ui.app import launch_ui; launch_ui(server_port=int(sys.argv[1]), quiet=True)"
+SERVE = "import sys; from ohlcv_ta.cli import app; app(['serve', '--no-warm-up', '--port', sys.argv[1]])"
+LAUNCH = "import sys; from ohlcv_ta.serving.ui.app import launch_ui; launch_ui(server_port=int(sys.argv[1]), quiet=True)"
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def describe_error(
 ) -> str: # plain text
     "Return the text of an error, with hints for the page in place of function names."
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return text.replace("clean() or read(repair=True), which report what they change", "the option “Repair small errors”")
+    return text.replace("clean() or read_ohlcv(repair=True), which report what they change", "the option “Repair small errors”")
 
 def render_error(
     error: Exception, # that reading an upload raised

@@ -1,46 +1,55 @@
-"OHLCV frames: contract, embedded series, files, exchanges and synthetic markets."
+"Frames of bars: what they are, where they come from, and made-up ones for controls."
 
-from .catalog import load_series, read_catalog, session_hours
-from .exchanges.ccxt import fetch_ccxt
-from .exchanges.retry import SourceError
-from .exchanges.yahoo import fetch_yahoo
-from .formats import (
-    AnnotatedChart,
-    rays_to_bars,
-    rays_to_times,
-    read_annotated_chart,
-    read_annotated_folder,
-    read_ohlcv,
-    write_annotated_chart,
+from .frame import (
+    COLUMNS,
+    FrameError,
+    bar_length,
+    check,
+    clean,
+    infer_timeframe,
+    resample,
+    sessions,
 )
-from .frame import bar_length, check, clean, infer_timeframe, resample, session_dates
-from .raw_tables import COLUMNS, FrameError, normalize_table
-from .synthetic import random_walk, synthetic_breakouts, synthetic_levels
+from .sources import (
+    Annotated,
+    SourceError,
+    annotated_folder,
+    catalog,
+    from_ccxt,
+    from_yahoo,
+    hours,
+    load,
+    ray_bars,
+    ray_times,
+    read,
+    read_annotated,
+    write_annotated,
+)
+from .synthetic import planted_breakouts, planted_levels, random_walk
 
 __all__ = [
     "COLUMNS",
-    "AnnotatedChart",
+    "Annotated",
     "FrameError",
     "SourceError",
+    "annotated_folder",
     "bar_length",
+    "catalog",
     "check",
     "clean",
-    "fetch_ccxt",
-    "fetch_yahoo",
+    "from_ccxt",
+    "from_yahoo",
+    "hours",
     "infer_timeframe",
-    "load_series",
-    "normalize_table",
+    "load",
+    "planted_breakouts",
+    "planted_levels",
     "random_walk",
-    "rays_to_bars",
-    "rays_to_times",
-    "read_annotated_chart",
-    "read_annotated_folder",
-    "read_catalog",
-    "read_ohlcv",
+    "ray_bars",
+    "ray_times",
+    "read",
+    "read_annotated",
     "resample",
-    "session_dates",
-    "session_hours",
-    "synthetic_breakouts",
-    "synthetic_levels",
-    "write_annotated_chart",
+    "sessions",
+    "write_annotated",
 ]

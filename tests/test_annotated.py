@@ -1,0 +1,64 @@
+"Annotated charts: what is written is read again, whatever was drawn."
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ohlcv_ta.data import (
+    Annotated,
+    FrameError,
+    annotated_folder,
+    random_walk,
+    ray_bars,
+    ray_times,
+    read_annotated,
+    write_annotated,
+)
+
+prices = st.floats(1e-6, 1e6, allow_nan=False)
+points = st.tuples(st.integers(0, 48), prices, st.integers(49, 59), prices)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(prices, max_size=12), st.lists(points, max_size=4))
+def test_a_chart_survives_the_file(tmp_path_factory, levels, rays):
+    frame = random_walk(60)
+    chart = Annotated(frame, np.array(levels, dtype=float), ray_times(frame, rays))
+    again = read_annotated(write_annotated(tmp_path_factory.mktemp("chart") / "one.json", chart))
+    pd.testing.assert_frame_equal(again.frame, frame, check_names=False, check_freq=False)
+    np.testing.assert_array_equal(again.levels, chart.levels)
+    np.testing.assert_allclose(ray_bars(again), np.array(rays, dtype=float).reshape(-1, 4))
+
+
+def test_the_file_has_the_names_of_system_a(tmp_path):
+    frame = random_walk(60)
+    path = write_annotated(tmp_path / "one.json", Annotated(frame, np.array([99.0]), ray_times(frame, [[1, 2, 3, 4]])))
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert list(content) == ["ohlcv_data", "labels"] and list(content["labels"]) == ["horizontal_lines", "ray_lines"]
+    assert list(content["ohlcv_data"][0]) == ["open", "high", "low", "close", "volume", "time"]
+    assert list(content["labels"]["ray_lines"][0]) == ["start_date", "start_price", "end_date", "end_price"]
+
+
+def test_a_ray_drawn_backwards_is_turned():
+    frame = random_walk(60)
+    assert ray_bars(Annotated(frame, np.array([]), ray_times(frame, [[9, 1, 3, 2]]))).tolist() == [[3, 2, 9, 1]]
+
+
+def test_the_folder_may_be_named_by_the_environment(tmp_path, monkeypatch):
+    monkeypatch.delenv("OHLCV_TA_ANNOTATED", raising=False)
+    with pytest.raises(FileNotFoundError, match="set OHLCV_TA_ANNOTATED"):
+        annotated_folder()
+    frame = random_walk(60)
+    write_annotated(tmp_path / "x.json", Annotated(frame, np.array([]), ray_times(frame, [])))
+    monkeypatch.setenv("OHLCV_TA_ANNOTATED", str(tmp_path))
+    assert list(annotated_folder()) == ["x"]
+
+
+def test_a_broken_chart_is_named(tmp_path):
+    (tmp_path / "broken.json").write_text('{"ohlcv_data": [')
+    with pytest.raises(FrameError, match=r"broken\.json"):
+        annotated_folder(tmp_path)

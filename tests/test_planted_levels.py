@@ -1,0 +1,32 @@
+"Planted charts: frames that pass every check, whose truth lies on the chart and is the same for a seed."
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ohlcv_ta.data import check, planted_levels, random_walk
+
+LIKE = random_walk(2000, seed=5, timeframe="15m")
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(40, 600), st.integers(0, 10_000), st.integers(1, 4))
+def test_the_truth_lies_on_a_clean_chart(n, seed, bounces):
+    frame, levels, rays = planted_levels(n, seed, LIKE, bounces)
+    assert check(frame).shape == (n, 5)
+    assert ((levels > frame.Low.min() * 0.98) & (levels < frame.High.max() * 1.02)).all()
+    assert (np.diff(levels) > 0).all() and rays.shape[1] == 4
+    assert ((rays[:, 0] >= 0) & (rays[:, 2] - rays[:, 0] >= 30) & (rays[:, 2] < n)).all()
+
+
+def test_the_same_seed_gives_the_same_chart():
+    one, other = (planted_levels(300, 7, LIKE) for _ in range(2))
+    assert one[0].equals(other[0])
+    np.testing.assert_array_equal(one[1], other[1])
+    np.testing.assert_array_equal(one[2], other[2])
+
+
+def test_bars_are_real_ones_in_time_and_volume():
+    frame, _, _ = planted_levels(300, 1, LIKE)
+    assert frame.index.isin(LIKE.index).all()
+    assert (frame.Volume == LIKE.Volume.loc[frame.index]).all()

@@ -10,7 +10,7 @@ READY := .venv/.ready
 SAY := printf '\n\033[1m%s\033[0m\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks data book reproduce app test lint export collect push space bench pin sbom
+.PHONY: help install hooks data book reproduce app check test lint export collect push space bench pin sbom
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,17 +52,21 @@ app: data ## serve the API and the app at http://localhost:9696
 lint: $(READY) ## notebooks clean, package exported, style
 	@$(SAY) "Notebooks clean, package exported, style"
 	@ruff check .
-	@pytest -q tests/test_house.py
+	@pytest -q tests/unit/test_conventions.py
+
+check: data ## before each commit: style, export, types, unit tests, notebooks that changed (a minute and a half)
+	@$(SAY) "Checking what changed"
+	@$(BIN)/python .ci/check.py
 
 test: data lint ## everything CI runs: style, notebooks, tests, a small run of the whole pipeline
 	@$(SAY) "Running every library notebook"
 # A notebook that starts processes of joblib's waits five minutes for them to end; threads that spin slow the other notebook.
 	@LOKY_MAX_CPU_COUNT=1 OMP_WAIT_POLICY=passive nbdev_test --n_workers 2 --skip_folder_re '^(pipeline|[_.].*)$$'
 	@$(SAY) "Running the tests, with a small run of the whole pipeline"
-	@pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/test_house.py
+	@pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/unit/test_conventions.py
 
-export: $(READY) ## carry the notebooks into the package
-	@nbdev_clean && nbdev_export
+export: $(READY) ## carry the notebooks into the package, and what they import into dvc.yaml
+	@nbdev_clean && nbdev_export && ohlcv-ta deps --write
 
 collect: $(READY) ## collect the data set again from the packages that carry it (needs a network)
 	@ohlcv-ta run collect

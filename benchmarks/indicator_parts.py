@@ -9,19 +9,19 @@ import numpy as np
 import pandas_ta_classic  # noqa: F401, which adds .ta to frames
 from backtesting import Backtest, Strategy
 
-from ohlcv_ta.data import load
-from ohlcv_ta.data.store import BarStore, Series
+from ohlcv_ta.data import load_series
+from ohlcv_ta.data.bar_store import BarStore, SeriesKey
 from ohlcv_ta.evaluation.backtest import backtest
-from ohlcv_ta.evaluation.trading import Rules
-from ohlcv_ta.features.indicator_bank import LiveIndicators, indicator_table
-from ohlcv_ta.market.paper import PaperTrader, RsiRule
-from ohlcv_ta.market.stream import Replay, Stream
-from ohlcv_ta.models.indicator_reader import indicator_readers
+from ohlcv_ta.evaluation.orders import TradingRules
+from ohlcv_ta.features.technical_indicators import StreamingIndicators, indicator_table
+from ohlcv_ta.market.paper_trading import PaperTrader, RsiForecaster
+from ohlcv_ta.market.streaming import BarStream, ReplayFeed
+from ohlcv_ta.models.indicators.inference import IndicatorPredictors
 
 
 def indicators(in_turn, bars=86_400):
     "All indicators of sixty days of minutes, and the newest row of each."
-    frame = load("SPY", "1m").iloc[-bars:]
+    frame = load_series("SPY", "1m").iloc[-bars:]
     theirs = frame.rename(columns=str.lower)
     named = len(indicator_table(frame[:500]).columns)
     found = theirs[:500].copy()
@@ -34,9 +34,9 @@ def indicators(in_turn, bars=86_400):
         table.ta.strategy("All", verbose=False)
 
     batch = in_turn({"ours": lambda: indicator_table(frame), "pandas-ta-classic, all": all_of_theirs}, 3)
-    live, tail = LiveIndicators(frame[:-200]), iter(range(bars - 200, bars))
+    live, tail = StreamingIndicators(frame[:-200]), iter(range(bars - 200, bars))
 
-    def newest(): live.push(frame.iloc[(k := next(tail)):k + 1])
+    def newest(): live.update(frame.iloc[(k := next(tail)):k + 1])
 
     def newest_of_theirs():
         table = theirs.iloc[-2048:].copy()
@@ -51,7 +51,7 @@ def indicators(in_turn, bars=86_400):
 
 def backtests(in_turn):
     "A strategy on the hours of Bitcoin."
-    frame = load("BTC-USD", "1h", "bitfinex").tz_localize(None)
+    frame = load_series("BTC-USD", "1h", "bitfinex").tz_localize(None)
     signals = np.random.default_rng(1).choice([-1, 0, 0, 0, 0, 0, 0, 0, 0, 1], len(frame))
 
     class SameSignals(Strategy):
@@ -67,25 +67,25 @@ def backtests(in_turn):
             warnings.simplefilter("ignore")
             Backtest(frame, SameSignals, cash=10_000_000, commission=0.001).run()
 
-    seconds = in_turn({"ours": lambda: backtest(frame, signals, Rules(size=0.9)), "backtesting.py": theirs}, 5)
+    seconds = in_turn({"ours": lambda: backtest(frame, signals, TradingRules(size=0.9)), "backtesting.py": theirs}, 5)
     return [{"who": who, "bars": len(frame), "seconds": took,
              "ours is faster by": took / seconds["ours"] if who != "ours" else None} for who, took in seconds.items()]
 
 
 def live():
     "Minutes of SPY followed as if they came, into a store: a month by a rule, a day by a network."
-    readers = indicator_readers(Path(__file__).parents[1] / "models" / "indicators")
-    frame, rows = load("SPY", "1m"), []
-    months = (RsiRule(), "2019-12-01", "2019-12-31 23:59"), (readers["turning"], "2019-12-02", "2019-12-02 23:59")
+    readers = IndicatorPredictors.load(Path(__file__).parents[1] / "models" / "indicators")
+    frame, rows = load_series("SPY", "1m"), []
+    months = (RsiForecaster(), "2019-12-01", "2019-12-31 23:59"), (readers["turning"], "2019-12-02", "2019-12-02 23:59")
     for who, begin, end in months:
         told = frame.loc[begin:end]
         before = frame[frame.index < told.index[0]].iloc[-3000:]
         with TemporaryDirectory() as folder:
-            store, series = BarStore(f"{folder}/istream.db"), Series("replay", "SPY", "1m")
-            feed = Replay(series, frame.loc[before.index[0]:told.index[-1]], begin=len(before))
-            trader = PaperTrader(store, series, who, Rules(), threshold=0.0)
+            store, series = BarStore(f"{folder}/istream.db"), SeriesKey("replay", "SPY", "1m")
+            feed = ReplayFeed(series, frame.loc[before.index[0]:told.index[-1]], history=len(before))
+            trader = PaperTrader(store, series, who, TradingRules(), threshold=0.0)
             start = perf_counter()
-            Stream(store, feed, trader).run()
+            BarStream(store, feed, trader).run()
             took = perf_counter() - start
         rows.append({"who": who.author.split()[0], "bars": len(told), "seconds": took, "ms a bar": 1000 * took / len(told)})
     return rows

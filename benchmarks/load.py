@@ -25,12 +25,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-from ohlcv_ta.data.files import read_json, write_json
+from ohlcv_ta.data.io import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from attacks import (  # noqa: E402
+from support.attacks import (  # noqa: E402
     ANALYSES,
     ATTACKS,
     LIMIT,
@@ -42,9 +42,9 @@ from attacks import (  # noqa: E402
     photograph,
     post,
 )
-from lbank import LBank, open_lbank  # noqa: E402
-from redis_server import running_redis  # noqa: E402
-from service import free_port, started, wait_for  # noqa: E402
+from support.lbank import LBank, open_lbank  # noqa: E402
+from support.redis_server import running_redis  # noqa: E402
+from support.server import free_port, started, wait_for  # noqa: E402
 
 PAIRS, TIMEFRAMES = ("btc_usdt", "eth_usdt", "doge_usdt", "eth_btc"), ("minute5", "minute15", "hour1", "hour4", "day1")
 
@@ -188,8 +188,8 @@ async def trouble_for(port, count, at_once, restart, redis):
         statuses[status] += 1
         last[0] = next(done)
         if path.endswith("analyze"): after[headers.get("x-cache", str(status))] += 1
-        if status not in may: wrong.append((path, body, status, content[:300]))
-        if status == 503 and known: wrong.append((path, body, "503 although there was an answer", content[:300]))
+        if status not in may: wrong.append((path, body, status, content[:300].decode()))
+        if status == 503 and known: wrong.append((path, body, "503 although there was an answer", content[:300].decode()))
         if status == 200 and body: answered.add(key)
 
     async def worker():

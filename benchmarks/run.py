@@ -29,14 +29,14 @@ import torch
 import trend_parts
 from market_profile import MarketProfile
 
-from ohlcv_ta.charts import STYLES, Style, draw, draw_many, draw_mplfinance
-from ohlcv_ta.charts.images import to_png
-from ohlcv_ta.data import hours, load, sessions
-from ohlcv_ta.data.files import read_json, write_json
-from ohlcv_ta.features import choose_tick, described_profile, market_profile, session_profiles
-from ohlcv_ta.models.artifacts import to_onnx
-from ohlcv_ta.models.mask_reader import KINDS
-from ohlcv_ta.models.unet import DESCRIBED, MaskModel, UNet
+from ohlcv_ta.charts import STYLES, Style, draw_chart, draw_charts, draw_mplfinance
+from ohlcv_ta.charts.image_io import to_png
+from ohlcv_ta.data import load_series, session_dates, session_hours
+from ohlcv_ta.data.io import read_json, write_json
+from ohlcv_ta.features import choose_tick, market_profile, published_profile, session_profiles
+from ohlcv_ta.models.artifacts import export_onnx
+from ohlcv_ta.models.masks.inference import MASK_KINDS
+from ohlcv_ta.models.masks.network import PUBLISHED_UNET, MaskServingModel, UNet
 
 HERE = Path(__file__).parent
 ROUNDS = 3
@@ -65,17 +65,17 @@ def peer(part, tick):
 
 def profiles(symbol, timeframe, days):
     "Microseconds a session of each way to make profiles, on the last sessions of a market."
-    bars, when = load(symbol, timeframe), hours(symbol)
-    dates = sessions(bars, **when)
+    bars, when = load_series(symbol, timeframe), session_hours(symbol)
+    dates = session_dates(bars, **when)
     last = np.sort(dates.dropna().unique())[-days:]
     bars = bars[dates.isin(last)]
-    parts = [part for _, part in bars.groupby(sessions(bars, **when))]
+    parts = [part for _, part in bars.groupby(session_dates(bars, **when))]
     tick = choose_tick(parts[0].Low.min(), parts[0].High.max())
     bin_size = 1.0 if symbol == "BTC-USD" else tick
     contestants = {
         "ours, all sessions at once": lambda: session_profiles(bars, **when, tick=tick),
         "ours, one call a session": lambda: [market_profile(p, tick=tick) for p in parts],
-        "described, plain Python": lambda: [described_profile(p.Low, p.High, p.Volume, bin_size) for p in parts],
+        "described, plain Python": lambda: [published_profile(p.Low, p.High, p.Volume, bin_size) for p in parts],
         "py-market-profile": lambda: [peer(p, tick) for p in parts],
     }
     each = {who: seconds / len(parts) * 1e6 for who, seconds in in_turn(contestants).items()}
@@ -86,14 +86,14 @@ def profiles(symbol, timeframe, days):
 
 def drawing(charts=400, bars=300):
     "Charts a second on one core, in random styles at 256x512, beside mplfinance at 1150x575."
-    series = load("BTC-USD", "1h")
+    series = load_series("BTC-USD", "1h")
     windows = [series.iloc[24 * k:24 * k + bars] for k in range(charts)]
     batch, rng = np.stack([window.to_numpy() for window in windows]), np.random.default_rng(0)
     known = [Style.sample(rng) for _ in windows]
     contestants = {
-        "ours, styles thrown and drawn": (charts, lambda: draw_many(batch, [Style.sample(rng) for _ in windows])),
-        "ours, styles known": (charts, lambda: draw_many(batch, known)),
-        "ours, 1150x575": (charts // 4, lambda: draw_many(batch[::4], known[::4], 1150, 575)),
+        "ours, styles thrown and drawn": (charts, lambda: draw_charts(batch, [Style.sample(rng) for _ in windows])),
+        "ours, styles known": (charts, lambda: draw_charts(batch, known)),
+        "ours, 1150x575": (charts // 4, lambda: draw_charts(batch[::4], known[::4], 1150, 575)),
         "mplfinance, 1150x575": (3, lambda: [draw_mplfinance(window) for window in windows[:3]]),
     }
     seconds = in_turn({who: call for who, (_, call) in contestants.items()})
@@ -102,10 +102,10 @@ def drawing(charts=400, bars=300):
 
 def screening(charts=1000, bars=300):
     "Charts a second of `ohlcv-ta screen` on two cores, the start of the command included, from files and from pictures."
-    series, command = load("BTC-USD", "1h"), [Path(sys.executable).with_name("ohlcv-ta"), "screen"]
+    series, command = load_series("BTC-USD", "1h"), [Path(sys.executable).with_name("ohlcv-ta"), "screen"]
     windows = [series.iloc[16 * k:16 * k + bars] for k in range(charts)]
     ways = {"csv": lambda window, path: window.to_csv(path), "parquet": lambda window, path: window.to_parquet(path),
-            "png": lambda window, path: path.write_bytes(to_png(draw(window, STYLES["yahoo"], 1150, 575)[0]))}
+            "png": lambda window, path: path.write_bytes(to_png(draw_chart(window, STYLES["yahoo"], 1150, 575)[0]))}
     with TemporaryDirectory() as folder:
         runs = {}
         for kind, write in ways.items():
@@ -182,8 +182,8 @@ def requests_to(address):
 
 def described_networks(folder):
     "Two networks of the size that system A describes, nothing learned, as a service is given them."
-    model = to_onnx(MaskModel(UNet(**DESCRIBED)), torch.zeros(1, 256, 512, 3, dtype=torch.uint8))
-    for kind in KINDS:
+    model = export_onnx(MaskServingModel(UNet(**PUBLISHED_UNET)), torch.zeros(1, 256, 512, 3, dtype=torch.uint8))
+    for kind in MASK_KINDS:
         path = Path(folder, "masks", kind, "model.onnx")
         path.parent.mkdir(parents=True)
         path.write_bytes(model)
@@ -191,7 +191,7 @@ def described_networks(folder):
 
 def chart_request():
     "System A's request with a chart of its size."
-    chart, _ = draw_mplfinance(load("BTC-USD", "1h").iloc[-300:])
+    chart, _ = draw_mplfinance(load_series("BTC-USD", "1h").iloc[-300:])
     return {"image_base64": base64.b64encode(to_png(chart)).decode()}
 
 
@@ -233,7 +233,7 @@ def memory(requests=1000):
 
 def startup():
     "Seconds from nothing to a first useful answer."
-    python, loading = sys.executable, "from ohlcv_ta.data import load; bars = load('BTC-USD', '1h')"
+    python, loading = sys.executable, "from ohlcv_ta.data import load_series; bars = load_series('BTC-USD', '1h')"
     profiling = f"{loading}; from ohlcv_ta.features import market_profile; market_profile(bars.tail(24))"
     commands = {
         "import ohlcv_ta.data and load a series": [python, "-c", loading],

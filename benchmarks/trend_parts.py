@@ -10,12 +10,12 @@ from distributed import LocalCluster
 from joblib import parallel_config
 from torch import nn
 
-from ohlcv_ta.charts.bar_images import LOOKS, bar_images
-from ohlcv_ta.data import load
+from ohlcv_ta.charts.price_images import PRICE_IMAGE_STYLES, draw_price_images
+from ohlcv_ta.data import load_series
 from ohlcv_ta.market.factor import open_array, write_factor
-from ohlcv_ta.market.screen import find_sources
-from ohlcv_ta.models.training import Batches, fit
-from ohlcv_ta.models.trend_cnn import NETWORKS, TrendCNN
+from ohlcv_ta.market.screening import find_sources
+from ohlcv_ta.models.training import ArrayBatches, fit
+from ohlcv_ta.models.trend.network import ARCHITECTURES, TrendCNN
 
 
 def plain_image(window, look):
@@ -44,18 +44,18 @@ def plain_image(window, look):
 def drawing(series, look, count, plain):
     "Who draws images of one size: how many, and how."
     last, more = np.arange(count) + 2 * look.lookback, look.lookback + look.average
-    images, copy = bar_images(series, look, last), np.empty((count, look.height, look.width), np.uint8)
+    images, copy = draw_price_images(series, look, last), np.empty((count, look.height, look.width), np.uint8)
     windows = [series.iloc[at - more:at + 1] for at in last[:plain]]
-    return {"ours": (count, lambda: bar_images(series, look, last, copy)),
+    return {"ours": (count, lambda: draw_price_images(series, look, last, copy)),
             "copying the pixels": (count, lambda: np.copyto(copy, images)),
             "plain Python loop": (plain, lambda: [plain_image(window, look) for window in windows])}
 
 
 def bars(in_turn, plain=60):
     "Images a second on one core, in a buffer that is there already, beside copying as many pixels, and beside the plain loop."
-    series, rows = load("BTC-USD", "30m"), []
+    series, rows = load_series("BTC-USD", "30m"), []
     for name, count in (("CNN9u", 20_000), ("I20", 8_000), ("CNN49u", 1_500)):
-        look = LOOKS[name]
+        look = PRICE_IMAGE_STYLES[name]
         contestants = drawing(series, look, count, plain)
         seconds = in_turn({who: call for who, (_, call) in contestants.items()}, 5)
         each = {who: many / seconds[who] for who, (many, _) in contestants.items()}
@@ -80,13 +80,13 @@ def plain_training(settings, images, labels, batch, rate):
 
 def training(in_turn, name="CNN49u", count=192, batch=32, rate=1e-4):
     "Images a second that a network learns from on two cores, and the loss at the end, beside the plain loop."
-    look, settings, series = LOOKS[name], NETWORKS[name], load("SPY", "5m")
+    look, settings, series = PRICE_IMAGE_STYLES[name], ARCHITECTURES[name], load_series("SPY", "5m")
     last = np.random.default_rng(0).choice(np.arange(look.lookback, len(series)), count, replace=False)
     rose = series.Close.to_numpy()[last] > series.Open.to_numpy()[last - look.lookback + 1]
-    images, labels, losses = bar_images(series, look, last), rose.astype(np.int64), {}
+    images, labels, losses = draw_price_images(series, look, last), rose.astype(np.int64), {}
 
     def ours():
-        batches = Batches(images, labels, size=batch), Batches(images[:8], labels[:8], size=8)
+        batches = ArrayBatches(images, labels, size=batch), ArrayBatches(images[:8], labels[:8], size=8)
         learner, _ = fit(lambda: TrendCNN(**settings), nn.CrossEntropyLoss(), *batches, epochs=1, rate=rate, final=rate,
                          schedule="exponential", seed=0)
         losses["ours"] = float(np.mean([float(one) for one in learner.recorder.losses][-4:]))
@@ -100,7 +100,7 @@ def training(in_turn, name="CNN49u", count=192, batch=32, rate=1e-4):
 
 def factor(network="models/trend/crypto", count=8, length=2000):
     "Seconds for one factor of several files on local cores and on a Dask cluster, by configuration alone; the same values?"
-    series, found = load("BTC-USD", "30m"), {}
+    series, found = load_series("BTC-USD", "30m"), {}
     with TemporaryDirectory() as folder, LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         folder = Path(folder)
         (folder / "files").mkdir()

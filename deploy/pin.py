@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from ohlcv_ta.data.files import write_whole
+from ohlcv_ta.data.io import write_atomic
 
 FILES = ("deploy/Dockerfile", "deploy/compose.yaml", "deploy/kubernetes/**/*.yaml", ".github/workflows/*.yml")
 OURS = "ohlcv-ta" # built from the Dockerfile, in no registry
@@ -111,7 +111,7 @@ def main():
         commit = named(lambda name, tag: commit_of(name, tag, given.git))
         after = {path: pinned(text, digest, commit) for path, text in texts.items()}
     for path, text in after.items():
-        if text != texts[path]: write_whole(path, text)
+        if text != texts[path]: write_atomic(path, text)
         print(f"{path}: {sum(1 for _ in pins(text))} pinned")
 
 

@@ -1,21 +1,41 @@
-"Drawing: charts for people, and pixels for networks."
+"Charts as figures for people and as images for networks, with exact geometry."
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .geometry import ChartGeometry
 from .masks import axis_from_points, draw_masks, read_levels, read_rays
-from .pixels import STYLES, ChartGeometry, Style, draw, draw_many
+from .rasterizer import draw_chart, draw_charts
+from .style import STYLES, Style
 
 if TYPE_CHECKING:
-    from .candles import THEMES, draw_candles, draw_mplfinance, draw_profile, to_svg
-    from .lines import lines_csv, lines_json, lines_pine
+    from .candlestick import THEMES, draw_candles, draw_mplfinance, draw_profile, to_svg
+    from .export import lines_to_csv, lines_to_json, lines_to_pine
 
-__all__ = ["STYLES", "THEMES", "ChartGeometry", "Style", "axis_from_points", "draw", "draw_candles", "draw_many", "draw_masks",
-           "draw_mplfinance", "draw_profile", "lines_csv", "lines_json", "lines_pine", "read_levels", "read_rays", "to_svg"]
+__all__ = [
+    "STYLES",
+    "THEMES",
+    "ChartGeometry",
+    "Style",
+    "axis_from_points",
+    "draw_candles",
+    "draw_chart",
+    "draw_charts",
+    "draw_masks",
+    "draw_mplfinance",
+    "draw_profile",
+    "lines_to_csv",
+    "lines_to_json",
+    "lines_to_pine",
+    "read_levels",
+    "read_rays",
+    "to_svg",
+]
+
+_EXPORT = ("lines_to_csv", "lines_to_json", "lines_to_pine")
 
 
 def __getattr__(name: str) -> Any:
-    "Charts for people come with matplotlib, which is read when the first of them is asked for."
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(".lines" if name.startswith("lines_") else ".candles", __name__), name)
+    "Import figures on first use, because matplotlib is slow to import."
+    if name not in __all__: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(".export" if name in _EXPORT else ".candlestick", __name__), name)

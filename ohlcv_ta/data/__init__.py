@@ -1,55 +1,46 @@
-"Frames of bars: what they are, where they come from, and made-up ones for controls."
+"OHLCV frames: contract, embedded series, files, exchanges and synthetic markets."
 
-from .frame import (
-    COLUMNS,
-    FrameError,
-    bar_length,
-    check,
-    clean,
-    infer_timeframe,
-    resample,
-    sessions,
+from .catalog import load_series, read_catalog, session_hours
+from .exchanges.ccxt import fetch_ccxt
+from .exchanges.retry import SourceError
+from .exchanges.yahoo import fetch_yahoo
+from .formats import (
+    AnnotatedChart,
+    rays_to_bars,
+    rays_to_times,
+    read_annotated_chart,
+    read_annotated_folder,
+    read_ohlcv,
+    write_annotated_chart,
 )
-from .sources import (
-    Annotated,
-    SourceError,
-    annotated_folder,
-    catalog,
-    from_ccxt,
-    from_yahoo,
-    hours,
-    load,
-    ray_bars,
-    ray_times,
-    read,
-    read_annotated,
-    write_annotated,
-)
-from .synthetic import planted_breakouts, planted_levels, random_walk
+from .frame import bar_length, check, clean, infer_timeframe, resample, session_dates
+from .raw_tables import COLUMNS, FrameError, normalize_table
+from .synthetic import random_walk, synthetic_breakouts, synthetic_levels
 
 __all__ = [
     "COLUMNS",
-    "Annotated",
+    "AnnotatedChart",
     "FrameError",
     "SourceError",
-    "annotated_folder",
     "bar_length",
-    "catalog",
     "check",
     "clean",
-    "from_ccxt",
-    "from_yahoo",
-    "hours",
+    "fetch_ccxt",
+    "fetch_yahoo",
     "infer_timeframe",
-    "load",
-    "planted_breakouts",
-    "planted_levels",
+    "load_series",
+    "normalize_table",
     "random_walk",
-    "ray_bars",
-    "ray_times",
-    "read",
-    "read_annotated",
+    "rays_to_bars",
+    "rays_to_times",
+    "read_annotated_chart",
+    "read_annotated_folder",
+    "read_catalog",
+    "read_ohlcv",
     "resample",
-    "sessions",
-    "write_annotated",
+    "session_dates",
+    "session_hours",
+    "synthetic_breakouts",
+    "synthetic_levels",
+    "write_annotated_chart",
 ]

@@ -1,35 +1,59 @@
-"Functions of a frame; each knows the last bar it may see."
+"Features of OHLCV frames: indicators, market profiles, support and resistance."
 
-from ohlcv_ta.features.indicators import atr, rsi, true_range, wilder_mean
-from ohlcv_ta.features.levels import (
-    SCORERS,
-    Nearest,
-    as_of,
-    clustered_levels,
-    density_levels,
-    extend,
-    find_levels,
-    find_rays,
-    level_history,
-    level_rows,
-    nearest,
-    random_levels,
-    rule_levels,
-    swings,
-)
-from ohlcv_ta.features.profile import (
-    RULES,
-    Profile,
+from .indicators import atr, rsi, true_range, wilder_mean
+from .market_profile import (
+    VALUE_AREA_RULES,
+    MarketProfile,
     choose_tick,
-    described_profile,
     initial_balance,
     market_profile,
-    nodes,
+    published_profile,
     session_profiles,
     value_area_steps,
+    volume_nodes,
 )
+from .support_resistance.levels import (
+    SCORERS,
+    NearestLevels,
+    chart_as_of,
+    clustered_levels,
+    density_levels,
+    find_levels,
+    level_history,
+    nearest_levels,
+    price_row_features,
+    random_levels,
+    rule_levels,
+)
+from .support_resistance.rays import extend_rays, find_rays
+from .support_resistance.swings import find_swings
 
-__all__ = ["RULES", "SCORERS", "Nearest", "Profile", "as_of", "atr", "choose_tick", "clustered_levels", "density_levels",
-           "described_profile", "extend", "find_levels", "find_rays", "initial_balance", "level_history", "level_rows", "market_profile", "nearest",
-           "nodes", "random_levels", "rsi", "rule_levels", "session_profiles", "swings", "true_range", "value_area_steps",
-           "wilder_mean"]
+__all__ = [
+    "SCORERS",
+    "VALUE_AREA_RULES",
+    "MarketProfile",
+    "NearestLevels",
+    "atr",
+    "chart_as_of",
+    "choose_tick",
+    "clustered_levels",
+    "density_levels",
+    "extend_rays",
+    "find_levels",
+    "find_rays",
+    "find_swings",
+    "initial_balance",
+    "level_history",
+    "market_profile",
+    "nearest_levels",
+    "price_row_features",
+    "published_profile",
+    "random_levels",
+    "rsi",
+    "rule_levels",
+    "session_profiles",
+    "true_range",
+    "value_area_steps",
+    "volume_nodes",
+    "wilder_mean",
+]

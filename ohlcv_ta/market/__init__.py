@@ -1,5 +1,23 @@
-"The working day of a trader: many charts at once."
+"Screening, scanning, streaming and paper trading of many markets."
 
-from .screen import Screened, Source, all_series, chart_lines, closest, find_sources, picture_lines, screen
+from .screening import (
+    ChartSource,
+    ScreenResult,
+    find_image_lines,
+    find_lines,
+    find_sources,
+    list_embedded_sources,
+    screen,
+    select_nearest,
+)
 
-__all__ = ["Screened", "Source", "all_series", "chart_lines", "closest", "find_sources", "picture_lines", "screen"]
+__all__ = [
+    "ChartSource",
+    "ScreenResult",
+    "find_image_lines",
+    "find_lines",
+    "find_sources",
+    "list_embedded_sources",
+    "screen",
+    "select_nearest",
+]

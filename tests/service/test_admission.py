@@ -8,13 +8,14 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
-from service import free_port, save_small_models, small_models, started
+from support.server import free_port, started
+from support.small_models import save_small_models, small_models
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
-from ohlcv_ta.serving.schemas import EXAMPLE
-from ohlcv_ta.serving.server import HEADER_SECONDS, TimedProtocol, started_server
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.http.schemas import EXAMPLE_FEATURES
+from ohlcv_ta.serving.server import HEADER_TIMEOUT, TimedProtocol, serve_in_thread
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.ui.app import mount_ui
 
 START = "/api/v1/scheduler/start"
 
@@ -22,7 +23,7 @@ START = "/api/v1/scheduler/start"
 @contextmanager
 def serving(tmp_path, ui=False, **given):
     app = create_app(small_models(), Settings(cache=tmp_path / "cache", uploads=tmp_path / "uploads", **given))
-    with (started_server(mount(app) if ui else app, "127.0.0.1", 0, proxy_headers=False) as port,
+    with (serve_in_thread(mount_ui(app) if ui else app, "127.0.0.1", 0, proxy_headers=False) as port,
           httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client):
         yield client
 
@@ -34,7 +35,7 @@ def serving(tmp_path, ui=False, **given):
 def test_hosts(tmp_path, headers, status):
     with serving(tmp_path, trusted_hosts="charts.example.org") as client:
         for path in ("/health", "/docs"): assert client.get(path, headers=headers).status_code == status
-        assert client.post("/predict", json=EXAMPLE, headers=headers).status_code == status
+        assert client.post("/predict", json=EXAMPLE_FEATURES, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "https://example.com"}, {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"},
@@ -76,7 +77,7 @@ def test_wrong_keys_are_counted_on_every_route(tmp_path, path):
 def test_half_sent_requests_do_not_stay(tmp_path):
     "Five hundred of them; meanwhile others are answered."
     app = create_app(small_models(), Settings(cache=tmp_path / "cache"))
-    with started_server(app, "127.0.0.1", 0, http=TimedProtocol) as port:
+    with serve_in_thread(app, "127.0.0.1", 0, http=TimedProtocol) as port:
         half = [socket.create_connection(("127.0.0.1", port)) for _ in range(500)]
         for one in half: one.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-")
         began = time.monotonic()
@@ -85,14 +86,14 @@ def test_half_sent_requests_do_not_stay(tmp_path):
             one.settimeout(60)
             assert one.recv(100).startswith(b"HTTP/1.1 408")
             one.close()
-        assert time.monotonic() - began < HEADER_SECONDS + 10
+        assert time.monotonic() - began < HEADER_TIMEOUT + 10
 
 
 def test_a_body_that_drips_is_not_waited_for(tmp_path):
     app = create_app(small_models(), Settings(cache=tmp_path / "cache"))
-    limits = next(one for one in app.user_middleware if one.cls.__name__ == "BodyLimits")
-    limits.kwargs["seconds"] = 1.0
-    with started_server(app, "127.0.0.1", 0, http=TimedProtocol) as port:
+    limits = next(one for one in app.user_middleware if one.cls.__name__ == "BodyLimitMiddleware")
+    limits.kwargs["timeout"] = 1.0
+    with serve_in_thread(app, "127.0.0.1", 0, http=TimedProtocol) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.putrequest("POST", "/predict")
         connection.putheader("Content-Type", "application/json")
@@ -115,7 +116,7 @@ def test_it_listens_first_and_says_starting_until_it_is_warm(tmp_path):
         while not seen or seen[-1].status_code != 200:
             if answer := poll("/health"):
                 if answer.status_code == 503 and not seen:
-                    refused = httpx.post(f"http://127.0.0.1:{port}/predict", json=EXAMPLE)
+                    refused = httpx.post(f"http://127.0.0.1:{port}/predict", json=EXAMPLE_FEATURES)
                     live = httpx.get(f"http://127.0.0.1:{aside}/live")
                     ready = httpx.get(f"http://127.0.0.1:{aside}/ready")
                 seen.append(answer)

@@ -15,25 +15,26 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
-from attacks import small_disk
 from fastapi import FastAPI
-from service import free_port, running, save_small_models, wait_for
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from support.attacks import small_disk
+from support.server import free_port, running, wait_for
+from support.small_models import save_small_models
 
-from ohlcv_ta.data import load
-from ohlcv_ta.data.sources import data_folder
-from ohlcv_ta.serving.app import create_ui
-from ohlcv_ta.serving.app_access import MAX_JSON, AppAccess
+from ohlcv_ta.data import load_series
+from ohlcv_ta.data.catalog import data_folder
+from ohlcv_ta.serving.app_access import MAX_JSON, AppAccessMiddleware
 from ohlcv_ta.serving.settings import Settings
-from ohlcv_ta.serving.uploads import BLOCK, MAX_FILE, MAX_SECONDS, UploadArea, open_uploads
+from ohlcv_ta.serving.ui.app import create_ui
+from ohlcv_ta.serving.uploads import BLOCK_SIZE, MAX_FILE_SIZE, MAX_UPLOAD_SECONDS, UploadArea, open_uploads
 
 ROOT = Path(__file__).parents[2]
 API = "/app/gradio_api"
 META = {"_type": "gradio.FileData"}
-SERVE = "import sys; from ohlcv_ta.cli import app; app(['serve', '--port', sys.argv[1]])"
-LAUNCH = "import sys; from ohlcv_ta.serving.app import launch; launch(server_port=int(sys.argv[1]), quiet=True)"
+SERVE = "import sys; from ohlcv_ta.cli import app; app(['serve', '--no-warm-up', '--port', sys.argv[1]])"
+LAUNCH = "import sys; from ohlcv_ta.serving.ui.app import launch_ui; launch_ui(server_port=int(sys.argv[1]), quiet=True)"
 
 
 @contextmanager
@@ -192,7 +193,7 @@ def test_a_route_that_the_app_does_not_use_is_closed(served, path):
 
 
 def test_an_upload_is_read_and_is_nobody_elses(served, project):
-    bars = load("BTC-USD", "1h").head(400).to_csv().encode()
+    bars = load_series("BTC-USD", "1h").head(400).to_csv().encode()
     with httpx.Client(base_url=served, timeout=60) as client:
         first, second = (client.post(f"{API}/upload", files={"files": ("mine.csv", bars)}).json()[0] for _ in range(2))
         assert first != second and Path(first).parents[1] == project / "uploads" # the same content is no way to a path
@@ -235,7 +236,7 @@ async def nothing(request):
 @contextmanager
 def guarded(area):
     "A server whose uploads go into an area; gives a client of it."
-    app = AppAccess(Starlette(routes=[Route("/{path:path}", nothing, methods=["GET", "POST"])]), area)
+    app = AppAccessMiddleware(Starlette(routes=[Route("/{path:path}", nothing, methods=["GET", "POST"])]), area)
     with running(app) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
@@ -279,10 +280,10 @@ def test_a_sweep_deletes_what_is_old_whoever_put_it_there(tmp_path):
     (area.folder / "link").symlink_to(tmp_path / "outside.csv")
     (area.folder / "loop").symlink_to(tmp_path)
     (area.folder / ".receiving-dead").mkdir()
-    now += 2 * MAX_SECONDS + 5
+    now += 2 * MAX_UPLOAD_SECONDS + 5
     area.sweep()
     assert left(area) == ["copy.csv", "deep_links", "hash", "link", "loop", "tmp1", "x"] # what a killed process left is gone
-    now += 3600 - 2 * MAX_SECONDS - 10
+    now += 3600 - 2 * MAX_UPLOAD_SECONDS - 10
     area.sweep()
     assert "copy.csv" in left(area)
     (area.folder / "fresh").mkdir()
@@ -290,7 +291,7 @@ def test_a_sweep_deletes_what_is_old_whoever_put_it_there(tmp_path):
     now += 10
     area.sweep()
     assert left(area) == ["fresh"] and (tmp_path / "outside.csv").read_text() == "stays"
-    assert UploadArea(area.folder).open().used() == BLOCK # it is known again after a restart
+    assert UploadArea(area.folder).open().used() == BLOCK_SIZE # it is known again after a restart
 
 
 def test_an_upload_beyond_the_quota_is_refused_until_there_is_room(tmp_path):
@@ -306,7 +307,7 @@ def test_an_upload_beyond_the_quota_is_refused_until_there_is_room(tmp_path):
 
 
 def test_small_files_are_counted_by_the_room_they_take(tmp_path):
-    area = UploadArea(tmp_path / "uploads", quota=40 * BLOCK).open()
+    area = UploadArea(tmp_path / "uploads", quota=40 * BLOCK_SIZE).open()
     with guarded(area) as client:
         assert [send(client, 1).status_code for _ in range(30)].count(200) < 20
 
@@ -340,10 +341,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(tmp_path):
 def test_what_is_too_large_is_not_taken(tmp_path):
     area = UploadArea(tmp_path / "uploads").open()
     with guarded(area) as client:
-        assert send(client, MAX_FILE).status_code == 200
-        assert send(client, MAX_FILE + 1).status_code == 413
-        assert send(client, MAX_FILE + 2**20).status_code == 413
-        unknown = httpx.post(f"{client.base_url}/gradio_api/upload", content=iter([form(MAX_FILE), bytes(2**20)]),
+        assert send(client, MAX_FILE_SIZE).status_code == 200
+        assert send(client, MAX_FILE_SIZE + 1).status_code == 413
+        assert send(client, MAX_FILE_SIZE + 2**20).status_code == 413
+        unknown = httpx.post(f"{client.base_url}/gradio_api/upload", content=iter([form(MAX_FILE_SIZE), bytes(2**20)]),
                              headers={"content-type": "multipart/form-data; boundary=x"})
         assert unknown.status_code == 413 and left(area).count("bars.csv") == 1
         assert client.post("/gradio_api/queue/join", json={"data": [MAX_JSON * "x"]}).status_code == 413

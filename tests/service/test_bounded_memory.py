@@ -7,11 +7,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from attacks import ATTACKS, FEATURES, LIMIT, MALLOC, Observer, as_json, memory_limit, photograph, post
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from service import save_small_models, started
+from support.attacks import ATTACKS, FEATURES, LIMIT, MALLOC, Observer, as_json, memory_limit, photograph, post
+from support.server import started
+from support.small_models import save_small_models
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,13 +5,14 @@ import time
 
 import httpx
 import pytest
-from attacks import small_disk
-from service import running, small_models
+from support.attacks import small_disk
+from support.server import running
+from support.small_models import small_models
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.app import mount
-from ohlcv_ta.serving.schemas import EXAMPLE
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.http.schemas import EXAMPLE_FEATURES
 from ohlcv_ta.serving.settings import Settings
+from ohlcv_ta.serving.ui.app import mount_ui
 
 
 @pytest.fixture
@@ -25,12 +26,12 @@ def upload(client, number, size=15_000_000):
 
 def test_uploads_fill_the_disk(disk):
     folders = {"cache": disk / "cache", "uploads": disk / "uploads", "scan_folder": disk / "scans"}
-    service = mount(create_app(small_models(), Settings(**folders, upload_quota=1000)))
+    service = mount_ui(create_app(small_models(), Settings(**folders, upload_quota=1000)))
     with running(service) as url, httpx.Client(base_url=url, timeout=60) as client:
         codes = [upload(client, number) for number in range(10)]
         rest = [upload(client, number, 200_000) for number in range(80)]
         assert codes[:3] == [200, 200, 200] and codes[-1] == rest[-1] == 507
-        assert client.post("/predict", json=EXAMPLE).status_code == 200 and client.get("/health").status_code == 200
+        assert client.post("/predict", json=EXAMPLE_FEATURES).status_code == 200 and client.get("/health").status_code == 200
         started = client.post("/api/v1/scheduler/start")
         status = client.get("/api/v1/scheduler/status").json()
         assert started.status_code in (200, 507)

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from lbank import LBank, open_lbank
-from redis_server import needs_redis, running_redis
-from service import free_port, running, save_small_models, started
+from support.lbank import LBank, open_lbank
+from support.redis_server import needs_redis, running_redis
+from support.server import free_port, running, started
+from support.small_models import save_small_models
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.settings import Settings, check_exposure, read_settings, secret_variables, variables
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.settings import Settings, check_exposure, list_secret_variables, list_variables, read_settings
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("ohlcv-ta")
@@ -46,12 +47,12 @@ def secret_file(tmp_path, monkeypatch):
     return write
 
 
-@pytest.mark.parametrize("variable", [name for name, field in variables().items() if "Secret" in str(field.annotation)])
+@pytest.mark.parametrize("variable", [name for name, field in list_variables().items() if "Secret" in str(field.annotation)])
 def test_every_secret_can_come_from_a_file(secret_file, variable):
     secret_file(f"{SECRET}\r\n".encode(), f"{variable}_FILE")
     settings = read_settings()
     held = {name: value.get_secret_value() for name, value in settings if hasattr(value, "get_secret_value")}
-    assert list(held.values()) == [SECRET] and variable in secret_variables()
+    assert list(held.values()) == [SECRET] and variable in list_secret_variables()
 
 
 def test_a_file_may_be_named_by_the_env_file(secret_file, tmp_path, monkeypatch):
@@ -126,7 +127,7 @@ def test_a_process_of_a_service_inherits_no_secret():
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_beyond_loopback_a_service_needs_a_key(host, tmp_path):
-    known = {name: value for name, value in os.environ.items() if name not in variables()}
+    known = {name: value for name, value in os.environ.items() if name not in list_variables()}
     done = subprocess.run([COMMAND, "serve", "--host", host, "--port", str(free_port())], capture_output=True, text=True,
                           timeout=60, cwd=tmp_path, env=known)
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
@@ -155,7 +156,7 @@ def test_a_key_from_a_file_or_an_open_demo_lets_it_listen(models, tmp_path):
         assert httpx.get(f"{url}/docs").status_code == 200
 
 
-@pytest.mark.parametrize("variable", secret_variables())
+@pytest.mark.parametrize("variable", list_secret_variables())
 def test_an_open_demo_holds_no_secret(monkeypatch, variable):
     monkeypatch.setenv("OHLCV_TA_OPEN_DEMO", "true")
     monkeypatch.setenv(variable, SECRET)
@@ -165,7 +166,7 @@ def test_an_open_demo_holds_no_secret(monkeypatch, variable):
 
 
 def test_the_space_is_an_open_demo():
-    known = {name: value for name, value in os.environ.items() if name not in variables()}
+    known = {name: value for name, value in os.environ.items() if name not in list_variables()}
     done = subprocess.run([sys.executable, ROOT / "app" / "app.py"], capture_output=True, text=True, timeout=120,
                           env=known | {"LBANK_API_KEY": SECRET})
     assert done.returncode == 1 and "an open demo holds no secrets, but LBANK_API_KEY is set" in done.stderr

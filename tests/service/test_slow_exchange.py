@@ -1,4 +1,4 @@
-"An exchange that drips, floods or hangs: an analysis fails in time, in little memory, and holds nobody else."
+"An exchange that drips, floods or hangs: an analysis fails in time, in little memory, and delays no other."
 
 import re
 import socket
@@ -11,12 +11,14 @@ from urllib.parse import urlparse
 
 import httpx
 import pytest
-from lbank import ENDLESS, LBank, open_lbank, packed
-from service import running, started
+from support.lbank import ENDLESS, LBank, open_lbank, packed
+from support.server import running, started
 
-from ohlcv_ta.data.exchanges import TIMEFRAMES, Yahoo, open_source
-from ohlcv_ta.data.sources import SourceError
-from ohlcv_ta.serving.api import create_app
+from ohlcv_ta.data.exchanges.base import TIMEFRAMES
+from ohlcv_ta.data.exchanges.registry import open_market_source
+from ohlcv_ta.data.exchanges.retry import SourceError
+from ohlcv_ta.data.exchanges.yahoo import YahooSource
+from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings
 
 pytest.importorskip("ccxt")
@@ -29,7 +31,7 @@ MESSAGES = {"flood": SMALL, "flood without length": SMALL, "compressed flood": S
 
 
 def peak(process):
-    "The most memory since `forget_peak` (MB)."
+    "Return the peak of memory since `forget_peak` (MB)."
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
@@ -47,7 +49,7 @@ def analyze(client, limit, **asked):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    "The service as a process of its own, and the exchange that it asks."
+    "The service in its own process, and the exchange that it uses."
     packed()
     lbank, folder = LBank(), tmp_path_factory.mktemp("service")
     with (open_lbank(lbank) as address,
@@ -83,7 +85,7 @@ def test_the_first_request_is_limited_like_the_others(mood):
 
 @contextmanager
 def listening(behave, backlog=16):
-    "A server of plain sockets: its port."
+    "Yield the port of a server of plain sockets."
     with socket.create_server(("127.0.0.1", 0), backlog=backlog) as server:
         if behave: threading.Thread(target=accepting, args=(server, behave), daemon=True).start()
         yield server.getsockname()[1]
@@ -110,9 +112,9 @@ def redirect_forever(connection):
 
 
 def refused(address, seconds=1.0):
-    "The error of a source at an address, which came in time."
-    source = open_source("lbank", address, timeout=seconds, wait=0.1, total=seconds)
-    with source.question(): began = time.monotonic() # ccxt is imported
+    "Return the error of a source at an address, after a check that it came in time."
+    source = open_market_source("lbank", address, timeout=seconds, wait=0.1, total=seconds)
+    with source.open_request(): began = time.monotonic() # ccxt is imported
     with pytest.raises(SourceError) as error: source.bars("eth_usdt")
     assert time.monotonic() - began < seconds + LATER
     return str(error.value)
@@ -139,14 +141,14 @@ def test_a_connection_that_is_never_accepted():
 def test_retries_and_pauses_count():
     lbank = LBank(moods={"broken": 1})
     with open_lbank(lbank) as address:
-        source = open_source("lbank", address, timeout=5.0, tries=10, wait=0.4, total=1.5)
-        with source.question(): began = time.monotonic()
+        source = open_market_source("lbank", address, timeout=5.0, tries=10, wait=0.4, total=1.5)
+        with source.open_request(): began = time.monotonic()
         with pytest.raises(SourceError, match=r"LBank does not answer within 1.5 s \(last failure: answers 503\)"):
             source.bars("eth_usdt")
-    assert time.monotonic() - began < 1.5 and 2 <= source.counts["asked"] < 10
+    assert time.monotonic() - began < 1.5 and 2 <= source.counts["requests"] < 10
 
 
-def test_no_thread_is_left_behind():
+def test_no_thread_remains():
     lbank = LBank(moods={"dripped headers": 1})
     before = threading.active_count()
     with open_lbank(lbank) as address:
@@ -172,7 +174,7 @@ def test_a_hung_exchange_does_not_delay_the_replay(tmp_path):
         assert {one.result()[0].status_code for one in hung} == {503}
 
 
-def test_many_who_ask_the_same_are_one_question(tmp_path):
+def test_equal_requests_share_one_call(tmp_path):
     lbank = LBank(slow=1.0)
     with (open_lbank(lbank) as address, hung_service(tmp_path, address, source_timeout=30.0) as url,
           httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(20) as pool):
@@ -184,7 +186,7 @@ def test_many_who_ask_the_same_are_one_question(tmp_path):
     assert {answer.status_code for answer in answers} == {200} and len({answer.content for answer in answers}) == 1
 
 
-def test_yahoo_is_given_up_in_time(tmp_path):
+def test_yahoo_is_abandoned_in_time(tmp_path):
     yfinance, requests = pytest.importorskip("yfinance"), pytest.importorskip("requests")
     yfinance.set_tz_cache_location(str(tmp_path))
     with open_lbank(LBank(moods={"dripped body": 1})) as address:
@@ -197,7 +199,7 @@ def test_yahoo_is_given_up_in_time(tmp_path):
         session.mount("https://", Loopback())
         began = time.monotonic()
         with pytest.raises(SourceError, match="Yahoo Finance does not answer within 1 s"):
-            Yahoo(timeout=30.0, session=session, total=1.0).bars("btc_usdt")
+            YahooSource(timeout=30.0, session=session, total=1.0).bars("btc_usdt")
         assert time.monotonic() - began < 1 + LATER
 
 
@@ -212,7 +214,7 @@ def replay(tmp_path_factory):
 
 
 @pytest.mark.parametrize("timeframe", [name for name in TIMEFRAMES if name not in ("minute1", "minute5", "minute15")])
-def test_the_replay_gives_what_it_has_of_2000_bars(replay, timeframe):
+def test_the_replay_with_the_largest_limit(replay, timeframe):
     answer = analyze(replay, 2000, timeframe=timeframe)[0]
     assert answer.status_code == 200, answer.text
     said = answer.json()
@@ -221,7 +223,7 @@ def test_the_replay_gives_what_it_has_of_2000_bars(replay, timeframe):
 
 
 @pytest.mark.parametrize("timeframe", ["minute1", "minute5", "minute15"])
-def test_shorter_bars_are_said_to_be_elsewhere(replay, timeframe):
+def test_the_error_for_short_bars_names_other_sources(replay, timeframe):
     answer = analyze(replay, 200, timeframe=timeframe)[0]
     assert answer.status_code == 400
     message = answer.json()["message"]
@@ -229,7 +231,7 @@ def test_shorter_bars_are_said_to_be_elsewhere(replay, timeframe):
         assert part in message
 
 
-def test_few_bars_are_analysed_too(replay):
+def test_analyses_of_few_bars(replay):
     for timeframe, limits in {"day1": [1, 2, 3, 9, 14, 15, 20, 21, 26, 34, 50, 51, 60], "month1": [1, 2, 14, 24]}.items():
         for limit in limits:
             answer = analyze(replay, limit, timeframe=timeframe)[0]

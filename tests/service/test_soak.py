@@ -4,8 +4,9 @@ import asyncio
 
 import httpx
 import numpy as np
-from attacks import ANALYSES, FEATURES, MALLOC, mixed_load
-from service import save_small_models, started
+from support.attacks import ANALYSES, FEATURES, MALLOC, mixed_load
+from support.server import started
+from support.small_models import save_small_models
 
 
 def p99(seconds): return float(np.percentile(seconds, 99))

@@ -1,26 +1,22 @@
-"State that survives: a full, read-only and vanished disk, a Redis that is restarted, a process that is killed, a failed scan."
+"State that survives: a full, read-only and vanished disk, a Redis that is away, a failed scan."
 
 import logging
-import os
 import shutil
 import subprocess
-import sys
-import time
-from collections import Counter
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 
 import httpx
 import pytest
-from attacks import small_disk
-from lbank import LBank, failure, open_lbank
-from redis_server import needs_redis, running_redis
-from service import running, small_models
+from support.attacks import small_disk
+from support.lbank import LBank, failure, open_lbank
+from support.redis_server import needs_redis, running_redis
+from support.server import running
+from support.small_models import small_models
+from support.waiting import wait_for
 
-from ohlcv_ta.serving.api import create_app
-from ohlcv_ta.serving.cache import DiskShelf, open_state
-from ohlcv_ta.serving.schedule import Busy, Schedule
-from ohlcv_ta.serving.schemas import EXAMPLE
+from ohlcv_ta.serving.cache_backends import DiskBackend
+from ohlcv_ta.serving.http.app import create_app
+from ohlcv_ta.serving.http.schemas import EXAMPLE_FEATURES
 from ohlcv_ta.serving.settings import Settings
 
 
@@ -77,7 +73,7 @@ def works(client):
     "What needs no state is answered, again and again, and a scan too."
     for limit in (60, 61, 62):
         assert client.get("/health").status_code == 200
-        assert client.post("/predict", json=EXAMPLE).status_code == 200
+        assert client.post("/predict", json=EXAMPLE_FEATURES).status_code == 200
         said = client.post("/api/v1/analyze", json={"pair": "eth_usdt", "limit": limit})
         assert said.status_code == 200, said.text
     run = asked(client, "POST", "run-manual")
@@ -111,7 +107,7 @@ def test_a_full_disk_refuses_the_schedule_and_nothing_else(disk, tmp_path, caplo
 
 def test_a_full_disk_keeps_no_parts_of_files(disk):
     "What can't be written whole would otherwise stay, and take the space that is freed."
-    shelf = DiskShelf(disk.cache)
+    shelf = DiskBackend(disk.cache)
     disk.fill()
     with open(disk.ballast, "rb+") as file: file.truncate(disk.ballast.stat().st_size - 200 * 1024)
     before = shutil.disk_usage(disk.folder).free
@@ -190,110 +186,6 @@ def test_a_scan_of_which_one_pair_failed_says_so(tmp_path):
         assert run["summary"]["pairs"] == {"asked": 3, "scanned": 2, "scored": 2, "failed": 1}
 
 
-# ---- replicas
-
-REPLICA = """
-import sys, time
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from ohlcv_ta.serving.cache import open_state
-from ohlcv_ta.serving.schedule import Schedule
-from ohlcv_ta.serving.settings import Settings
-
-def write(text):
-    with open(sys.argv[2], "a") as file: file.write(f"{text}\\n")
-
-class Noted(Schedule):
-    def _slot(self, now):
-        self.slot = super()._slot(now)
-        return self.slot
-
-def scan():
-    write(f"{schedule.slot[0]} {sys.argv[3]}")
-    time.sleep(float(sys.argv[5]))
-    return {}
-
-late = timedelta(seconds=float(sys.argv[4]))
-schedule = Noted(scan, open_state(Settings(cache=Path(sys.argv[1]))), minutes=1 / 60, clock=lambda: datetime.now(UTC) - late)
-schedule.begin("interval")
-write(f"ready {sys.argv[3]}")
-time.sleep(600)
-"""
-
-
-@contextmanager
-def replicas(folder, redis_url="", lates=(0.0, 1.0), seconds=0.05):
-    "Processes that each have a disk of their own, and clocks that differ."
-    started = []
-    for k, late in enumerate(lates):
-        command = [sys.executable, "-c", REPLICA, folder / f"disk{k}", folder / "scans", f"replica{k}", late, seconds]
-        started.append(subprocess.Popen([str(part) for part in command], env=os.environ | {"REDIS_URL": redis_url}))
-    try:
-        wait_for(lambda: "".join(lines(folder)).count("ready") == len(lates) or any(process.poll() for process in started))
-        assert not any(process.poll() for process in started), "a replica ended"
-        yield started
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-
-
-def lines(folder):
-    return (folder / "scans").read_text().splitlines() if (folder / "scans").exists() else []
-
-
-def slots(folder):
-    return [int(line.split()[0]) for line in lines(folder) if line[0].isdigit()]
-
-
-def wait_for(true, seconds=120):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.005)
-
-
-def more(folder, count):
-    before = len(slots(folder))
-    wait_for(lambda: len(slots(folder)) >= before + count)
-
-
-SLOTS_LOST = 5 # after a restart: 2 seconds to settle, 1 because Redis counts whole seconds, 1 by which clocks differ, and 1
-
-
-@needs_redis
-@pytest.mark.parametrize("kept", [False, True], ids=["without data", "with data"])
-def test_no_tick_runs_twice_when_redis_is_restarted_and_none_is_lost_otherwise(tmp_path, kept):
-    with running_redis(str(tmp_path) if kept else None) as redis, replicas(tmp_path, redis.url):
-        more(tmp_path, 3)
-        first, lost = slots(tmp_path)[-1], set() # both take part now
-        for away in (0, 0, 2.5): # the first replica has just claimed a tick that the second one has still to come to
-            more(tmp_path, 1)
-            killed = slots(tmp_path)[-1]
-            redis.kill()
-            time.sleep(away)
-            redis.start()
-            back = int(time.time() - datetime(2024, 1, 1, tzinfo=UTC).timestamp())
-            more(tmp_path, 4) # it goes on
-            lost |= set(range(killed - 1, back + SLOTS_LOST))
-        scanned = Counter(slots(tmp_path))
-        assert len(scanned) >= 10 and set(scanned.values()) == {1}, lines(tmp_path)
-        assert set(range(first, max(scanned))) - set(scanned) <= lost, (sorted(scanned), sorted(lost))
-
-
-@needs_redis
-def test_replicas_scan_nothing_while_redis_is_away(tmp_path):
-    with running_redis() as redis, replicas(tmp_path, redis.url):
-        more(tmp_path, 2)
-        redis.kill()
-        time.sleep(1)
-        before = slots(tmp_path)
-        time.sleep(4)
-        assert slots(tmp_path) == before
-        redis.start()
-        more(tmp_path, 2)
-
-
 @needs_redis
 def test_a_service_without_its_redis_refuses_what_needs_it(tmp_path, caplog):
     caplog.set_level(logging.INFO)
@@ -303,27 +195,8 @@ def test_a_service_without_its_redis_refuses_what_needs_it(tmp_path, caplog):
         refused(client, "stop", 503, "Redis")
         refused(client, "start?schedule_type=interval", 503, "Redis")
         refused(client, "run-manual", 503, "Redis")
-        assert client.post("/predict", json=EXAMPLE).status_code == client.get("/health").status_code == 200
+        assert client.post("/predict", json=EXAMPLE_FEATURES).status_code == client.get("/health").status_code == 200
         redis.start()
         wait_for(lambda: asked(client, "POST", "run-manual").status_code == 200)
         assert plan(client) == "cron"
         assert asked(client, "POST", "stop").status_code == 200 and plan(client) is None
-
-
-@pytest.mark.parametrize("where", ["disk", pytest.param("redis", marks=needs_redis)])
-def test_who_is_killed_in_a_scan_holds_its_lock_for_15_seconds_at_most(tmp_path, where):
-    with running_redis() as redis:
-        url = redis.url if where == "redis" else None
-        with replicas(tmp_path, url or "", lates=(0.0,), seconds=300) as (process,):
-            more(tmp_path, 1)
-            other = Schedule(dict, open_state(Settings(cache=tmp_path / "disk0", redis_url=url)))
-            time.sleep(14) # it is renewed for as long as the scan takes
-            with pytest.raises(Busy): other.run_manual()
-            process.kill()
-            killed = time.monotonic()
-            while True:
-                with suppress(Busy):
-                    other.run_manual()
-                    break
-                time.sleep(0.2)
-            assert time.monotonic() - killed < 15

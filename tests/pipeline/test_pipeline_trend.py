@@ -1,0 +1,66 @@
+"Price images, small: drawn, taught, tested, controlled, and the same again after training was killed."
+
+import os
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from support.smoke import DVC, ENVIRONMENT, copied, dvc, faults, kernels, prints
+
+from ohlcv_ta.data.io import read_json
+from ohlcv_ta.market.factor import open_array
+
+LAST = ["trend_evaluate", "trend_controls", "trend_factor"]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory):
+    "A copy with networks that learned from a few images."
+    there = copied(tmp_path_factory.mktemp("project"), only="trend_")
+    dvc(there, "repro", *LAST)
+    return there
+
+
+def test_a_small_run_scores_every_data_set(copy):
+    for name in ("crypto", "intraday", "cross_section", "daily"):
+        metrics = read_json(copy / "results" / "trend" / "metrics" / f"{name}.json")
+        assert set(metrics) == {"network", "majority", "momentum", "reversal", "logistic", "trees"}
+        assert all(0 <= of["roc_auc"]["low"] <= of["roc_auc"]["high"] <= 1 for of in metrics.values())
+        assert (copy / "models" / "trend" / name / "model.onnx").exists()
+    assert not list((copy / ".cache" / "training").glob("*/*"))
+
+
+def test_the_factor_holds_probabilities(copy):
+    values = open_array(copy / "results" / "trend" / "factor" / "cross_section").values
+    known = values[np.isfinite(values)]
+    assert len(known) and ((known >= 0) & (known <= 1)).all()
+
+
+def test_a_second_run_has_nothing_to_do(copy):
+    assert "Data and pipelines are up to date" in dvc(copy, "repro", *LAST)
+
+
+def test_training_that_was_killed_ends_with_the_same_answers(copy):
+    watched = ["results/trend/answers/crypto*", "models/trend/crypto/*", "results/trend/metrics/train-crypto*"]
+    before = [prints(copy, pattern) for pattern in watched]
+    assert all(before)
+    work = subprocess.Popen([*DVC, "repro", "--force", "--single-item", "trend_train@crypto"], cwd=copy, env=ENVIRONMENT,
+                            start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until, state = time.monotonic() + 120, copy / ".cache" / "training" / "trend-crypto"
+    while not list(state.glob("*.safetensors")) and time.monotonic() < until:
+        time.sleep(0.02)
+    left = kernels(work)
+    os.killpg(work.pid, signal.SIGKILL)
+    for kernel in left: kernel.kill()
+    work.wait()
+    assert list(state.glob("*.safetensors")), "it was over before it could be killed"
+    assert not prints(copy, watched[0])
+    dvc(copy, "repro", "trend_train@crypto")
+    assert [prints(copy, pattern) for pattern in watched] == before
+
+
+def test_pages_name_no_machine_and_carry_no_warnings(copy):
+    pages = list(copy.glob("book/chapters/trend_*.ipynb"))
+    assert len(pages) == 10 and not faults(copy, pages)

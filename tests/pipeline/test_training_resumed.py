@@ -1,0 +1,40 @@
+"Training that is killed goes on where it was."
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from safetensors.numpy import load_file
+
+TRAINING = """
+import sys, numpy as np, torch
+from safetensors.torch import save_file
+from ohlcv_ta.models.trend.network import ARCHITECTURES, train_trend_network
+rng = np.random.default_rng(0)
+images, labels = rng.integers(0, 2, (600, 27, 27)).astype(np.uint8) * 255, rng.integers(0, 2, 600)
+small, rows = ARCHITECTURES["CNN9u"] | {"channels": (8, 16)}, np.arange(600)
+network, _ = train_trend_network(small, images, labels, rows[:500], rows[500:], batch=20, epochs=6,
+                          checks=5, rate=1e-3, schedule="cosine", warmup=1, threads=1, resume=sys.argv[1])
+save_file({name: value.contiguous() for name, value in network.state_dict().items()}, sys.argv[2])
+"""
+
+
+def train(*arguments):
+    return subprocess.Popen([sys.executable, "-c", TRAINING, *map(str, arguments)])
+
+
+def test_training_that_was_killed_ends_with_the_same_weights(tmp_path):
+    state = tmp_path / "state.safetensors"
+    first = train(state, tmp_path / "killed.safetensors")
+    until = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < until: time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    assert first.wait() == -signal.SIGKILL and state.exists(), "it was over before it could be killed"
+    assert not (tmp_path / "killed.safetensors").exists()
+    assert train(state, tmp_path / "resumed.safetensors").wait() == 0
+    assert train(tmp_path / "other", tmp_path / "whole.safetensors").wait() == 0
+    resumed, whole = (load_file(tmp_path / f"{name}.safetensors") for name in ("resumed", "whole"))
+    for name, value in whole.items(): np.testing.assert_array_equal(resumed[name], value)
+    assert not state.exists()

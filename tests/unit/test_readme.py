@@ -1,0 +1,126 @@
+"The README says what the metrics say, and what it tells a reader to paste works."
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from ohlcv_ta.data.io import read_json
+from ohlcv_ta.evaluation.metrics import format_interval
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"<!-- (?P<name>\w+) -->\n(?P<table>.*?)<!-- /(?P=name) -->", re.S)
+
+
+def results_table():
+    "The table of results, from the scores that the pipeline wrote."
+    scores = pd.read_csv(ROOT / "results" / "breakout" / "scores.csv")
+    rows = scores[(scores.metric == "roc_auc") & (scores.labels == "true") & (scores.protocol == "walk_forward")]
+    lines = ["| market | test sessions | system D's inputs | inputs without price level | distance to the line in ATR |",
+             "| --- | ---: | --- | --- | --- |"]
+    for market in [*sorted(set(rows.trained_on) - {"pooled"}), "pooled"]:
+        of = rows[rows.trained_on == market].set_index(["features", "model"])
+        texts = [format_interval(of.loc[key]) if key in of.index else "" for key in
+                 (("levels", "chosen"), ("relative", "chosen"), ("relative", "distance_in_atr"))]
+        lines.append(f"| {market} | {int(of.loc[('relative', 'chosen'), 'rows']):,} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def levels_table():
+    "The table of levels found, from the metrics that the pipeline wrote."
+    beside = read_json(ROOT / "results" / "masks" / "metrics" / "beside.json")
+    methods = {"U-Net, from the picture": "U-Net, picture", "straight lines in the picture (Hough)": "Hough lines, picture",
+               "rule, from the bars": "rule, bars", "clustered swings, from the bars": "clustered, bars",
+               "random lines": "random, bars"}
+    lines = ["| | planted charts | real charts, the rule's lines |", "| --- | --- | --- |"]
+    for shown, name in methods.items():
+        texts = [format_interval(beside[source][name]["f1"]) if name in beside[source] else ""
+                 for source in ("planted", "rule")]
+        lines.append(f"| {shown} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+TRENDS = {"crypto": "five coins, 9 bars of 30 minutes (CNN9u)", "intraday": "SPY and A-shares, 49 bars of 5 minutes (CNN49u)",
+          "cross_section": "379 American shares, 5 days (I5)", "daily": "indices and shares, 20 days (I20)"}
+
+
+def trends_table():
+    "The table of price images, from the metrics that the pipeline wrote."
+    folder = ROOT / "results" / "trend" / "metrics"
+    periods = read_json(folder / "labels.json")
+    lines = ["| | independent test periods | network, from the picture | trees, from the bars | logistic, from the bars |",
+             "| --- | ---: | --- | --- | --- |"]
+    for name, shown in TRENDS.items():
+        of = read_json(folder / f"{name}.json")
+        texts = [format_interval(of[model]["roc_auc"]) for model in ("network", "trees", "logistic")]
+        lines.append(f"| {shown} | {periods[name]['test_periods']:,} | {' | '.join(texts)} |")
+    return "\n".join(lines) + "\n"
+
+
+ASKED = {"network": "network, from the image", "trees": "trees, from the same indicators", "candidates": "rule of one line",
+         "always hold": "always hold"}
+
+
+def indicators_table():
+    "The table of images of indicators, from the metrics that the pipeline wrote."
+    folder = ROOT / "results" / "indicators"
+    models, inner = (read_json(folder / "metrics" / f"{name}.json") for name in ("turning", "evaluate"))
+    chance = read_json(folder / "labels.json")["chance"]
+    lines = ["| | right | balanced accuracy | does a candidate remain? AUC |", "| --- | --- | --- | --- |"]
+    for name, shown in ASKED.items():
+        of, left = models["models"][name], inner["among_candidates"].get(name)
+        lines.append(f"| {shown} | {format_interval(of['accuracy'])} | {format_interval(of['balanced_accuracy'])} | "
+                     f"{format_interval(left) if left else ''} |")
+    lines.append(f"| *the rule on a random walk, by the theorem* | {chance['accuracy']:.3f} |  | 0.5 |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table, "indicators": indicators_table}
+
+
+def test_the_tables_equal_the_metrics():
+    found = {block["name"]: block["table"] for block in BLOCK.finditer(README.read_text(encoding="utf-8"))}
+    assert found == {name: table() for name, table in TABLES.items()}, "run `python tests/unit/test_readme.py` to write them"
+
+
+def test_the_summary_is_what_the_metrics_say():
+    "In short: no model adds to the distance in ATR, and system D's inputs do worse than it."
+    over = read_json(ROOT / "results" / "breakout" / "metrics" / "advantage.json")["distance_in_atr"]
+    assert not [market for market, of in over.items() if of["relative"]["low"] > 0]
+    worse = [of["levels"]["high"] < 0 for of in over.values() if "levels" in of]
+    assert sum(worse) > len(worse) / 2
+
+
+def test_levels_hold_no_better_than_other_lines_unless_planted():
+    held = read_json(ROOT / "results" / "levels" / "metrics" / "levels.json")
+    assert held["pooled"]["rule"]["difference"]["low"] < 0 < held["planted"]["difference"]["low"]
+
+
+def test_no_network_is_ahead_of_what_needs_no_picture():
+    against = read_json(ROOT / "results" / "trend" / "metrics" / "against.json")
+    assert not [name for name, of in against.items() if min(gain["low"] for gain in of.values()) > 0]
+
+
+def test_the_rule_of_one_line_is_not_beaten_and_no_trading_pays():
+    metrics = ROOT / "results" / "indicators" / "metrics"
+    assert read_json(metrics / "evaluate.json")["over_candidates"]["balanced_accuracy"]["high"] < 0
+    accounts = read_json(metrics / "trade.json")["accounts"]
+    assert not [name for name, of in accounts.items() if name != "holding" and of["return"]["value"] > 0]
+
+
+def test_the_targets_and_files_it_names_exist():
+    text = README.read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text()
+    assert not [t for t in re.findall(r"\bmake ([a-z]+)\b", text) if f"\n{t}:" not in makefile]
+    assert not [f for f in re.findall(r"\]\(([^)#:]+)\)", text) if not (ROOT / f).exists()]
+
+
+def written(block):
+    "A block of the README with its table as it is now."
+    name = block["name"]
+    return f"<!-- {name} -->\n{TABLES[name]()}<!-- /{name} -->"
+
+
+if __name__ == "__main__":
+    README.write_text(BLOCK.sub(written, README.read_text(encoding="utf-8")), encoding="utf-8")

@@ -11,7 +11,7 @@ import json
 import numpy as np
 import pandas as pd
 
-from .candlestick import price_decimals
+from .ticks import price_decimals
 
 # %% ../../nbs/charts/export.ipynb #8bdfc813
 def round_prices(

@@ -16,7 +16,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .candlestick import THEMES, format_price, isolated_style, style_axes, time_ticks
+from .candlestick import THEMES, isolated_style, style_axes
+from .ticks import format_price, time_ticks
 from ..data.io import to_jsonable
 from ..data.raw_tables import PRICES
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from ...charts.candlestick import format_price
+from ...charts.ticks import format_price
 from ...data.frame import bar_length, infer_timeframe, session_dates
 from ...features.breakout import complete_sessions, relative_features
 from ...features.market_profile import MarketProfile, market_profile

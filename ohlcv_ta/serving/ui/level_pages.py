@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...charts.candlestick import draw_candles, format_price, spread_labels
+from ...charts.candlestick import draw_candles
 from ...charts.export import lines_to_csv, lines_to_json, lines_to_pine, round_prices
 from ...charts.image_io import resize, to_base64
 from ...charts.masks import axis_from_points
+from ...charts.ticks import format_price, spread_labels
 from ...data import infer_timeframe
 from ...features.indicators import atr
 from ...features.support_resistance.levels import NearestLevels, find_levels, nearest_levels

@@ -87,8 +87,8 @@ def training(in_turn, name="CNN49u", count=192, batch=32, rate=1e-4):
 
     def ours():
         batches = ArrayBatches(images, labels, size=batch), ArrayBatches(images[:8], labels[:8], size=8)
-        learner, _ = fit(lambda: TrendCNN(**settings), nn.CrossEntropyLoss(), *batches, epochs=1, rate=rate, final=rate,
-                         schedule="exponential", seed=0)
+        learner, _ = fit(lambda: TrendCNN(**settings), nn.CrossEntropyLoss(), *batches, epochs=1,
+                         learning_rate=rate, final_rate=rate, schedule="exponential", seed=0)
         losses["ours"] = float(np.mean([float(one) for one in learner.recorder.losses][-4:]))
 
     def plain(): losses["plain loop, float32"] = plain_training(settings, images, labels, batch, rate)

@@ -323,7 +323,7 @@ def _format_equity(bar_store: Any, stream: Any, store: str) -> str:
     series = stream.feed.series
     last = bar_store.read(series, last=1)
     if not len(last): return "No bar has come yet."
-    equity = stream.handler.account.worth(last.Close.iloc[-1])
+    equity = stream.handler.account.equity(last.Close.iloc[-1])
     return f"{series.symbol} until {last.index[-1]:%Y-%m-%d %H:%M}: worth {equity:,.2f}. All is in {store}."
 
 # %% ../../nbs/cli/market.ipynb #5f787820

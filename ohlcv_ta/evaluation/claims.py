@@ -41,9 +41,9 @@ class Claim:
     chapter: str # that examines it
     claim: str # as text
     claimed: float | str # the published value
-    as_written: float | str | None = None # computed as the system describes, or implied by its other numbers
-    as_should: float | str | None = None # computed without leaks
-    low: float | None = None # bounds of the interval of `as_should`
+    as_published: float | str | None = None # computed as the system describes, or implied by its other numbers
+    leak_free: float | str | None = None # computed without leaks
+    low: float | None = None # bounds of the interval of `leak_free`
     high: float | None = None
     verdict: Verdict
     why: str # one sentence that explains the verdict
@@ -64,8 +64,8 @@ def _problem(claim: Claim) -> str | None:
     if bool(claim.missing.strip()) != (claim.verdict == Verdict.UNTESTABLE):
         return "`not testable here` must name the missing data, and no other verdict may"
     needs_value = claim.verdict in (Verdict.HOLDS, Verdict.FAILS, Verdict.UNDECIDED)
-    if needs_value and claim.as_written is None and claim.as_should is None:
-        return f"'{claim.verdict}' needs `as_written` or `as_should`"
+    if needs_value and claim.as_published is None and claim.leak_free is None:
+        return f"'{claim.verdict}' needs `as_published` or `leak_free`"
     return None
 
 # %% ../../nbs/evaluation/claims.ipynb #d36732af
@@ -104,7 +104,7 @@ def format_number(
 # %% ../../nbs/evaluation/claims.ipynb #363296be
 _COMMON = {"system", "claim", "claimed"}
 _KINDS = {"metric": {"better", "chance", "note"}, "implied": {"because", "within", "note"},
-          "verdict": {"why", "missing", "as_written", "as_should", "low", "high"}}
+          "verdict": {"why", "missing", "as_published", "leak_free", "low", "high"}}
 
 # %% ../../nbs/evaluation/claims.ipynb #c33d8fa7
 def _kind(row: Mapping, chapter: str) -> str:
@@ -211,14 +211,14 @@ def _find(results: Mapping, path: str, claim: str) -> dict:
     return {name: leaf.get(name) for name in ("value", "low", "high")}
 
 # %% ../../nbs/evaluation/claims.ipynb #25ae3838
-def _measured(row: Mapping, as_should: Mapping, as_written: Mapping) -> dict:
+def _measured(row: Mapping, leak_free: Mapping, as_published: Mapping) -> dict:
     "Return the assessment of a row by our numbers. Raises `ClaimError` if a number is missing."
-    measured, chance = _find(as_should, row["metric"], row["claim"]), row.get("chance")
+    measured, chance = _find(leak_free, row["metric"], row["claim"]), row.get("chance")
     if isinstance(chance, str):
-        chance = _find(as_should, chance, row["claim"])["value"]
+        chance = _find(leak_free, chance, row["claim"])["value"]
     verdict, why = decide_verdict(row["claimed"], **measured, better=row.get("better", "higher"), chance=chance)
-    published = _find(as_written, row["metric"], row["claim"])["value"] if as_written else None
-    return {"as_written": published, "as_should": measured["value"], "low": measured["low"], "high": measured["high"],
+    published = _find(as_published, row["metric"], row["claim"])["value"] if as_published else None
+    return {"as_published": published, "leak_free": measured["value"], "low": measured["low"], "high": measured["high"],
             "verdict": verdict, "why": why}
 
 # %% ../../nbs/evaluation/claims.ipynb #e3956d91
@@ -236,7 +236,7 @@ def _implied(row: Mapping) -> dict:
         case other:
             raise ClaimError(f"{row['claim']!r}: {other} is not a product, difference, harmonic or confusion")
     agrees = math.isclose(row["claimed"], value, rel_tol=row.get("within", 0.005))
-    return {"as_written": value, "verdict": Verdict.HOLDS if agrees else Verdict.CONTRADICTS,
+    return {"as_published": value, "verdict": Verdict.HOLDS if agrees else Verdict.CONTRADICTS,
             "why": f"{row.get('because', 'its other figures say')} {format_number(value)}"}
 
 # %% ../../nbs/evaluation/claims.ipynb #19dbfd6a
@@ -309,11 +309,11 @@ def refuse_unanswered(
 # %% ../../nbs/evaluation/claims.ipynb #6162ac51
 def claims_table(
     claims: Iterable[Claim], # in any order
-) -> pd.DataFrame: # text: system, claim, claimed, as written, as it should be, verdict, why
+) -> pd.DataFrame: # text: system, claim, claimed, as published, leak-free, verdict, why
     "Return the claims as a table of text."
     rows = [{"system": each.system, "claim": each.claim, "claimed": _published_digits(each.claimed),
-             "as written": format_number(each.as_written),
-             "as it should be": format_number(each.as_should) + _bracketed(each.low, each.high),
+             "as published": format_number(each.as_published),
+             "leak-free": format_number(each.leak_free) + _bracketed(each.low, each.high),
              "verdict": str(each.verdict),
              "why": each.why + (f" (missing: {each.missing})" if each.missing else "")}
             for each in claims]

@@ -50,7 +50,7 @@ class Account:
     order: float = 0.0 # for the next open: BUY, SELL or HOLD
     atr: float = 0.0 # average true range at the time of the order
 
-    def worth(
+    def equity(
         self,
         price: float, # of one unit
     ) -> float: # in units of the cash

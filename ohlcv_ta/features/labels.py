@@ -67,11 +67,11 @@ def _nearest(price, close):
     return [side[np.abs(price[side] - close).argmin()] for side in sides if len(side)]
 
 
-def _sample_levels(frame, scorer, every, chart):
-    "Return the nearest levels as of every `every`-th bar; `away` is the signed distance in ATR."
+def _sample_levels(frame, scorer, stride, chart):
+    "Return the nearest levels as of every `stride`-th bar; `away` is the signed distance in ATR."
     score = SCORERS[scorer] if isinstance(scorer, str) else scorer
     unit, close, rows = atr(frame).to_numpy(), frame.Close.to_numpy(), []
-    for bar in range(chart - 1, len(frame) - 1, every):
+    for bar in range(chart - 1, len(frame) - 1, stride):
         price, strength = score(chart_as_of(frame, bar, chart))
         rows += [(bar, price[k], strength[k], close[bar], unit[bar]) for k in _nearest(price, close[bar])]
     table = pd.DataFrame(rows, columns=["bar", "price", "strength", "close", "atr"])
@@ -87,7 +87,7 @@ def _placebo(levels, rng):
 def level_reactions(
     frame: pd.DataFrame, # n OHLCV bars
     scorer: str | Callable[..., ScoredLevels] = "rule", # a name in `SCORERS`, or a function of a frame
-    every: int = 25, # bars from one chart to the next
+    stride: int = 25, # bars from one chart to the next
     chart: int = 300, # bars of a chart
     step: float = 1.0, # distance to the thresholds, in ATR
     horizon: int = 50, # bars to wait
@@ -97,7 +97,7 @@ def level_reactions(
 
     Looks ahead, as far as `end_bar`.
     """
-    levels = _sample_levels(frame, scorer, every, chart)
+    levels = _sample_levels(frame, scorer, stride, chart)
     levels["placebo"] = _placebo(levels, np.random.default_rng(seed))
     actual, placebo = (reaction_labels(frame, levels.bar, price, step * levels.atr, horizon)
                        for price in (levels.price, levels.placebo))

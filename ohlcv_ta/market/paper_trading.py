@@ -108,7 +108,7 @@ class PaperTrader:
         ranges = float(atr(bars, self.length).iloc[-1])
         decision = trade_bar(self.account, self.rules, bar.iloc[0], choose_signal(forecast, self.threshold), ranges)
         body = {"order": decision.order, "reason": decision.reason, "fills": [fill._asdict() for fill in decision.fills],
-                "worth": decision.account.worth(float(bar.Close.iloc[0])), "account": asdict(decision.account)}
+                "equity": decision.account.equity(float(bar.Close.iloc[0])), "account": asdict(decision.account)}
         write_record(self.store, "decision", self.series, time, self.author, body, self.clock())
         self.account, self.last = decision.account, time
         if self.callback: self.callback(time, decision)

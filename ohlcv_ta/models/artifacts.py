@@ -133,6 +133,12 @@ def save_network(
     return Path(folder)
 
 # %% ../../nbs/models/artifacts.ipynb #01e9b385
+_RENAMED = {"judge": "classifier"} # parts of networks whose names in files of version 0.1 were different
+
+def _current_name(name: str) -> str:
+    part, *rest = name.split(".", 1)
+    return ".".join([_RENAMED.get(part, part), *rest])
+
 def load_network(
     folder: str | Path, # a folder that `save_network` wrote
     build: Callable[..., nn.Module], # builds the network from the arguments under `network` in config.json
@@ -141,8 +147,10 @@ def load_network(
     folder = Path(folder)
     if not (folder / "config.json").exists():
         raise FileNotFoundError(f"{folder} holds no network; `dvc repro` trains it and `dvc pull` fetches it")
-    network = build(**read_json(folder / "config.json")["network"])
+    arguments = read_json(folder / "config.json")["network"]
+    network = build(**{_current_name(name): value for name, value in arguments.items()})
     weights = safetensors.torch.load((folder / "model.safetensors").read_bytes())
+    weights = {_current_name(name): value for name, value in weights.items()}
     missing, unknown = network.load_state_dict(weights, strict=False)
     wrong = [*unknown, *(name for name in missing if not name.endswith("num_batches_tracked"))]
     if wrong: raise ValueError(f"{folder}: config.json and model.safetensors do not belong together: {', '.join(wrong)}")

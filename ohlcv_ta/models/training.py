@@ -176,16 +176,16 @@ def fit(
     train: Iterable, # training batches, such as `ArrayBatches`
     valid: Iterable, # validation batches, which select the best check
     epochs: int = 10, # at most
-    rate: float = 1e-3, # highest learning rate
+    learning_rate: float = 1e-3, # the highest
     schedule: str = "one_cycle", # or another of `SCHEDULES` in callbacks
-    final: float | None = None, # lowest learning rate of the other schedules; a hundredth of the highest by default
+    final_rate: float | None = None, # lowest learning rate of the other schedules; a hundredth of the highest by default
     warmup: float = 0.0, # epochs in which their rate rises
     checks: int = 1, # validation checks in an epoch
     metrics: Sequence[Callable] = (), # of (output, target), averaged over validation batches
     monitor: str = "valid_loss", # column that selects the best check: the lowest if its name contains loss, else the highest
     patience: int | None = None, # checks without improvement before training stops; None: no early stopping
-    pause: int = 3, # checks without improvement after which the plateau schedule divides the rate by five
-    decay: float = 0.01, # weight decay
+    plateau_patience: int = 3, # checks without improvement after which the plateau schedule divides the rate by five
+    weight_decay: float = 0.01, # weight decay
     clip: float = 1.0, # largest norm of the gradient
     seed: int = 0, # of the first weights and of dropout
     precision: str = "float32", # of forward passes, one of `PRECISIONS`; bf16 gives other numbers
@@ -206,20 +206,20 @@ def fit(
     validation = callbacks.ValidationCallback(evaluate or (lambda network: {}))
     with deterministic(seed, threads), tune_malloc():
         network = build().to(device, memory_format=torch.channels_last)
-        lowest = rate / 100 if final is None else final
+        lowest = learning_rate / 100 if final_rate is None else final_rate
         cbs = [GradientClip(clip), best, validation]
         if precision == "bf16": cbs.append(callbacks.MixedPrecision())
         if logs: cbs.append(callbacks.TensorBoard(logs))
-        if schedule == "plateau": cbs.append(callbacks.ReduceOnPlateau(best, pause, lowest))
+        if schedule == "plateau": cbs.append(callbacks.ReduceOnPlateau(best, plateau_patience, lowest))
         if resume:
-            settings = (epochs, checks, rate, schedule, final, warmup, monitor, patience, pause, decay, clip, seed, precision,
-                        len(train))
+            settings = (epochs, checks, learning_rate, schedule, final_rate, warmup, monitor, patience, plateau_patience,
+                        weight_decay, clip, seed, precision, len(train))
             cbs.append(callbacks.Checkpoint(resume, callbacks.training_key(network, valid, settings), best, validation))
         done = cbs[-1].done if resume else 0
         dls = DataLoaders(_DeviceLoader(_EpochParts(train, checks, done), device), _DeviceLoader(valid, device), device=device)
-        learner = callbacks.ResumableLearner(dls, network, loss_func=loss, metrics=list(metrics), wd=decay, cbs=cbs)
+        learner = callbacks.ResumableLearner(dls, network, loss_func=loss, metrics=list(metrics), wd=weight_decay, cbs=cbs)
         learner.begin = done
-        _run(learner, schedule, epochs * checks, rate, lowest, warmup / epochs, progress)
+        _run(learner, schedule, epochs * checks, learning_rate, lowest, warmup / epochs, progress)
     network.eval()
     return learner, _history(learner, device, precision, validation.rows, checks)
 
@@ -242,7 +242,7 @@ def train_classifier(
     batch: int = 128, # inputs in a batch
     balance: bool = True, # weight classes equally in the loss
     seed: int = 0,
-    **fit_options, # of `fit`, such as epochs, rate, checks and patience
+    **fit_options, # of `fit`, such as epochs, learning_rate, checks and patience
 ) -> tuple[nn.Module, pd.DataFrame]: # the network; losses of each check
     "Train a classifier with one seed. Raises `ValueError` if `balance` is set and a class has no training rows."
     loss = nn.CrossEntropyLoss(class_weights(train[1]) if balance else None)

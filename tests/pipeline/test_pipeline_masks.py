@@ -16,7 +16,7 @@ def copy(tmp_path_factory):
 
 def test_a_small_run_scores_what_a_whole_one_does(copy):
     network = read_json(copy / "results" / "masks" / "metrics" / "network.json")
-    assert set(network) == {"planted", "rule"} and "mplfinance" in network["planted"]
+    assert set(network) == {"synthetic", "rule"} and "mplfinance" in network["synthetic"]
     scores = [one["f1"]["value"] for conditions in network.values() for one in conditions.values()]
     assert all(0 <= score <= 1 for score in scores)
 

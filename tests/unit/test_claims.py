@@ -34,7 +34,7 @@ numbers = st.floats(-1e6, 1e6)
 def claims(draw):
     verdict = draw(st.sampled_from(Verdict))
     return Claim(system=draw(st.sampled_from("ABCDE")), chapter=draw(words), claim=draw(words),
-                 claimed=draw(numbers | words), as_written=draw(st.none() | numbers), as_should=draw(numbers),
+                 claimed=draw(numbers | words), as_published=draw(st.none() | numbers), leak_free=draw(numbers),
                  low=draw(st.none() | numbers), high=draw(st.none() | numbers), verdict=verdict, why=draw(words),
                  missing=draw(words) if verdict is Verdict.UNTESTABLE else "")
 
@@ -91,8 +91,8 @@ def test_measured_value_with_or_without_interval():
     row = {"system": "D", "claim": "AUC", "claimed": 0.6, "metric": "model.auc"}
     exact, = assess_claims([row], "chapter", {"model": {"auc": 0.6}}, as_published={"model": {"auc": 0.7}})
     wide, = assess_claims([row], "chapter", {"model": {"auc": {"value": 0.5, "low": 0.4, "high": 0.65}}})
-    assert (exact.verdict, exact.as_written, exact.low) == (Verdict.HOLDS, 0.7, None)
-    assert (wide.verdict, wide.as_written, wide.low) == (Verdict.HOLDS, None, 0.4)
+    assert (exact.verdict, exact.as_published, exact.low) == (Verdict.HOLDS, 0.7, None)
+    assert (wide.verdict, wide.as_published, wide.low) == (Verdict.HOLDS, None, 0.4)
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):

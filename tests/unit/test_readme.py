@@ -36,7 +36,7 @@ def levels_table():
     lines = ["| | planted charts | real charts, the rule's lines |", "| --- | --- | --- |"]
     for shown, name in methods.items():
         texts = [format_interval(beside[source][name]["f1"]) if name in beside[source] else ""
-                 for source in ("planted", "rule")]
+                 for source in ("synthetic", "rule")]
         lines.append(f"| {shown} | {' | '.join(texts)} |")
     return "\n".join(lines) + "\n"
 
@@ -94,7 +94,7 @@ def test_the_summary_is_what_the_metrics_say():
 
 def test_levels_hold_no_better_than_other_lines_unless_planted():
     held = read_json(ROOT / "results" / "levels" / "metrics" / "levels.json")
-    assert held["pooled"]["rule"]["difference"]["low"] < 0 < held["planted"]["difference"]["low"]
+    assert held["pooled"]["rule"]["difference"]["low"] < 0 < held["synthetic"]["difference"]["low"]
 
 
 def test_no_network_is_ahead_of_what_needs_no_picture():

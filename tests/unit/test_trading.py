@@ -42,7 +42,7 @@ def test_cash_and_fills_balance(market, rules):
     assert account.cash >= -1e-9 and account.units >= 0
     spent = (fills.side * fills.units * fills.price + fills.fee).sum()
     assert account.cash == pytest.approx(1000 - spent, abs=1e-7)
-    assert found.equity.iloc[-1] == pytest.approx(account.worth(frame.Close.iloc[-1]))
+    assert found.equity.iloc[-1] == pytest.approx(account.equity(frame.Close.iloc[-1]))
     bought, sold = (fills.bar[fills.side == side].to_numpy() for side in (BUY, SELL))
     assert (bought[1:] - sold[:max(len(bought) - 1, 0)] >= rules.cool_down).all()
 

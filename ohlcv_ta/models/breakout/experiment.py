@@ -74,14 +74,15 @@ def predict_walk_forward(
     return pd.concat(parts, ignore_index=True)
 
 # %% ../../../nbs/models/breakout/experiment.ipynb #b118ea5561624da68c537baed56e602f
-EXPERIMENTS = [("as_written", "described"), ("as_written", "levels"), ("walk_forward", "levels"), ("walk_forward", "relative")]
+EXPERIMENTS = [("as_published", "described"), ("as_published", "levels"),
+               ("walk_forward", "levels"), ("walk_forward", "relative")]
 
 
 def run_experiment(
     table: pd.DataFrame, # labelled rows of one market, or of several pooled, with a column `market`
     trained_on: str, # its name: a market, or "pooled"
     name: str, # estimator
-    protocol: str, # "as_written" or "walk_forward"
+    protocol: str, # "as_published" or "walk_forward"
     features: str, # one of FEATURE_SETS
     labels: str = "true", # "true" or "shuffled"
     grid: Mapping[str, list] | None = None, # values to try for each setting
@@ -90,7 +91,7 @@ def run_experiment(
 ) -> pd.DataFrame: # trained_on, market, protocol, features, labels, model, session, fold, y, p, valid_score, settings
     "Return the test predictions of one estimator under one protocol."
     inputs = FEATURE_SETS[features]
-    if protocol == "as_written": predictions = predict_as_published(table, inputs, name, grid or {}, labels, seed)
+    if protocol == "as_published": predictions = predict_as_published(table, inputs, name, grid or {}, labels, seed)
     else: predictions = predict_walk_forward(table, inputs, name, grid or {}, labels, seed, **folds)
     keys = {"trained_on": trained_on, "protocol": protocol, "features": features, "labels": labels, "model": name}
     return predictions.assign(**keys)
@@ -102,7 +103,7 @@ EXPERIMENT_KEYS = ["trained_on", "protocol", "features", "labels", "model"]
 def select_experiment(
     table: pd.DataFrame, # scores or predictions
     trained_on: str, # market, or "pooled"
-    protocol: str, # "as_written" or "walk_forward"
+    protocol: str, # "as_published" or "walk_forward"
     features: str, # one of FEATURE_SETS
     labels: str = "true", # "true" or "shuffled"
 ) -> pd.DataFrame: # its rows of all models

@@ -119,7 +119,7 @@ def cross_validate_images(
     folds: int = 8,
     batch: int = 16, # charts
     seed: int = 0,
-    **fit_options, # of `fit`, such as epochs and rate
+    **fit_options, # of `fit`, such as epochs and learning_rate
 ) -> list[np.ndarray]: # prices of the levels of each chart, by a row classifier that was trained without its group
     "Return out-of-fold levels of a row classifier in cross-validation by group."
     groups, found, first = np.asarray(groups), [np.empty(0)] * len(groups), encoded[0]
@@ -146,9 +146,9 @@ def evaluate_annotated_images(
     groups = duplicate_groups([chart_frame(chart) for chart in charts])
     size, start = read_json(Path(network) / "config.json")["size"], load_network(network, UNet)
     encoded = encode_in_styles(start, charts, size, random_styles, style_name, seed)
-    fit_options = {"epochs": 12, "rate": 2e-3} | fit_options
+    fit_options = {"epochs": 12, "learning_rate": 2e-3} | fit_options
     found = {"as it is": predict_image_levels(start, charts, size, style_name, seed)} | {
-        name: cross_validate_images(start.judge, encoded, labels, folds, seed=seed, **fit_options)
+        name: cross_validate_images(start.classifier, encoded, labels, folds, seed=seed, **fit_options)
         for name, labels in (("by group", groups), ("at random", np.arange(len(charts))))}
     scores = {name: [score_levels(prices, chart) for prices, chart in zip(levels, charts, strict=True)]
               for name, levels in found.items()}

@@ -36,7 +36,7 @@ class LabeledChart(NamedTuple):
     bars: np.ndarray # (n, 5) open, high, low, close, volume
     levels: np.ndarray # (l,) prices
     rays: np.ndarray # (m, 4) start bar, start price, end bar, end price
-    source: str # "planted", "rule" or "annotated"
+    source: str # "synthetic", "rule" or "annotated"
     series: str # name of the series of the bars; for a synthetic chart, of the reference bars
 
 # %% ../../../nbs/models/masks/dataset.ipynb #763d521f
@@ -59,7 +59,7 @@ def synthetic_chart(
 ) -> LabeledChart:
     "Return a synthetic chart whose price turns at known levels and rays, with bars shaped like real ones."
     frame, levels, rays = synthetic_levels(bars, seed, reference)
-    return LabeledChart(frame.to_numpy(float), levels, rays, "planted", series)
+    return LabeledChart(frame.to_numpy(float), levels, rays, "synthetic", series)
 
 # %% ../../../nbs/models/masks/dataset.ipynb #1d40dca4
 def load_annotated_charts(

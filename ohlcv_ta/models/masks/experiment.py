@@ -34,13 +34,13 @@ def train_encoder(
     valid_charts: Sequence[LabeledChart], # other charts, by which the best epoch is chosen
     size: dict, # width and height of images in pixels; cell: its rows and columns
     batch: int = 8, # images in a batch
-    take: int | None = None, # charts in an epoch; None: all
+    charts_per_epoch: int | None = None, # None: all
     seed: int = 0,
-    **fit_options, # of `fit`, such as epochs and rate
+    **fit_options, # of `fit`, such as epochs and learning_rate
 ) -> tuple[UNet, pd.DataFrame]: # the network, whose mask is not trained yet, and the losses of each epoch
     "Train a network to predict the feature maps of charts in any style."
     make_train, make_valid = make_batch_function(train_charts, **size), make_batch_function(valid_charts, **size, augment=False)
-    train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=take)
+    train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=charts_per_epoch)
     valid = GeneratedBatches(make_valid, len(valid_charts), 40, fixed=True, seed=seed + 1)
     def build(): return _initialize_sparse(UNet(**settings))
     learner, history = fit(build, mask_loss(mask_weight=0), train, valid, seed=seed, **fit_options)
@@ -79,12 +79,13 @@ def train_row_classifier(
     maps: int = 3, # number of feature maps
     width: int = 64, # channels
     batch: int = 16, # charts in a batch
-    take: int | None = None, # charts in an epoch; None: all
+    charts_per_epoch: int | None = None, # None: all
     seed: int = 0,
     **fit_options, # of `fit`
 ) -> tuple[RowClassifier, pd.DataFrame]: # the row classifier, and the losses of each epoch
     "Train a row classifier on true feature maps."
-    train = GeneratedBatches(_row_batches(train_charts, size), len(train_charts), batch, seed=seed, rows_per_epoch=take)
+    train = GeneratedBatches(_row_batches(train_charts, size), len(train_charts), batch, seed=seed,
+                             rows_per_epoch=charts_per_epoch)
     valid = GeneratedBatches(_row_batches(valid_charts, size), len(valid_charts), 40, fixed=True, seed=seed + 1)
     learner, history = fit(lambda: RowClassifier(maps, width), mask_loss(), train, valid, seed=seed, **fit_options)
     return learner.model, history
@@ -112,13 +113,13 @@ def predict_feature_maps(
 
 # %% ../../../nbs/models/masks/experiment.ipynb #58b69d2b
 def _encoder_state(network: UNet) -> dict[str, torch.Tensor]: # all parameters but those of the row classifier
-    return {name: value for name, value in network.state_dict().items() if not name.startswith("judge.")}
+    return {name: value for name, value in network.state_dict().items() if not name.startswith("classifier.")}
 
 def _pretrained_network(settings: dict, encoder: UNet | None, row_classifier: RowClassifier | None) -> UNet:
     "Return a new network with the parameters of an encoder and a row classifier."
     network = UNet(**settings)
     if encoder is not None: network.load_state_dict(_encoder_state(encoder), strict=False)
-    if row_classifier is not None: network.judge.load_state_dict(row_classifier.state_dict())
+    if row_classifier is not None: network.classifier.load_state_dict(row_classifier.state_dict())
     return network
 
 # %% ../../../nbs/models/masks/experiment.ipynb #d64356a9
@@ -132,14 +133,14 @@ def train_mask_network(
     row_classifier: RowClassifier | None = None, # to start from
     mask: float = 1 / 30, # weight of the mask, compared with the feature maps
     batch: int = 8, # images in a batch
-    take: int | None = None, # charts in an epoch; None: all
+    charts_per_epoch: int | None = None, # None: all
     seed: int = 0,
     **fit_options, # of `fit`
 ) -> tuple[UNet, pd.DataFrame]: # the network, and the losses of each epoch
     "Train a network to predict the mask of levels or rays."
     make_train, make_valid = (make_batch_function(some, kind, **size, augment=augment)
                               for some, augment in ((train_charts, True), (valid_charts, False)))
-    train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=take)
+    train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=charts_per_epoch)
     valid = GeneratedBatches(make_valid, len(valid_charts), 40, fixed=True, seed=seed + 1)
     def build(): return _pretrained_network(settings, encoder, row_classifier)
     learner, history = fit(build, mask_loss(mask_weight=mask), train, valid, seed=seed, **fit_options)

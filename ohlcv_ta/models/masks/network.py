@@ -67,7 +67,7 @@ class UNet(nn.Module):
         layers: int = 1, # convolutions in each block
         context: bool = True, # whether layers use the means of whole rows
         maps: int = 0, # number of feature maps besides the mask
-        judge: int = 0, # channels of a row classifier on the feature maps; 0: none
+        classifier: int = 0, # channels of a row classifier on the feature maps; 0: none
     ):
         super().__init__()
         self.patch = tuple(patch)
@@ -83,7 +83,7 @@ class UNet(nn.Module):
                                 for fine, wide, pool in zip(widths, widths[1:], pools, strict=False))
         self.join = nn.ModuleList(_layers(2 * fine, fine, layers, context) for fine in widths[:-1])
         self.last = nn.Conv2d(widths[0], 1 + maps, 1)
-        self.judge = RowClassifier(maps, judge) if judge else None
+        self.classifier = RowClassifier(maps, classifier) if classifier else None
 
     def forward(
         self,
@@ -99,9 +99,9 @@ class UNet(nn.Module):
         for block, up in zip(reversed(self.join), reversed(self.up), strict=True):
             x = block(torch.cat([up(x), features.pop()], 1))
         logits = self.last(x)
-        if self.judge is None: return logits
+        if self.classifier is None: return logits
         mask, maps = logits[:, :1], logits[:, 1:]
-        return torch.cat([mask + self.judge(maps.sigmoid()), maps], 1)
+        return torch.cat([mask + self.classifier(maps.sigmoid()), maps], 1)
 
 # %% ../../../nbs/models/masks/network.ipynb #b5e113ea
 class MaskServingModel(nn.Module):

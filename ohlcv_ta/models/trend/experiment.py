@@ -215,7 +215,7 @@ def train_and_evaluate(
     probability = _train_and_predict(settings, images, table.label.to_numpy(), split, seed, fit_options)
     test = table.iloc[split.test]
     result = {"auc": float(binary_metrics(test.label, probability)["roc_auc"]), "error": null_auc_error(test.label),
-              "gain": float((np.sign(probability - 0.5) * test["return"]).mean())}
+              "mean_return": float((np.sign(probability - 0.5) * test["return"]).mean())}
     if draws:
         intervals = metric_intervals(test.label, probability, block=overlap_block_length(test), draws=draws, seed=seed)
         result |= dict(intervals.loc["roc_auc", ["low", "high"]])

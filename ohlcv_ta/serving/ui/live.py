@@ -45,7 +45,7 @@ def _equity_line(values: np.ndarray) -> str:
 
 # %% ../../../nbs/serving/ui/live.ipynb #10b84871
 def _account_card(account: Account, close: float, initial_cash: float, equity: np.ndarray) -> str:
-    value = account.worth(close)
+    value = account.equity(close)
     position = (f"{account.units:,.4g} units bought at {account.entry:,.2f}, return {close / account.entry - 1:+.2%}"
                 + (f"; stop at {account.stop:,.2f}" if account.stop else "") if account.units else "no open position")
     return f"""<section class="ta-card ta-answer"><div class="ta-big">{value:,.2f}</div>
@@ -107,7 +107,7 @@ def render_live_page(
     return f"""<article class="ta-page"><header><h2>{escape(series.symbol)}</h2>
 <p>{'replay' if series.venue == 'replay' else escape(series.venue)}, bars of {series.timeframe};
 the last one closed at {closed:%Y-%m-%d %H:%M} UTC</p></header>
-<div class="ta-pair">{_account_card(account, close, initial_cash, decisions.worth.to_numpy())}{_forecast_card(forecast)}</div>
+<div class="ta-pair">{_account_card(account, close, initial_cash, decisions.equity.to_numpy())}{_forecast_card(forecast)}</div>
 {_chart(part, fills, levels)}{_image_card(image)}{render_notes(notes)}</article>"""
 
 # %% ../../../nbs/serving/ui/live.ipynb #769467f9

@@ -7,6 +7,7 @@ __all__ = ['draw_masks', 'read_levels', 'read_rays', 'axis_from_points']
 
 # %% ../../nbs/charts/masks.ipynb #c54a3cd2
 from collections.abc import Callable
+from typing import cast
 
 import numba
 import numpy as np
@@ -50,7 +51,8 @@ def _draw_ray(mask, x0, y0, x1, y1, box, width, sigma):
 def _box(geometry: ChartGeometry, shape: tuple[int, int]) -> tuple[int, int, int, int]: # left, top, right, bottom
     "Return the plot in whole pixels."
     edges = np.round([geometry.left, geometry.top, geometry.right, geometry.bottom]).astype(int)
-    return tuple(int(v) for v in np.clip(edges, 0, [shape[1], shape[0]] * 2))
+    clipped = np.clip(edges, 0, [shape[1], shape[0]] * 2)
+    return cast(tuple[int, int, int, int], tuple(int(v) for v in clipped))
 
 # %% ../../nbs/charts/masks.ipynb #732ea516
 def draw_masks(

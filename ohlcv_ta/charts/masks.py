@@ -12,6 +12,7 @@ from typing import cast
 import numba
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.signal import find_peaks
 
 from .geometry import ChartGeometry
@@ -56,8 +57,8 @@ def _box(geometry: ChartGeometry, shape: tuple[int, int]) -> tuple[int, int, int
 
 # %% ../../nbs/charts/masks.ipynb #732ea516
 def draw_masks(
-    levels: np.ndarray, # (l,) prices
-    rays: np.ndarray, # (m, 4) start bar, start price, end bar, end price
+    levels: ArrayLike, # (l,) prices
+    rays: ArrayLike, # (m, 4) start bar, start price, end bar, end price
     geometry: ChartGeometry, # of the chart
     shape: tuple[int, int] | None = None, # height and width of the masks; None: of the chart
     width: float = 2.0, # of a line in a hard mask, in pixels

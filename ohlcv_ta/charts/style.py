@@ -8,7 +8,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -126,8 +126,8 @@ def _encoder(name: str, default) -> Callable:
 # %% ../../nbs/charts/style.ipynb #88410f73
 _STYLE_DTYPE = np.dtype([_column_type(name, default) for name, default in _FIELDS.items()])
 _ENCODERS = [(name, _encoder(name, default)) for name, default in _FIELDS.items()]
-_CODES = {"int": "i8", "float": "f8", "bool": "?"} # annotation -> code of NumPy
-GEOMETRY_DTYPE = np.dtype([(f.name, _CODES[cast(str, f.type)]) for f in fields(ChartGeometry)])
+_CODES: dict[Any, str] = {"int": "i8", "float": "f8", "bool": "?"} # annotation -> code of NumPy
+GEOMETRY_DTYPE = np.dtype([(f.name, _CODES[f.type]) for f in fields(ChartGeometry)])
 
 def to_records(
     styles: Sequence[Style],

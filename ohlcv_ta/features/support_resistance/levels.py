@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit
 
@@ -339,7 +340,7 @@ class NearestLevels(NamedTuple):
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #74e465a2
 def nearest_levels(
-    levels: pd.DataFrame | np.ndarray, # from `find_levels`, or an array of prices
+    levels: pd.DataFrame | ArrayLike, # from `find_levels`, or an array of prices
     close: float, # last close
     atr: float, # average true range, in units of price
     stop: float = 0.25, # distance of a stop beyond its level, in ATR

@@ -68,9 +68,11 @@ def _check_width(width: float, vah: float, val: float) -> None:
         raise validation_error("va_range_width ({width}) is not session_vah - session_val ({true})", width=width, true=true)
 
 # %% ../../../nbs/serving/http/schemas.ipynb #8f98b997
+_SCHEMA: dict[str, Any] = {"examples": [EXAMPLE_FEATURES]}
+
 class Features(BaseModel):
     "The inputs of the breakout model: one finished session."
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [cast(Any, EXAMPLE_FEATURES)]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_SCHEMA)
     _few_keys = pydantic.model_validator(mode="before")(limit_unknown_keys)
 
     session_poc: _Price = Field(description="Point of control: the price with the most volume")

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import matplotlib.style
@@ -24,6 +24,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import blended_transform_factory
 
 from .geometry import ChartGeometry
@@ -75,7 +76,7 @@ def _draw_bodies(ax: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
     ax.set(xlim=(-1, len(frame)), xlabel="", ylabel="")
 
 def _format_axes(ax: Axes, frame: pd.DataFrame, tz: str, max_ticks: int) -> None:
-    at, text = time_ticks(frame.index, tz, max_ticks)
+    at, text = time_ticks(cast(pd.DatetimeIndex, frame.index), tz, max_ticks)
     ax.set_xticks(at, text)
     low, high = ax.get_ylim()
     ax.yaxis.set_major_formatter(lambda price, _: format_price(price, high - low))
@@ -89,7 +90,8 @@ class ChartFigure(Figure):
 
 def _figure(size: tuple[float, float], colors: dict[str, str], title: str) -> ChartFigure:
     figure = ChartFigure(figsize=size, layout="constrained", facecolor=colors["page"])
-    figure.get_layout_engine().set(w_pad=0, h_pad=0.03, wspace=0, hspace=0, rect=(0.008, 0.01, 0.984, 0.98))
+    layout = cast(ConstrainedLayoutEngine, figure.get_layout_engine())
+    layout.set(w_pad=0, h_pad=0.03, wspace=0, hspace=0, rect=(0.008, 0.01, 0.984, 0.98))
     if title:
         figure.suptitle(title, x=0.012, ha="left", color=colors["ink"], fontsize=11, fontweight="bold")
     return figure
@@ -100,15 +102,15 @@ def _label_levels(
     levels: dict[str, tuple[float, str]], # name -> price, color
     font_size: float, # of the text, in points
 ) -> None:
-    low, high = ax.get_ylim()
-    points = ax.figure.get_figheight() * 72 * ax.get_position().height
+    figure, (low, high) = cast(Figure, ax.figure), ax.get_ylim()
+    points = figure.get_figheight() * 72 * ax.get_position().height
     placed = spread_labels([price for price, _ in levels.values()], 1.5 * font_size * (high - low) / points)
     where = blended_transform_factory(ax.transAxes, ax.transData)
     for (name, (price, color)), at in zip(levels.items(), placed, strict=True):
         text = f"{name} {format_price(price, high - low)}"
         ax.annotate(text, (1, at), (6, 0), xycoords=where, textcoords="offset points", va="center",
                     color=color, fontsize=font_size, fontweight="bold", annotation_clip=False)
-    ax.figure.draw_without_rendering() # lays the figure out again, with space for the labels
+    figure.draw_without_rendering() # lays the figure out again, with space for the labels
 
 def _limits(frame: pd.DataFrame, prices: list[float]) -> tuple[float, float]: # of the price axis
     low, high = min([frame.Low.min(), *prices]), max([frame.High.max(), *prices])
@@ -161,7 +163,7 @@ def _draw_levels(ax: Axes, frame: pd.DataFrame, levels: dict[str, float], rays: 
     for start, first, end, last in rays:
         now = last + (last - first) / (end - start) * (len(frame) - 1 - end)
         ax.plot([start, end], [first, last], color=colors[_line_role(now, frame)], linewidth=1.8)
-    ax.figure.draw_without_rendering()
+    cast(Figure, ax.figure).draw_without_rendering()
     _label_levels(ax, named, _FONT_SIZE)
 
 def _draw_volume(ax: Axes, frame: pd.DataFrame, colors: dict[str, str]) -> None:
@@ -197,7 +199,7 @@ def _draw_profile_lines(
 ) -> None:
     ax.fill_between([start, end], levels["VAL"][0], levels["VAH"][0], color=colors["area"], alpha=0.11, linewidth=0)
     for price, color in levels.values():
-        dashed = {} if color != colors["soft"] else {"dashes": (4, 3)}
+        dashed: dict[str, Any] = {} if color != colors["soft"] else {"dashes": (4, 3)}
         ax.plot([start, end], [price, price], color=color, linewidth=1.2, solid_capstyle="butt", **dashed)
 
 # %% ../../nbs/charts/candlestick.ipynb #a5633495
@@ -233,8 +235,8 @@ def draw_profile(
 # %% ../../nbs/charts/candlestick.ipynb #53a8d6e5
 def _geometry(ax: Axes, width: int, height: int) -> ChartGeometry:
     "Return the geometry of the axes of a drawn figure."
-    box, (low, high) = ax.get_window_extent(), ax.get_ylim()
-    return ChartGeometry(width, height, box.x0, height - box.y1, box.x1, height - box.y0, *map(float, ax.get_xlim()),
+    box, (first, last), (low, high) = ax.get_window_extent(), ax.get_xlim(), ax.get_ylim()
+    return ChartGeometry(width, height, box.x0, height - box.y1, box.x1, height - box.y0, float(first), float(last),
                          float(low), float(high), ax.get_yscale() == "log")
 
 # %% ../../nbs/charts/candlestick.ipynb #709ed1ef

@@ -7,6 +7,7 @@ __all__ = ['round_prices', 'lines_to_csv', 'lines_to_json', 'lines_to_pine']
 
 # %% ../../nbs/charts/export.ipynb #60047da6
 import json
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -38,8 +39,9 @@ def lines_to_json(
     **metadata: str | float | None, # further fields
 ) -> str:
     "Return all lines as JSON; an unknown value is null."
-    tables = {name: json.loads(table.to_json(orient="records", date_format="iso", date_unit="s", double_precision=15))
-              for name, table in (("levels", levels), ("rays", rays))}
+    texts = {name: table.to_json(orient="records", date_format="iso", date_unit="s", double_precision=15)
+             for name, table in (("levels", levels), ("rays", rays))}
+    tables = {name: json.loads(cast(str, text)) for name, text in texts.items()}
     return json.dumps(metadata | tables, indent=1, ensure_ascii=False)
 
 # %% ../../nbs/charts/export.ipynb #ceb07049
@@ -110,7 +112,7 @@ def lines_to_pine(
     "Return all lines as a script for TradingView. Raises `ValueError` if there is no line, or if a price is unknown."
     if levels.empty and rays.empty:
         raise ValueError("There is no line to draw: levels and rays are both empty.")
-    if levels.price.isna().any() or rays[["start_price", "end_price"]].isna().any(axis=None):
+    if levels.price.isna().any() or cast(pd.DataFrame, rays[["start_price", "end_price"]]).isna().any(axis=None):
         raise ValueError("A script needs prices, and some lines have none: pass two points of the price axis.")
     calls = [f"drawLevel({_number(price)}, {_quoted(_number(price))})" for price in levels.price]
     functions, ray_calls = ("", []) if rays.empty else (_timed_rays if "start_time" in rays else _clicked_rays)(rays)

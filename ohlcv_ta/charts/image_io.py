@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -168,7 +168,8 @@ class ScaledImage(NamedTuple):
 
 def _shrink(picture: Image.Image, factor: int) -> Image.Image: # RGB
     "Shrink an image by a whole factor, strip by strip."
-    small = Image.new("RGB", tuple(-(-side // factor) for side in picture.size))
+    width, height = (-(-side // factor) for side in picture.size)
+    small = Image.new("RGB", (width, height))
     step = factor * max(1, 2**20 // (factor * picture.width))
     for top in range(0, picture.height, step):
         strip = picture.crop((0, top, picture.width, min(top + step, picture.height)))
@@ -179,7 +180,7 @@ def _shrink(picture: Image.Image, factor: int) -> Image.Image: # RGB
 def _decode_scaled(picture: Image.Image, factor: int) -> Image.Image: # RGB, upright
     "Decode an opened file and shrink it by about a factor, as far as possible in the decoder."
     width = picture.width
-    picture.draft(None, tuple(-(-side // factor) for side in picture.size))
+    picture.draft(None, cast(tuple[int, int], tuple(-(-side // factor) for side in picture.size)))
     picture.load()
     remaining = math.ceil(factor * picture.width / width)
     if remaining == 1: return _to_rgb(ImageOps.exif_transpose(picture))

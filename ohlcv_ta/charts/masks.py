@@ -7,10 +7,12 @@ __all__ = ['draw_masks', 'read_levels', 'read_rays', 'axis_from_points']
 
 # %% ../../nbs/charts/masks.ipynb #c54a3cd2
 from collections.abc import Callable
+from typing import cast
 
 import numba
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.signal import find_peaks
 
 from .geometry import ChartGeometry
@@ -50,12 +52,13 @@ def _draw_ray(mask, x0, y0, x1, y1, box, width, sigma):
 def _box(geometry: ChartGeometry, shape: tuple[int, int]) -> tuple[int, int, int, int]: # left, top, right, bottom
     "Return the plot in whole pixels."
     edges = np.round([geometry.left, geometry.top, geometry.right, geometry.bottom]).astype(int)
-    return tuple(int(v) for v in np.clip(edges, 0, [shape[1], shape[0]] * 2))
+    clipped = np.clip(edges, 0, [shape[1], shape[0]] * 2)
+    return cast(tuple[int, int, int, int], tuple(int(v) for v in clipped))
 
 # %% ../../nbs/charts/masks.ipynb #732ea516
 def draw_masks(
-    levels: np.ndarray, # (l,) prices
-    rays: np.ndarray, # (m, 4) start bar, start price, end bar, end price
+    levels: ArrayLike, # (l,) prices
+    rays: ArrayLike, # (m, 4) start bar, start price, end bar, end price
     geometry: ChartGeometry, # of the chart
     shape: tuple[int, int] | None = None, # height and width of the masks; None: of the chart
     width: float = 2.0, # of a line in a hard mask, in pixels

@@ -5,12 +5,12 @@
 # %% ../../nbs/charts/price_images.ipynb #72eb8384
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from .geometry import ChartGeometry
 from ..data.raw_tables import COLUMNS
@@ -142,7 +142,7 @@ def _columns(frame: pd.DataFrame, style: PriceImageStyle) -> tuple[np.ndarray, n
 def draw_price_images(
     frame: pd.DataFrame, # n OHLCV bars
     style: PriceImageStyle,
-    last: Sequence[int] | None = None, # (k,) position of the last bar of each image; None: every bar with a full window
+    last: ArrayLike | None = None, # (k,) position of the last bar of each image; None: every bar with a full window
     out: np.ndarray | None = None, # uint8 (k, height, width), to draw into
 ) -> np.ndarray: # uint8 (k, height, width), 0 or 255
     """Draw price images; an image depends on its window and the bars before it only.

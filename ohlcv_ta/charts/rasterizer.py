@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .axis_labels import price_codes, round_step, time_codes
 from ohlcv_ta.charts.drawing_primitives import (
@@ -376,11 +378,11 @@ def draw_charts(
     records = np.zeros(len(batch), GEOMETRY_DTYPE) if geometries is None else np.array(rows, GEOMETRY_DTYPE)
     records["width"], records["height"] = width, height
     _paint_many(images, batch, to_records(styles), records, geometries is None)
-    return images, [ChartGeometry(*record) for record in records.tolist()]
+    return images, [ChartGeometry(*record) for record in cast(list[Any], records.tolist())]
 
 # %% ../../nbs/charts/rasterizer.ipynb #4900f7cd
 def draw_chart(
-    bars: np.ndarray, # (n, 5) open, high, low, close, volume; or an OHLCV frame
+    bars: ArrayLike, # (n, 5) open, high, low, close, volume; or an OHLCV frame
     style: Style = STYLES["light"],
     width: int = 512, # pixels
     height: int = 256, # pixels

@@ -8,6 +8,7 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -125,7 +126,8 @@ def _encoder(name: str, default) -> Callable:
 # %% ../../nbs/charts/style.ipynb #88410f73
 _STYLE_DTYPE = np.dtype([_column_type(name, default) for name, default in _FIELDS.items()])
 _ENCODERS = [(name, _encoder(name, default)) for name, default in _FIELDS.items()]
-GEOMETRY_DTYPE = np.dtype([(f.name, {"int": "i8", "float": "f8", "bool": "?"}[f.type]) for f in fields(ChartGeometry)])
+_CODES: dict[Any, str] = {"int": "i8", "float": "f8", "bool": "?"} # annotation -> code of NumPy
+GEOMETRY_DTYPE = np.dtype([(f.name, _CODES[f.type]) for f in fields(ChartGeometry)])
 
 def to_records(
     styles: Sequence[Style],
@@ -134,13 +136,13 @@ def to_records(
     return np.array([tuple(encode(getattr(style, name)) for name, encode in _ENCODERS) for style in styles], _STYLE_DTYPE)
 
 # %% ../../nbs/charts/style.ipynb #b118ea5561624da68c537baed56e602f
-_DARK = {"page": "#131722", "pane": "#131722", "ink": "#b2b5be", "grid": "#222632", "toolbar_color": "#1c212e"}
-_MONO = {"up": "#000000", "down": "#000000", "up_edge": "#000000", "down_edge": "#000000",
-         "volume_up": "#777777", "volume_down": "#222222"}
-_NEON = {"up": "#000000", "down": "#ffffff", "up_edge": "#00ff00", "down_edge": "#00ff00",
-         "volume_up": "#00ff00", "volume_down": "#00ff00"}
-_YAHOO = {"up": "#00b060", "down": "#fe3032", "up_edge": "#00b060", "down_edge": "#fe3032",
-          "volume_up": "#4dc790", "volume_down": "#fd6b6c"}
+_DARK: dict[str, Any] = {"page": "#131722", "pane": "#131722", "ink": "#b2b5be", "grid": "#222632", "toolbar_color": "#1c212e"}
+_MONO: dict[str, Any] = {"up": "#000000", "down": "#000000", "up_edge": "#000000", "down_edge": "#000000",
+                         "volume_up": "#777777", "volume_down": "#222222"}
+_NEON: dict[str, Any] = {"up": "#000000", "down": "#ffffff", "up_edge": "#00ff00", "down_edge": "#00ff00",
+                         "volume_up": "#00ff00", "volume_down": "#00ff00"}
+_YAHOO: dict[str, Any] = {"up": "#00b060", "down": "#fe3032", "up_edge": "#00b060", "down_edge": "#fe3032",
+                          "volume_up": "#4dc790", "volume_down": "#fd6b6c"}
 
 STYLES = {
     "light": Style(),

@@ -7,9 +7,9 @@ __all__ = ['flagged_periods', 'draw_volume', 'plotly_volume', 'plotly_page']
 
 # %% ../../nbs/charts/volume.ipynb #35ef4a77
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ def _format_axes(prices: Axes, volume: Axes, frame: pd.DataFrame, colors: dict[s
     prices.yaxis.set_major_formatter(lambda price, _: format_price(price, high - low))
     volume.yaxis.set_major_formatter(lambda value, _: _format_volume(value))
     volume.set(xlim=(-1, len(frame)), ylim=(0, None))
-    volume.set_xticks(*time_ticks(frame.index, max_ticks=8))
+    volume.set_xticks(*time_ticks(cast(pd.DatetimeIndex, frame.index), max_ticks=8))
     prices.set_ylabel("price", color=colors["soft"], fontsize=8.5)
     volume.set_ylabel("volume", color=colors["soft"], fontsize=8.5)
 
@@ -109,7 +109,7 @@ def _bars(frame: pd.DataFrame, anomalies: pd.DataFrame, time: list, colors: dict
     "Return the candles, and the volume bars with texts at flagged bars."
     candles = {"type": "candlestick", "name": "price", "x": time, "increasing": {"line": {"color": colors["up"]}},
                "decreasing": {"line": {"color": colors["down"]}}} | {name.lower(): to_jsonable(frame[name]) for name in PRICES}
-    text = [_hover_text(row) if row.flagged else "" for row in anomalies.itertuples()]
+    text = [_hover_text(row) if row.flagged else "" for row in cast(Iterable[Any], anomalies.itertuples())]
     volume = {"type": "bar", "name": "volume", "x": time, "y": to_jsonable(frame.Volume), "yaxis": "y2",
               "text": text, "textposition": "none", "hovertemplate": "%{y}<br>%{text}<extra>volume</extra>",
               "marker": {"color": [colors["poc"] if flag else colors["bar"] for flag in anomalies.flagged.to_numpy()]}}
@@ -135,9 +135,9 @@ def plotly_volume(
     colors, time = THEMES[theme], to_jsonable(frame.index)
     spike = anomalies["mean"] + k * anomalies.deviation
     data = [*_bars(frame, anomalies, time, colors),
-            _line("usual before", time, anomalies["mean"], colors["soft"], "solid"),
+            _line("usual before", time, cast(pd.Series, anomalies["mean"]), colors["soft"], "solid"),
             _line(f"mean + {k:g} deviations", time, spike, colors["edge"], "dash")]
-    shapes = _shapes(frame.index, anomalies.flagged.to_numpy(), colors["poc"])
+    shapes = _shapes(cast(pd.DatetimeIndex, frame.index), anomalies.flagged.to_numpy(), colors["poc"])
     return {"data": data, "layout": _layout(title, shapes, colors)}
 
 # %% ../../nbs/charts/volume.ipynb #6f126b05

@@ -9,7 +9,7 @@ __all__ = ['SeriesKey', 'BarStore', 'Gap', 'find_gaps', 'mark_empty', 'write_rec
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -190,7 +190,7 @@ def find_gaps(
         for first, last in connection.execute(select(_EMPTY.c.time, _EMPTY.c.last).where(*_conditions(_EMPTY, series))):
             missing[np.searchsorted(times, first):np.searchsorted(times, last, "right")] = False
     runs = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(int))).reshape(-1, 2)
-    return [Gap(expected[a], expected[b - 1], int(b - a)) for a, b in runs]
+    return [Gap(cast(pd.Timestamp, expected[a]), cast(pd.Timestamp, expected[b - 1]), int(b - a)) for a, b in runs]
 
 # %% ../../nbs/data/bar_store.ipynb #27aa0232
 def mark_empty(

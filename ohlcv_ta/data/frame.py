@@ -9,6 +9,7 @@ __all__ = ['REPAIR_REMEDY', 'check', 'clean', 'clean_and_warn', 'bar_length', 't
 # %% ../../nbs/data/frame.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 import re
 import warnings
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -51,17 +52,17 @@ def _check_index(frame, source):
         raise FrameError("the time is missing or unreadable", REPAIR_REMEDY, source, row, "time")
     if not (index.is_monotonic_increasing and index.is_unique):
         row = int((index[1:] <= index[:-1]).argmax()) + 1
-        relation = "repeats" if index[row] == index[row - 1] else "goes back behind"
+        relation = "repeats" if cast(bool, index[row] == index[row - 1]) else "goes back behind"
         raise FrameError(f"the time {index[row]:%Y-%m-%d %H:%M:%S} {relation} that of the bar before", REPAIR_REMEDY,
                          source, row, "time")
 
 # %% ../../nbs/data/frame.ipynb #8763a12b2bbd4a93a75aff182afb95dc
-def _floats(frame, source, needed):
+def _floats(frame, source, needed) -> pd.DataFrame:
     "Return the frame with these columns as float64; the same object if they already are."
     wrong = [c for c in needed if frame[c].dtype != np.float64]
     if not wrong:
         return frame
-    numbers = {c: pd.to_numeric(frame[c], errors="coerce").astype("float64") for c in wrong}
+    numbers = {c: cast(pd.Series, pd.to_numeric(frame[c], errors="coerce")).astype("float64") for c in wrong}
     for c in wrong:
         text = (numbers[c].isna() & frame[c].notna()).to_numpy()
         if text.any():
@@ -100,8 +101,9 @@ def check(
     _check_index(frame, source)
     frame = _floats(frame, source, needed)
     _check_bars(frame, source, needed)
-    utc = frame.index.tz_convert("UTC").rename("time")
-    return frame if frame.index.name == "time" and str(frame.index.tz) == "UTC" else frame.set_axis(utc)
+    index = cast(pd.DatetimeIndex, frame.index)
+    utc = index.tz_convert("UTC").rename("time")
+    return frame if index.name == "time" and str(index.tz) == "UTC" else frame.set_axis(utc)
 
 # %% ../../nbs/data/frame.ipynb #277c27b1587741f2af2001be3712ef0d
 def _add_repair(report, repair, column, rows, times):
@@ -110,7 +112,7 @@ def _add_repair(report, repair, column, rows, times):
         report.append((repair, column, int(rows.sum()), times[rows].min()))
 
 
-def _drop_unreadable(frame, report):
+def _drop_unreadable(frame, report) -> pd.DataFrame:
     rows = frame.index.isna()
     _add_repair(report, "bar dropped: time unreadable", "time", rows, frame.index)
     frame = frame[~rows]
@@ -121,7 +123,7 @@ def _drop_unreadable(frame, report):
     return frame
 
 # %% ../../nbs/data/frame.ipynb #db7b79bc585a40fcaf58bf750017e135
-def _repair_volume(frame, report):
+def _repair_volume(frame, report) -> pd.DataFrame:
     volume = frame.Volume.to_numpy()
     missing, negative = ~np.isfinite(volume), volume < 0
     _add_repair(report, "missing volume set to 0", "Volume", missing, frame.index)
@@ -129,7 +131,7 @@ def _repair_volume(frame, report):
     return frame.assign(Volume=np.where(missing | negative, 0.0, volume))
 
 # %% ../../nbs/data/frame.ipynb #916684f9a58a4a2aa5f864670399430d
-def _sort_times(frame, report):
+def _sort_times(frame, report) -> pd.DataFrame:
     back = np.r_[False, frame.index[1:] < frame.index[:-1]]
     _add_repair(report, "bar moved: time was out of order", "time", back, frame.index)
     frame = frame.sort_index(kind="stable") if back.any() else frame
@@ -138,7 +140,7 @@ def _sort_times(frame, report):
     return frame[~rows]
 
 
-def _repair_range(frame, report):
+def _repair_range(frame, report) -> pd.DataFrame:
     high, low = frame[["Open", "High", "Close"]].max(axis=1), frame[["Open", "Low", "Close"]].min(axis=1)
     _add_repair(report, "high raised to the open or close", "High", (high != frame.High).to_numpy(), frame.index)
     _add_repair(report, "low lowered to the open or close", "Low", (low != frame.Low).to_numpy(), frame.index)
@@ -153,7 +155,8 @@ def clean(
     "Repair what can be repaired without a guess, and report every repair. Raises `FrameError` for other faults."
     frame, report = normalize_table(raw, source, tz), []
     _check_columns(frame, source)
-    frame = frame.assign(**{c: pd.to_numeric(frame[c], errors="coerce").astype("float64") for c in COLUMNS})
+    numbers = {c: cast(pd.Series, pd.to_numeric(frame[c], errors="coerce")).astype("float64") for c in COLUMNS}
+    frame = frame.assign(**numbers)
     for step in (_drop_unreadable, _repair_volume, _sort_times, _repair_range):
         frame = step(frame, report)
     if frame.empty:
@@ -185,7 +188,7 @@ def bar_length(
     found = re.fullmatch(r"([1-9]\d*)(s|m|min|h|H|d|D|w|W)", str(timeframe).strip())
     if not found:
         raise ValueError(f"{timeframe!r} is not a timeframe. Write a number and s, m, h, d or w, as in 30m.")
-    return pd.Timedelta(seconds=int(found[1]) * _SECONDS[found[2][0].lower()])
+    return cast(pd.Timedelta, pd.Timedelta(seconds=int(found[1]) * _SECONDS[found[2][0].lower()]))
 
 
 def timeframe_name(
@@ -203,16 +206,18 @@ def infer_timeframe(
     "Return the most frequent distance between two bars, the shorter one of equals. Raises `ValueError` for one bar."
     if len(frame) < 2:
         raise ValueError("One bar does not tell how long it lasts. Provide at least two.")
-    gaps, counts = np.unique(np.diff(frame.index.as_unit("us").asi8), return_counts=True)
-    return timeframe_name(pd.Timedelta(microseconds=int(gaps[counts.argmax()])))
+    stamps = cast(pd.DatetimeIndex, frame.index).as_unit("us").asi8
+    gaps, counts = np.unique(np.diff(stamps), return_counts=True)
+    return timeframe_name(cast(pd.Timedelta, pd.Timedelta(microseconds=int(gaps[counts.argmax()]))))
 
 # %% ../../nbs/data/frame.ipynb #5b09d5ef5b5e4bb6ab9b829b10b6a29f
-def _clock_time(text):
+def _clock_time(text) -> pd.Timedelta:
     "Return a time of day as the time since midnight; raises `ValueError` if it is not one."
     found = re.fullmatch(r"([01]?\d|2[0-4]):([0-5]\d)", str(text))
     if not found or int(found[1]) * 60 + int(found[2]) > 1440:
         raise ValueError(f"{text!r} is not a time of day. Write it as 09:30.")
-    return pd.Timedelta(hours=int(found[1]), minutes=int(found[2])) % pd.Timedelta(days=1)
+    time, day = pd.Timedelta(hours=int(found[1]), minutes=int(found[2])), pd.Timedelta(days=1)
+    return cast(pd.Timedelta, time) % cast(pd.Timedelta, day)
 
 
 def _to_utc(wall, zone):
@@ -262,7 +267,7 @@ def _bins(index, length, tz, start, end):
     return opens + (index - opens) // length * length, inside
 
 
-def _merge(frame, bins):
+def _merge(frame, bins) -> pd.DataFrame:
     "Return one bar for each run of equal bins."
     first = np.flatnonzero(np.r_[True, bins[1:] != bins[:-1]])
     last = np.r_[first[1:], len(frame)] - 1
@@ -282,11 +287,13 @@ def resample(
 ) -> pd.DataFrame: # at most n bars
     "Return longer bars, aligned to the session. Raises `ValueError` if the timeframe is shorter than that of the frame."
     length = bar_length(timeframe)
-    gap = pd.Timedelta((frame.index[1:] - frame.index[:-1]).min()) if len(frame) > 1 else pd.Timedelta(0)
+    closest = (frame.index[1:] - frame.index[:-1]).min() if len(frame) > 1 else 0
+    gap = cast(pd.Timedelta, pd.Timedelta(closest))
     if length < gap:
         raise ValueError(f"{timeframe} bars cannot be made of longer ones: the closest two here are "
                          f"{timeframe_name(gap)} apart. Load a shorter timeframe.")
     if len(frame) == 0:
         return frame
     bins, inside = _bins(frame.index, length, tz, start, end)
-    return _merge(frame[inside], bins[inside]) if inside.any() else frame[inside]
+    inner = cast(pd.DataFrame, frame[inside])
+    return _merge(inner, bins[inside]) if inside.any() else inner

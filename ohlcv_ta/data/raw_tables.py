@@ -9,6 +9,7 @@ __all__ = ['COLUMNS', 'PRICES', 'FrameError', 'match_columns', 'parse_zone', 'mi
 import re
 import warnings
 from collections.abc import Hashable, Iterable
+from typing import cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -77,14 +78,14 @@ def _find_times(raw, source):
 # %% ../../nbs/data/raw_tables.ipynb #82c6fb7a
 def _from_numbers(values):
     "Return the times that numbers stand for, and their minutes from UTC (NaN for whole days)."
-    values = pd.to_numeric(values, errors="coerce").astype("float64")
+    values = cast(pd.Series, pd.to_numeric(values, errors="coerce")).astype("float64")
     size = values.abs().median()
     if 19_000_101 <= size <= 21_001_231:
         dates = pd.to_datetime(values.astype("Int64").astype("str"), format="%Y%m%d", errors="coerce")
         return dates, np.full(len(values), np.nan)
     unit = next((u for u, top in [("s", 1e11), ("ms", 1e14), ("us", 1e17)] if size < top), "ns")
-    times = pd.to_datetime(values.where(np.isfinite(values)), unit=unit, errors="coerce").dt.as_unit("us")
-    return times, np.zeros(len(values))
+    times = cast(pd.Series, pd.to_datetime(values.where(np.isfinite(values)), unit=unit, errors="coerce"))
+    return times.dt.as_unit("us"), np.zeros(len(values))
 
 # %% ../../nbs/data/raw_tables.ipynb #c583132e
 def _from_text(text, source, name):
@@ -249,5 +250,5 @@ def normalize_table(
     names = _standard_names([c for c in raw.columns if c != name], source)
     used = [c for c in raw.columns if c != name and _plain_name(c) != "time"]
     used.sort(key=lambda c: COLUMNS.index(names[c]) if c in names else len(COLUMNS))
-    frame = raw[used].set_axis([names.get(c, c) for c in used], axis=1)
+    frame = cast(pd.DataFrame, raw[used]).set_axis([names.get(c, c) for c in used], axis=1)
     return frame.set_axis(times.as_unit("us").rename("time"))

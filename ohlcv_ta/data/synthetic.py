@@ -7,6 +7,8 @@ __all__ = ['TREND_SIGNALS', 'random_walk', 'synthetic_breakouts', 'synthetic_tre
            'synthetic_reversals', 'reverse_time', 'synthetic_levels']
 
 # %% ../../nbs/data/synthetic.ipynb #594f77fe
+from typing import cast
+
 import numba
 import numpy as np
 import pandas as pd
@@ -38,7 +40,8 @@ def random_walk(
 ) -> pd.DataFrame: # n bars
     "Return bars of a geometric random walk, around the clock, in which nothing is predictable."
     rng = np.random.default_rng(seed)
-    per_step = volatility * np.sqrt(bar_length(timeframe) / pd.Timedelta(days=1) / _STEPS)
+    day = cast(pd.Timedelta, pd.Timedelta(days=1))
+    per_step = volatility * np.sqrt(bar_length(timeframe) / day / _STEPS)
     return _bars(rng.normal(0, per_step, (n, _STEPS)), 1000 * rng.lognormal(0, 0.5, n), price, first, timeframe)
 
 # %% ../../nbs/data/synthetic.ipynb #c3077ba0
@@ -347,10 +350,12 @@ def synthetic_levels(
     if len(template) <= n:
         raise ValueError(f"{n} bars need a template of more than {n} bars; this one has {len(template)}")
     rng, prices = np.random.default_rng(seed), np.column_stack([template[name].to_numpy(float) for name in PRICES])
-    for _ in range(20):
+    tries = 20
+    while True:
         first = rng.integers(len(template) - n)
         bars, levels, rays = _draw_chart(prices[first:first + n + 1], min_bounces, rng)
-        if 4 <= len(levels) <= 9 and 1 <= len(rays) <= 3:
+        tries -= 1
+        if tries == 0 or (4 <= len(levels) <= 9 and 1 <= len(rays) <= 3):
             break
     inside = slice(first + 1, first + n + 1)
     table = np.column_stack([np.exp(bars), template.Volume.to_numpy(float)[inside]])

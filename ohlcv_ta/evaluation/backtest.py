@@ -7,14 +7,15 @@ __all__ = ['Backtest', 'backtest', 'daily_returns', 'sharpe_ratio', 'drawdown', 
            'random_entry_returns', 'permutation_p_value', 'expected_max_sharpe', 'deflated_sharpe_ratio', 'log_trial']
 
 # %% ../../nbs/evaluation/backtest.ipynb #6c2f3f93
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ..data.io import write_atomic
 from .orders import BUY, SELL, Account, Fill, TradingRules, trade_bars
@@ -42,10 +43,10 @@ class Backtest:
 # %% ../../nbs/evaluation/backtest.ipynb #47393c47
 def backtest(
     frame: pd.DataFrame, # n OHLCV bars
-    signals: Sequence[int], # n of BUY, HOLD and SELL, each known at the close of its bar
+    signals: ArrayLike, # n of BUY, HOLD and SELL, each known at the close of its bar
     rules: TradingRules, # fees, size and stops
     cash: float = 10_000.0, # at the beginning
-    atr: Sequence[float] | None = None, # n average true ranges, for the ATR stop
+    atr: ArrayLike | None = None, # n average true ranges, for the ATR stop
 ) -> Backtest:
     "Run trading rules on a history. Raises `ValueError` if a signal is not -1, 0 or 1 or their number differs from the bars."
     prices = frame[["Open", "High", "Low", "Close"]].to_numpy(float)
@@ -61,11 +62,11 @@ def daily_returns(
     equity: pd.Series, # equity at each close
 ) -> pd.Series: # one return for each day
     "Return the returns from the end of each day to the end of the next."
-    return equity.groupby(equity.index.floor("D")).last().pct_change().dropna()
+    return equity.groupby(cast(pd.DatetimeIndex, equity.index).floor("D")).last().pct_change().dropna()
 
 # %% ../../nbs/evaluation/backtest.ipynb #c050413c
 def sharpe_ratio(
-    returns: Sequence[float], # of periods of equal length
+    returns: ArrayLike, # n returns of periods of equal length
     periods: float = 365, # periods in a year
 ) -> float: # annualized; 0 if the returns are constant
     "Return the mean return divided by its standard deviation (Sharpe 1994)."
@@ -87,9 +88,9 @@ def summarize(
 ) -> dict[str, float]: # return, sharpe, drawdown, trades, won, exposure and fees
     "Return the performance of a backtest."
     equity, trades = result.equity, result.trades
-    won = trades["return"] > 0
+    won = cast(pd.Series, trades["return"]) > 0
     changes = np.zeros(len(equity))
-    for row in result.fills.itertuples(): changes[row.bar] += row.side
+    for row in cast(Iterable[Any], result.fills.itertuples()): changes[row.bar] += row.side
     return {"return": float(equity.iloc[-1] / equity.iloc[0] - 1), "sharpe": sharpe_ratio(daily_returns(equity), periods),
             "drawdown": float(drawdown(equity).min()), "trades": len(trades), "won": float(won.mean()) if len(trades) else 0.0,
             "exposure": float((changes.cumsum() > 0).mean()), "fees": float(result.fills.fee.sum())}
@@ -149,8 +150,8 @@ def expected_max_sharpe(
 
 # %% ../../nbs/evaluation/backtest.ipynb #ad70a97e
 def deflated_sharpe_ratio(
-    returns: Sequence[float], # of periods of equal length
-    trials: Sequence[float], # Sharpe ratios of all trials, of one such period
+    returns: ArrayLike, # n returns of periods of equal length
+    trials: ArrayLike, # Sharpe ratios of all trials, of one such period
 ) -> float: # from 0 to 1
     """Return the probability that the true Sharpe ratio exceeds the best of trials without skill.
 

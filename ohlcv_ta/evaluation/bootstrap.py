@@ -6,10 +6,12 @@
 __all__ = ['block_bootstrap', 'block_length', 'percentile_intervals']
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #8edb47106e1a46a883d545849b8ab81b
 def block_bootstrap(
@@ -56,7 +58,7 @@ def _politis_white(x: np.ndarray) -> float:
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #504fb2a444614c0babb325280ed9130a
 def block_length(
-    *series: Sequence, # each of n values in order of time
+    *series: ArrayLike, # each of n values in order of time
 ) -> int: # rows
     "Return the block length of Politis & White (2004, corrected 2009), the longest over the series."
     arrays = [np.asarray(values, dtype=float) for values in series]
@@ -66,8 +68,8 @@ def block_length(
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #4dd4641cc4064e0191573fe9c69df29b
 def percentile_intervals(
-    point: dict[str, float], # metric -> value of the sample
-    resampled: dict[str, np.ndarray], # metric -> values of the resamples; NaN where undefined
+    point: Mapping[str, Any], # metric -> value of the sample, a number
+    resampled: Mapping[str, Any], # metric -> array of the values of the resamples; NaN where undefined
     level: float = 0.95, # of the interval, from 0 to 1
 ) -> pd.DataFrame: # index metric; value, low, high, undefined (draws without a value)
     "Return percentile intervals (Efron 1979) of resampled metrics."

@@ -6,15 +6,17 @@
 __all__ = ['shuffle_labels', 'shuffle_blocks', 'LookAheadError', 'check_causality', 'find_look_ahead']
 
 # %% ../../nbs/evaluation/controls.ipynb #c2a22fb3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from itertools import zip_longest
+from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 # %% ../../nbs/evaluation/controls.ipynb #12c3a1a4
 def shuffle_labels(
-    y: Sequence, # n labels
+    y: ArrayLike, # n labels
     seed: int = 0, # of the shuffle
 ) -> np.ndarray: # the same n labels in random order
     "Return the labels in random order."
@@ -22,7 +24,7 @@ def shuffle_labels(
 
 # %% ../../nbs/evaluation/controls.ipynb #8a229ec9
 def shuffle_blocks(
-    y: Sequence, # n labels in order of time
+    y: ArrayLike, # n labels in order of time
     block: int, # consecutive labels that stay together
     seed: int = 0, # of the shuffle
 ) -> np.ndarray: # the same n labels
@@ -74,7 +76,8 @@ def _compare(name: str, known: int, before: pd.DataFrame, after: pd.DataFrame, t
         pairs = zip_longest(before.index, after.index, fillvalue="absent")
         old, new = next((old, new) for old, new in pairs if old != new)
         raise LookAheadError(name, "the row itself", old if new == "absent" else new, known, old, new)
-    changed = np.column_stack([_changed(before[column], after[column], tolerance) for column in before])
+    changed = np.column_stack([_changed(cast(pd.Series, before[column]), cast(pd.Series, after[column]), tolerance)
+                               for column in before])
     if changed.any():
         row, column = np.argwhere(changed)[0]
         values = before.iat[row, column], after.iat[row, column]
@@ -84,7 +87,7 @@ def _compare(name: str, known: int, before: pd.DataFrame, after: pd.DataFrame, t
 def _rows_until(index: pd.Index, last: object) -> int:
     "Return the number of rows with a time up to `last`; 0 if the two cannot be compared."
     try:
-        return int((index <= last).sum())
+        return int(cast(np.ndarray, index <= last).sum())
     except TypeError:
         return 0
 
@@ -92,7 +95,7 @@ def _rows_until(index: pd.Index, last: object) -> int:
 def check_causality(
     function: Callable, # from a frame to a table or series in order of time, or to an array of its length
     frame: pd.DataFrame, # n bars
-    prefix_lengths: Sequence[int] | None = None, # bars of each prefix; by default n - 1 and 24 random lengths
+    prefix_lengths: Collection[int] | None = None, # bars of each prefix; by default n - 1 and 24 random lengths
     unfinished: int = 0, # last rows of a prefix that may change: 1 for a session that has not ended
     tolerance: float = 1e-9, # for rounding, as a share of the column's largest value
 ) -> int: # number of compared values
@@ -120,7 +123,7 @@ def check_causality(
 def find_look_ahead(
     function: Callable, # from a frame to a table of as many rows
     frame: pd.DataFrame, # n bars
-    prefix_lengths: Sequence[int], # bars of each prefix
+    prefix_lengths: Collection[int], # bars of each prefix
 ) -> dict[str, LookAheadError]: # error of each column with look-ahead bias
     "Return the columns of a table with look-ahead bias. Raises `ValueError` if no value is compared."
     tables, errors = {known: function(frame.iloc[:known]) for known in {*prefix_lengths, len(frame)}}, {}

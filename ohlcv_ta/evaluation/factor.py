@@ -12,6 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 # %% ../../nbs/evaluation/factor.ipynb #bb2b765d
@@ -59,7 +60,7 @@ def information_coefficient(
 
 # %% ../../nbs/evaluation/factor.ipynb #b0971a56
 def newey_west(
-    values: Sequence, # values in order of time; missing ones are left out
+    values: ArrayLike, # values in order of time; missing ones are left out
     lags: int, # autocovariances: the horizon minus one
     level: float = 0.95, # of the interval, from 0 to 1
 ) -> dict[str, float]: # value (the mean), error, t, low, high, count

@@ -7,11 +7,13 @@ __all__ = ['match_levels', 'level_scores', 'pool_scores', 'mean_scores', 'ray_sc
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #5bef1ae9
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numba
 import numpy as np
 import pandas as pd
 from numpy.fft import irfft, rfft
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -50,8 +52,8 @@ def _walk_back(count, distance):
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #462b8fc9
 def match_levels(
-    predicted: Sequence, # m prices
-    truth: Sequence, # n prices
+    predicted: ArrayLike, # m prices
+    truth: ArrayLike, # n prices
     tolerance: float, # largest distance of a pair, in units of price
 ) -> np.ndarray: # (k, 2) positions in `predicted` and in `truth`, by price
     """Return the one-to-one matching with the most pairs, and of these with the smallest total distance.
@@ -77,8 +79,8 @@ def _agreement(found: int, truth: int, matched: int, duplicates: int, distance: 
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #b1759a33
 def level_scores(
-    predicted: Sequence, # m prices
-    truth: Sequence, # n prices
+    predicted: ArrayLike, # m prices
+    truth: ArrayLike, # n prices
     tolerance: float, # largest distance of a pair, in units of price
 ) -> dict[str, float]: # found, truth, matched, duplicates (counts), precision, recall, f1, error (in units of price)
     "Return the agreement of predicted and true levels of one chart. Raises `ValueError` if a level is not finite."
@@ -93,14 +95,15 @@ def pool_scores(
     scores: Sequence, # of each chart, dicts from `level_scores` or `ray_scores`
 ) -> dict[str, float]: # the same names; counts are sums over the charts
     "Return the scores of the counts added over all charts."
-    sums = pd.DataFrame(scores)[["found", "truth", "matched", "duplicates"]].sum().astype(int)
+    counts = cast(pd.DataFrame, pd.DataFrame(scores)[["found", "truth", "matched", "duplicates"]])
+    sums = cast(Mapping[str, int], counts.sum().astype(int))
     distance = sum(one["error"] * one["matched"] for one in scores if one["matched"])
     return _agreement(**sums, distance=distance)
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #f4d555b4
 def mean_scores(
     scores: Sequence | pd.DataFrame, # scores of each of n charts
-    groups: Sequence | None = None, # n group labels; None: each chart is a group
+    groups: ArrayLike | None = None, # n group labels; None: each chart is a group
     level: float = 0.95, # of the interval, from 0 to 1
     draws: int = 1000, # resamples
     seed: int = 0, # of the resamples
@@ -109,7 +112,8 @@ def mean_scores(
     "Return means over charts, with intervals from a bootstrap over groups of charts."
     table = pd.DataFrame(scores).reset_index(drop=True).astype(float)
     group = pd.factorize(np.arange(len(table)) if groups is None else np.asarray(groups))[0]
-    sums, counts = table.groupby(group).sum(), table.groupby(group).count()
+    grouped = table.groupby(group)
+    sums, counts = cast(pd.DataFrame, grouped.sum()), cast(pd.DataFrame, grouped.count())
     resamples = block_bootstrap(len(sums), 1, draws, seed)
     with np.errstate(invalid="ignore"):
         drawn = {name: sums[name].to_numpy()[resamples].sum(1) / counts[name].to_numpy()[resamples].sum(1) for name in table}

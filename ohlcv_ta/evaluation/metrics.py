@@ -9,9 +9,11 @@ __all__ = ['confusion_counts', 'confusion_metrics', 'binary_metrics', 'metric_in
 # %% ../../nbs/evaluation/metrics.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 from collections.abc import Sequence
 from statistics import NormalDist
+from typing import cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from .bootstrap import block_bootstrap, block_length, percentile_intervals
@@ -36,8 +38,8 @@ def _counts(y: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, np.ndar
 
 # %% ../../nbs/evaluation/metrics.ipynb #8763a12b2bbd4a93a75aff182afb95dc
 def confusion_counts(
-    y: Sequence, # labels 0 or 1, shape (..., n)
-    p: Sequence, # probabilities of a 1, shape (..., n)
+    y: ArrayLike, # labels 0 or 1, shape (..., n)
+    p: ArrayLike, # probabilities of a 1, shape (..., n)
     threshold: float = 0.5, # least probability of a predicted 1
 ) -> dict[str, int | np.ndarray]: # of shape (...)
     """Return the numbers of true negatives (tn), false positives (fp), false negatives (fn) and true positives (tp).
@@ -76,8 +78,8 @@ def _log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 # %% ../../nbs/evaluation/metrics.ipynb #8a65eabff63a45729fe45fb5ade58bdc
 def binary_metrics(
-    y: Sequence, # labels 0 or 1, shape (..., n)
-    p: Sequence, # probabilities of a 1, shape (..., n)
+    y: ArrayLike, # labels 0 or 1, shape (..., n)
+    p: ArrayLike, # probabilities of a 1, shape (..., n)
     threshold: float = 0.5, # least probability of a predicted 1
 ) -> dict[str, float | np.ndarray]: # of shape (...); NaN where a metric is undefined
     """Return ROC AUC, precision, recall, F1, accuracy, base rate, log loss and Brier score along the last axis.
@@ -95,8 +97,8 @@ def _draw(y, p, block, draws, seed) -> np.ndarray:
 
 # %% ../../nbs/evaluation/metrics.ipynb #f6fa52606d8c4a75a9b52967216f8f3f
 def metric_intervals(
-    y: Sequence, # n labels 0 or 1, in order of time
-    p: Sequence, # n probabilities of a 1
+    y: ArrayLike, # n labels 0 or 1, in order of time
+    p: ArrayLike, # n probabilities of a 1
     level: float = 0.95, # of the interval, from 0 to 1
     block: int | None = None, # rows drawn together; by default `block_length` of labels and errors
     draws: int = 1000, # resamples
@@ -123,9 +125,9 @@ def format_interval(
 
 # %% ../../nbs/evaluation/metrics.ipynb #d6ca27006b894b04b6fc8b79396e2797
 def metric_differences(
-    y: Sequence, # n labels 0 or 1, in order of time
-    p: Sequence, # n probabilities of one predictor
-    q: Sequence, # n probabilities of the other, for the same rows
+    y: ArrayLike, # n labels 0 or 1, in order of time
+    p: ArrayLike, # n probabilities of one predictor
+    q: ArrayLike, # n probabilities of the other, for the same rows
     level: float = 0.95, # of the interval, from 0 to 1
     block: int | None = None, # rows drawn together; by default `block_length` of labels and both errors
     draws: int = 1000, # resamples
@@ -157,8 +159,8 @@ def _wilson(share, count, level):
 
 # %% ../../nbs/evaluation/metrics.ipynb #72c31777baf4441b988909d29205560c
 def calibration_curve(
-    y: Sequence, # n labels 0 or 1
-    p: Sequence, # n probabilities of a 1
+    y: ArrayLike, # n labels 0 or 1
+    p: ArrayLike, # n probabilities of a 1
     bins: int = 10, # largest number of bins, of nearly equal counts
     level: float = 0.95, # of the intervals, from 0 to 1
 ) -> pd.DataFrame: # one row for each bin: forecast (mean probability), observed (share of ones), low, high, count
@@ -168,15 +170,15 @@ def calibration_curve(
     """
     y, p = _checked(y, p)
     place = ((rankdata(p) - 0.5) / len(p) * bins).astype(int)
-    table = pd.DataFrame({"forecast": p, "observed": y}).groupby(place).mean()
+    table = cast(pd.DataFrame, pd.DataFrame({"forecast": p, "observed": y}).groupby(place).mean())
     count = np.bincount(place)[table.index]
     low, high = _wilson(table.observed, count, level)
     return table.assign(low=low, high=high, count=count).reset_index(drop=True)
 
 # %% ../../nbs/evaluation/metrics.ipynb #5734001bcbac423990a4356310d8df13
 def calibration_error(
-    y: Sequence, # n labels 0 or 1
-    p: Sequence, # n probabilities of a 1
+    y: ArrayLike, # n labels 0 or 1
+    p: ArrayLike, # n probabilities of a 1
     bins: int = 10, # largest number of bins, of nearly equal counts
 ) -> float: # mean distance of forecast and observed, weighted by count
     """Return the expected calibration error (Naeini et al. 2015) in bins of equal count.
@@ -202,8 +204,8 @@ def class_metrics(
 
 # %% ../../nbs/evaluation/metrics.ipynb #f383c259
 def confusion_matrix(
-    y: Sequence[int], # n classes, from 0 on
-    predicted: Sequence[int], # n predicted classes
+    y: ArrayLike, # n classes, from 0 on
+    predicted: ArrayLike, # n predicted classes
     classes: int, # number of classes
     rows: np.ndarray | None = None, # (draws, n) positions of resamples
 ) -> np.ndarray: # (classes, classes) or (draws, classes, classes) counts: true classes in rows
@@ -217,10 +219,10 @@ def confusion_matrix(
 
 # %% ../../nbs/evaluation/metrics.ipynb #f94f5a17fa734d288763e7d9a3758173
 def class_intervals(
-    y: Sequence[int], # n classes, in order of time
-    predicted: Sequence[int], # n predicted classes
+    y: ArrayLike, # n classes, in order of time
+    predicted: ArrayLike, # n predicted classes
     names: Sequence[str], # of the classes 0, 1 and so on
-    baseline: Sequence[int] | None = None, # n predicted classes of a baseline; its metrics are subtracted
+    baseline: ArrayLike | None = None, # n predicted classes of a baseline; its metrics are subtracted
     level: float = 0.95, # of the interval, from 0 to 1
     block: int | None = None, # rows drawn together; by default `block_length` of correct predictions
     draws: int = 1000, # resamples

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import ArrayLike
 
 # %% ../../nbs/evaluation/orders.ipynb #1ce24c1a
 SELL, HOLD, BUY = -1, 0, 1
@@ -205,8 +206,8 @@ def trade_bar(
     "Process one bar. Raises `ValueError` if the signal is not -1, 0 or 1."
     if signal not in (SELL, HOLD, BUY): raise ValueError(f"{signal!r} is not a signal; use -1, 0 or 1")
     state, fills = _to_array(account), np.zeros((2, 4))
-    prices = (float(bar[name]) for name in ("Open", "High", "Low", "Close"))
-    count, reason = _step(state, _to_array(rules), *prices, atr, signal, fills)
+    open_, high, low, close = (float(bar[name]) for name in ("Open", "High", "Low", "Close"))
+    count, reason = _step(state, _to_array(rules), open_, high, low, close, atr, signal, fills)
     filled = tuple(decode_fill(row, rules) for row in fills[:count])
     return Decision(int(state[_ORDER]), REASONS[reason], filled, Account(*state.tolist()))
 
@@ -216,7 +217,7 @@ def trade_bars(
     rules: TradingRules, # of the trader
     prices: np.ndarray, # (n, 4) open, high, low, close
     signals: np.ndarray, # n of BUY, HOLD and SELL, each known at the close of its bar
-    atr: np.ndarray | None = None, # n average true ranges, for the ATR stop
+    atr: ArrayLike | None = None, # n average true ranges, for the ATR stop
 ) -> tuple[np.ndarray, list[tuple[int, Fill]], list[str], Account]: # equity, (bar, fill), reasons, final account
     """Process the bars of a history.
 

@@ -6,12 +6,12 @@
 __all__ = ['Split', 'stratified_split', 'walk_forward', 'split_periods', 'find_leakage']
 
 # %% ../../nbs/evaluation/splits.ipynb #941a8f80
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 # %% ../../nbs/evaluation/splits.ipynb #87fd5fbc
 class Split(NamedTuple):
@@ -22,7 +22,7 @@ class Split(NamedTuple):
 
 # %% ../../nbs/evaluation/splits.ipynb #e0fc6ce2
 def stratified_split(
-    y: Sequence, # n labels of a sortable type
+    y: ArrayLike, # n labels of a sortable type
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2), # of train, valid and test; they add up to 1
     seed: int = 0, # of the shuffle
 ) -> Split:
@@ -58,13 +58,13 @@ def _before(rows: pd.DataFrame, block: np.ndarray, later: np.ndarray, embargo: i
 
 # %% ../../nbs/evaluation/splits.ipynb #2e8960de
 def walk_forward(
-    times: Sequence, # n times; rows of several assets may have the same time
-    label_ends: Sequence, # n times: when the label of each row is known
+    times: ArrayLike, # n times; rows of several assets may have the same time
+    label_ends: ArrayLike, # n times: when the label of each row is known
     folds: int = 5, # test blocks
     first: float = 0.4, # share of the history before the first test block
     valid: float = 0.15, # share of the rows before a test block that validate
     embargo: int = 1, # times (not rows) removed in addition to the purge, at the end of train and of valid
-    window_starts: Sequence | None = None, # n times: first bar that the inputs use; default: `times`
+    window_starts: ArrayLike | None = None, # n times: first bar that the inputs use; default: `times`
 ) -> list[Split]: # one for each fold; the test blocks cover the history after `first`
     """Return expanding walk-forward splits with purge and embargo (López de Prado 2018, chapter 7).
 
@@ -95,7 +95,7 @@ def _require_rows(splits: list[Split], valid: float):
 # %% ../../nbs/evaluation/splits.ipynb #ba884cfe
 def split_periods(
     splits: list[Split], # from `walk_forward`
-    times: Sequence, # n times, as passed to `walk_forward`
+    times: ArrayLike, # n times, as passed to `walk_forward`
 ) -> pd.DataFrame: # one row for each fold and part: first and last time, rows
     "Return when each part of each fold begins and ends."
     times = pd.Index(times)
@@ -106,9 +106,9 @@ def split_periods(
 # %% ../../nbs/evaluation/splits.ipynb #80c5465e
 def find_leakage(
     split: Split, # to check
-    times: Sequence, # n times
-    label_ends: Sequence, # n times: when the label of each row is known
-    window_starts: Sequence | None = None, # n times: first bar that the inputs use; default: `times`
+    times: ArrayLike, # n times
+    label_ends: ArrayLike, # n times: when the label of each row is known
+    window_starts: ArrayLike | None = None, # n times: first bar that the inputs use; default: `times`
 ) -> pd.DataFrame: # one row for each violation: part, row, its end, the later part, and its beginning
     """Return the rows of one part whose span reaches into a later part; none in a leak-free split.
 

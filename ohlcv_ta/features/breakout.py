@@ -7,6 +7,8 @@ __all__ = ['LEVEL_FEATURES', 'RELATIVE_FEATURES', 'FEATURE_SETS', 'breaks_above_
            'profile_features', 'level_features', 'published_features', 'relative_features']
 
 # %% ../../nbs/features/breakout.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
@@ -49,7 +51,7 @@ def complete_sessions(
     table = session_profiles(frame, tz, start, end, **profile)
     table["volume_imbalance"] = upside_volume_share(frame, tz, start, end).reindex(table.index)
     expected = _session_length(start, end) / bar_length(infer_timeframe(frame))
-    return table[table.bars >= min_coverage * expected].copy()
+    return cast(pd.DataFrame, table[table.bars >= min_coverage * expected]).copy()
 
 # %% ../../nbs/features/breakout.ipynb #a294d7b1
 def upside_volume_share(
@@ -82,7 +84,7 @@ def level_features(
     "Return system D's eleven features as its description defines them."
     features = profile_features(days).assign(one_day_return=days.Close.pct_change(),
                                              three_day_return=days.Close.pct_change(3), atr_14=atr(days), rsi_14=rsi(days))
-    return features[LEVEL_FEATURES]
+    return cast(pd.DataFrame, features[LEVEL_FEATURES])
 
 # %% ../../nbs/features/breakout.ipynb #4dd4641cc4064e0191573fe9c69df29b
 def published_features(
@@ -102,7 +104,8 @@ def published_features(
              for p in parts.values()]
     profiles = days.assign(**dict(zip(("poc", "vah", "val"), np.array(areas).T, strict=True)))
     last = bars.groupby(dates).last().reindex(days.index)
-    return profile_features(profiles).assign(**last[["one_day_return", "three_day_return", "atr_14", "rsi_14"]])[LEVEL_FEATURES]
+    table = profile_features(profiles).assign(**last[["one_day_return", "three_day_return", "atr_14", "rsi_14"]])
+    return cast(pd.DataFrame, table[LEVEL_FEATURES])
 
 # %% ../../nbs/features/breakout.ipynb #379cbbc1e968416e875cc15c1202d7eb
 RELATIVE_FEATURES = ["close_to_vah", "close_to_poc", "close_to_val", "target_distance", "va_width", "session_range",
@@ -124,7 +127,8 @@ def relative_features(
     median = days.Volume.shift().rolling(20, min_periods=10).median()
     table = table.assign(rsi_14=rsi(days), volume_ratio=np.log((days.Volume + 1e-12) / (median + 1e-12)),
                          volatility=unit / days.Close)
-    return table.join(features[["poc_position", "balance_flag", "volume_imbalance"]])[RELATIVE_FEATURES]
+    table = table.join(features[["poc_position", "balance_flag", "volume_imbalance"]])
+    return cast(pd.DataFrame, table[RELATIVE_FEATURES])
 
 # %% ../../nbs/features/breakout.ipynb #1671c31a24314836a5b85d7ef7fbf015
 FEATURE_SETS = {"described": [f"described_{name}" for name in LEVEL_FEATURES], "levels": LEVEL_FEATURES,

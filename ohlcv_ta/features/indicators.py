@@ -6,6 +6,8 @@
 __all__ = ['true_range', 'wilder_mean', 'atr', 'rsi']
 
 # %% ../../nbs/features/indicators.ipynb #a1ea87ae
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
@@ -23,7 +25,7 @@ def wilder_mean(
     length: int = 14, # the newest value weighs 1 / length
 ) -> pd.Series: # n values; missing until `length` values are known
     "Return Wilder's running average: an exponential mean with weight 1 / `length` (Wilder 1978)."
-    return values.ewm(alpha=1 / length, adjust=False, min_periods=length).mean()
+    return cast(pd.Series, values.ewm(alpha=1 / length, adjust=False, min_periods=length).mean())
 
 # %% ../../nbs/features/indicators.ipynb #9b97b0e5
 def atr(

@@ -7,12 +7,13 @@ __all__ = ['OUTCOMES', 'SIDES', 'reaction_labels', 'level_reactions', 'bounce_la
            'turning_point_labels', 'extremum_candidates', 'extremum_probability', 'barrier_labels']
 
 # %% ../../nbs/features/labels.ipynb #7a2234fc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import comb
 
 import numba
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from .indicators import atr
 from .support_resistance.levels import SCORERS, ScoredLevels, chart_as_of
@@ -44,20 +45,20 @@ def _reactions(high, low, close, known, price, step, horizon):
 # %% ../../nbs/features/labels.ipynb #6a22152f
 def reaction_labels(
     frame: pd.DataFrame, # n OHLCV bars
-    known: Sequence[int], # m bars at whose close each level is known
-    price: Sequence[float], # m levels
-    step: Sequence[float], # m distances to the two thresholds, in units of price
+    known: ArrayLike, # m bars at whose close each level is known
+    price: ArrayLike, # m levels
+    step: ArrayLike, # m distances to the two thresholds, in units of price
     horizon: int = 50, # bars after `known` to wait
 ) -> pd.DataFrame: # m rows: outcome (one of `OUTCOMES`), touch_bar (-1 where untouched), end_bar (the last bar used)
     """Return the reaction of price at each level after it is known. Looks ahead, as far as `end_bar`.
 
     Raises `ValueError` if a bar in `known` is not in the frame.
     """
-    columns = (np.asarray(frame[name], float) for name in ("High", "Low", "Close"))
+    high, low, close = (np.asarray(frame[name], float) for name in ("High", "Low", "Close"))
     known, price, step = np.asarray(known, np.int64), np.asarray(price, float), np.asarray(step, float)
     if outside := [int(bar) for bar in known if not 0 <= bar < len(frame)]:
         raise ValueError(f"a level is known at bar {outside[0]}, but the frame has {len(frame)} bars, counted from 0")
-    outcome, touched, end = _reactions(*columns, known, price, step, horizon).T
+    outcome, touched, end = _reactions(high, low, close, known, price, step, horizon).T
     return pd.DataFrame({"outcome": np.array(OUTCOMES)[outcome], "touch_bar": touched, "end_bar": end})
 
 # %% ../../nbs/features/labels.ipynb #7a38187c
@@ -212,10 +213,10 @@ def _first_barrier(high, low, close, step, horizon):
 # %% ../../nbs/features/labels.ipynb #f02668b2
 def barrier_labels(
     frame: pd.DataFrame, # n OHLCV bars
-    step: Sequence[float], # n distances to the barriers, in units of price, such as average true ranges
+    step: ArrayLike, # n distances to the barriers, in units of price, such as average true ranges
     horizon: int = 20, # bars to wait
 ) -> pd.DataFrame: # n rows: label (1.0 for the upper barrier, -1.0 for the lower, else 0.0), end_bar; NaN and -1 if not known
     "Return which barrier price touches first (López de Prado 2018, chapter 3). Looks ahead, as far as `end_bar`."
-    columns = (np.asarray(frame[name], float) for name in ("High", "Low", "Close"))
-    label, end = _first_barrier(*columns, np.asarray(step, float), horizon)
+    high, low, close = (np.asarray(frame[name], float) for name in ("High", "Low", "Close"))
+    label, end = _first_barrier(high, low, close, np.asarray(step, float), horizon)
     return pd.DataFrame({"label": label, "end_bar": end}, frame.index)

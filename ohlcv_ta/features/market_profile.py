@@ -9,6 +9,7 @@ __all__ = ['VALUE_AREA_RULES', 'MAX_ROWS', 'choose_tick', 'MarketProfile', 'mark
 # %% ../../nbs/features/market_profile.ipynb #25f3a337
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import numba
 import numpy as np
@@ -130,7 +131,7 @@ class MarketProfile:
         "Return the rows as a table, the highest price first as on a chart."
         rows = pd.DataFrame({"weight": self.weight, "value_area": (self.prices >= self.val) & (self.prices <= self.vah),
                              "poc": self.prices == self.poc}, index=pd.Index(self.prices, name="price"))
-        return rows[::-1]
+        return cast(pd.DataFrame, rows[::-1])
 
 # %% ../../nbs/features/market_profile.ipynb #aaaaa4b6
 def _brackets(frame, bracket, by):
@@ -184,15 +185,15 @@ def market_profile(
     step, bars = _step(rule, share), _brackets(check(frame), bracket, by)
     low, high, volume = (bars[c].to_numpy(float) for c in ("Low", "High", "Volume"))
     if by == "volume" and not volume.any(): raise ValueError("no bar has volume, so there is nothing to count; use by='time'")
-    tick = choose_tick(low.min(), high.max()) if tick is None else float(tick)
+    tick = cast(float, choose_tick(low.min(), high.max())) if tick is None else float(tick)
     _check_tick(tick, low.min(), high.max())
     first, rows = _fill(low, high, volume, tick, by == "time")
     poc = _heaviest_row(rows)
     bottom, top = _value_area(rows, poc, share, step)[-1]
     prices = np.round((first + np.arange(len(rows))) * tick, 12)
     inside = rows[bottom:top + 1].sum() / rows.sum()
-    return MarketProfile(prices, rows, tick, prices[poc], prices[top], prices[bottom], float(inside), by, rule,
-                         frame.index[0], frame.index[-1])
+    vah, val = cast(float, prices[top]), cast(float, prices[bottom])
+    return MarketProfile(prices, rows, tick, prices[poc], vah, val, float(inside), by, rule, frame.index[0], frame.index[-1])
 
 # %% ../../nbs/features/market_profile.ipynb #3aa5eca0
 def value_area_steps(
@@ -223,14 +224,14 @@ def _profiles(low, high, volume, edges, ticks, by_time, step, share):
     return out
 
 # %% ../../nbs/features/market_profile.ipynb #4578d083
-def _session_bars(frame, **hours):
+def _session_bars(frame, **hours) -> tuple[pd.DataFrame, np.ndarray]:
     "Return the bars inside the hours, and the session of each."
     dates = session_dates(check(frame), **hours)
     inside = dates.notna().to_numpy()
-    return frame[inside], dates[inside].to_numpy()
+    return frame[inside], cast(pd.Series, dates[inside]).to_numpy()
 
 
-def _session_bracket_bars(bars, dates, bracket, by):
+def _session_bracket_bars(bars, dates, bracket, by) -> tuple[pd.DataFrame, np.ndarray]:
     "Return the bars to count and the session of each; half hours in a time profile."
     if by == "volume": return bars, dates
     parts = {date: _brackets(part, bracket, by) for date, part in bars.groupby(dates)}
@@ -260,13 +261,13 @@ def session_profiles(
     _check_tick(table.tick.to_numpy(), table.Low.to_numpy(), table.High.to_numpy())
     counted, dates = _session_bracket_bars(bars, dates, bracket, by)
     edges = np.append(np.flatnonzero(np.r_[True, dates[1:] != dates[:-1]]), len(dates))
-    columns = [counted[c].to_numpy(float) for c in ("Low", "High", "Volume")]
-    values = _profiles(*columns, edges, table.tick.to_numpy(), by == "time", step, share)
+    low, high, volume = (cast(pd.Series, counted[c]).to_numpy(float) for c in ("Low", "High", "Volume"))
+    values = _profiles(low, high, volume, edges, table.tick.to_numpy(), by == "time", step, share)
     table[["poc", "vah", "val"]], table["share"] = np.round(values[:, :3], 12), values[:, 3]
     return table.assign(rows=values[:, 4].astype(int))
 
 # %% ../../nbs/features/market_profile.ipynb #db8cb155
-def _session_ohlcv(bars, dates):
+def _session_ohlcv(bars, dates) -> pd.DataFrame:
     "Return one bar for each session, its number of bars, and the opening time of its last bar."
     aggregation = {"Open": "first", "High": "max", "Low": "min", "Close": "last", "Volume": "sum"}
     grouped = bars.groupby(dates)
@@ -316,7 +317,8 @@ def initial_balance(
     bars, dates = _session_bars(frame, tz=tz, start=start, end=end)
     opened = bars.index.to_series().groupby(dates).transform("first")
     early = (bars.index - opened) < pd.Timedelta(minutes=minutes)
-    first = bars[early.to_numpy()].groupby(dates[early.to_numpy()]).agg({"High": "max", "Low": "min"})
+    opening = cast(pd.DataFrame, bars[early.to_numpy()])
+    first = opening.groupby(dates[early.to_numpy()]).agg({"High": "max", "Low": "min"})
     whole = bars.groupby(dates).agg({"High": "max", "Low": "min"})
     return pd.DataFrame({"high": first.High, "low": first.Low, "extension_up": whole.High - first.High,
                          "extension_down": first.Low - whole.Low}).rename_axis("session")

@@ -13,7 +13,7 @@ from ast import literal_eval
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -107,7 +107,7 @@ INDICATOR_CALLS = (*_by_period(), *_named(), *_with_volume(), *_classic())
 @cache
 def _input_columns(function):
     "Return the columns that a TA-Lib function needs."
-    inputs = abstract.Function(function).info["input_names"].values()
+    inputs = cast(Any, abstract).Function(function).info["input_names"].values()
     return tuple(column.capitalize() for part in inputs for column in ([part] if isinstance(part, str) else part))
 
 
@@ -155,7 +155,7 @@ def _catalog():
 @cache
 def _family(library, function):
     "Return the library's category of a function, such as momentum."
-    if library == "talib": return abstract.Function(function).info["group"].split()[0].lower()
+    if library == "talib": return cast(Any, abstract).Function(function).info["group"].split()[0].lower()
     import pandas_ta_classic
 
     return next(group.removesuffix("s") for group, names in pandas_ta_classic.Category.items() if function in names)
@@ -244,7 +244,7 @@ def required_history(
 def _key(frame, names):
     "Return a hash of bars, names, calls and TA-Lib version."
     digest = hashlib.sha256(repr((talib.__version__, INDICATOR_CALLS, names)).encode())
-    digest.update(np.ascontiguousarray(frame[list(_ARGUMENTS.values())].to_numpy(float)))
+    digest.update(cast(Any, np.ascontiguousarray(frame[list(_ARGUMENTS.values())].to_numpy(float)))) # an array is a buffer
     digest.update(frame.index.as_unit("ns").asi8)
     return digest.hexdigest()[:32]
 

@@ -12,7 +12,7 @@ __all__ = ['BASELINE_WINDOW', 'SPIKE_DEVIATIONS', 'FALSE_ALARM_RATE', 'SPIKE_PRI
 
 # %% ../../nbs/features/volume_anomaly.ipynb #68b430af
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numba
 import numpy as np
@@ -166,7 +166,7 @@ def log_scores(
 # %% ../../nbs/features/volume_anomaly.ipynb #570478e5
 def _season_known(seasonality: np.ndarray, window: int) -> np.ndarray:
     "Return whether the seasonality of a bar and of all bars in its window is known."
-    return np.isfinite(_last(seasonality, window + 1)).all(-1)
+    return cast(np.ndarray, np.isfinite(_last(seasonality, window + 1)).all(-1))
 
 # %% ../../nbs/features/volume_anomaly.ipynb #879afe74
 def _unsorted(values, order):
@@ -185,7 +185,7 @@ def intraday_seasonality(
 ) -> np.ndarray: # n values; NaN where unknown
     "Return the usual log volume at the time of day of each bar, minus that of its day, from earlier days only."
     wall_time, unknown = index.tz_convert(tz), np.full(len(index), np.nan)
-    if not len(index) or index[-1] - index[0] < pd.Timedelta(days=min_days): return unknown
+    if not len(index) or cast(bool, index[-1] - index[0] < pd.Timedelta(days=min_days)): return unknown
     day = wall_time.normalize().asi8
     clock = wall_time.hour.to_numpy() * 3600 + wall_time.minute.to_numpy() * 60 + wall_time.second.to_numpy()
     if (clock == clock[0]).all(): return unknown
@@ -330,9 +330,9 @@ def _stacked(frames: Mapping[str, pd.DataFrame], zones: Mapping[str, str]) -> tu
     time = np.full((len(frames), length), np.iinfo(np.int64).min)
     volume, season = np.full((2, *time.shape), np.nan)
     for row, (name, frame) in enumerate(frames.items()):
-        position = slice(length - len(frame), None)
-        time[row, position], volume[row, position] = frame.index.as_unit("ns").asi8, frame.Volume
-        season[row, position] = intraday_seasonality(frame.index, volume[row, position], tz=zones.get(name, "UTC"))
+        position, index = slice(length - len(frame), None), cast(pd.DatetimeIndex, frame.index)
+        time[row, position], volume[row, position] = index.as_unit("ns").asi8, frame.Volume
+        season[row, position] = intraday_seasonality(index, volume[row, position], tz=zones.get(name, "UTC"))
     return time, volume, season
 
 # %% ../../nbs/features/volume_anomaly.ipynb #1143f550

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from importlib import resources
 from numbers import Integral
 from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import pandas as pd
 
@@ -136,7 +136,7 @@ def closed_bars(
 ) -> Bars:
     "Return the newest closed bars, and the bar that has not ended."
     over = ends <= now
-    return Bars(frame[over].iloc[-limit:], pair, timeframe, source, series, ends[over][-1],
+    return Bars(frame[over].iloc[-limit:], pair, timeframe, source, series, cast(pd.Timestamp, ends[over][-1]),
                 frame[~over & (frame.index <= now)].iloc[:1])
 
 # %% ../../../nbs/data/exchanges/base.ipynb #49091746

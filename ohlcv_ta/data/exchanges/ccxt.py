@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -137,7 +137,7 @@ def fetch_ccxt(
     step = int(bar_length(timeframe).total_seconds() * 1000)
     if market.timeframes and timeframe not in market.timeframes:
         raise SourceError(f"{market.id} has no {timeframe} bars. It has {' '.join(market.timeframes)}.")
-    since = int(pd.Timestamp(start, tz="UTC").timestamp() * 1000) if start else \
+    since = int(cast(pd.Timestamp, pd.Timestamp(start, tz="UTC")).timestamp() * 1000) if start else \
         int(time.time() * 1000) // step * step - limit * step
     rows = _read_pages(lambda since, page: retry(lambda: _fetch_page(ccxt, market, symbol, timeframe, since, page),
                                                  market.id, tries, wait), since, step, limit, page)
@@ -174,10 +174,11 @@ def _gather_bars(fetch, now, limit, step, longest, page):
         width = 2 * width if found else max(2 * width, page * longest)
 
 # %% ../../../nbs/data/exchanges/ccxt.ipynb #136a45db
-def _bar_milliseconds(timeframe):
+def _bar_milliseconds(timeframe) -> tuple[int, int]:
     "Return the shortest and the longest duration of a bar (milliseconds)."
     if timeframe == "month1": return 28 * 86_400_000, 31 * 86_400_000
-    return (bar_length(TIMEFRAMES[timeframe]) // pd.Timedelta(milliseconds=1),) * 2
+    length = bar_length(TIMEFRAMES[timeframe]) // cast(pd.Timedelta, pd.Timedelta(milliseconds=1))
+    return length, length
 
 # %% ../../../nbs/data/exchanges/ccxt.ipynb #c3933fab20d04ec698c2621248eb3be0
 _TRANSIENT = {408, 418, 425, 429} # status codes below 500 of failures that may pass
@@ -387,7 +388,8 @@ class ExchangeSource(ExchangeClient):
             rows = _gather_bars(lambda since, size: self.request(_checked_rows, "fetch_ohlcv", symbol, short, since, size),
                                 now, limit, *_bar_milliseconds(timeframe), self.venue.page)
         frame = _clean_rows(rows, self.title, pair, timeframe)
-        ends, now = bar_ends(frame.index, timeframe), pd.Timestamp(now, unit="ms", tz="UTC")
+        ends = bar_ends(cast(pd.DatetimeIndex, frame.index), timeframe)
+        now = cast(pd.Timestamp, pd.Timestamp(now, unit="ms", tz="UTC"))
         if not (ends <= now).any(): raise SourceError(f"{self.title} has no closed {timeframe} bar of {pair} yet. Wait.")
         return closed_bars(frame, ends, now, limit, pair, timeframe, self.name, f"{symbol}, {self.title}")
 

@@ -9,6 +9,7 @@ __all__ = ['ReplaySource']
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 import pandas as pd
 
@@ -29,7 +30,7 @@ from ..frame import bar_length, resample, session_dates
 from ..raw_tables import COLUMNS
 
 # %% ../../../nbs/data/exchanges/replay.ipynb #8edb47106e1a46a883d545849b8ab81b
-def _session_ends(frame, ends, daily, tz, start, end):
+def _session_ends(frame, ends, daily, tz, start, end) -> pd.DatetimeIndex:
     "Return the end of each bar, or of its session if that is earlier."
     names = pd.Series(frame.index.tz_localize(None), frame.index) if daily else session_dates(frame, tz, start, end)
     clock = pd.Timedelta(f"{end}:00") or pd.Timedelta(days=1)
@@ -47,16 +48,17 @@ def _can_make(stored, timeframe):
     return bar_length(_base(timeframe)) % bar_length(stored) == pd.Timedelta(0)
 
 # %% ../../../nbs/data/exchanges/replay.ipynb #8763a12b2bbd4a93a75aff182afb95dc
-def _bars_until(row, timeframe, end):
+def _bars_until(row, timeframe, end) -> tuple[pd.DataFrame, pd.DatetimeIndex, pd.Timestamp]:
     "Return the bars of a catalog row up to a time, the end of each, and that time."
     length = bar_length(row.timeframe)
-    stored = load_series(row.symbol, row.timeframe, row.venue)[COLUMNS]
-    now = stored.index[-1] + length if end is None else min(end, stored.index[-1] + length)
-    stored = stored[stored.index + length <= now]
+    stored = cast(pd.DataFrame, load_series(row.symbol, row.timeframe, row.venue)[COLUMNS])
+    last = cast(pd.Timestamp, stored.index[-1]) + length
+    now = last if end is None else min(end, last)
+    stored = cast(pd.DataFrame, stored[stored.index + length <= now])
     short, hours = _base(timeframe), {"tz": row.tz, "start": row.start, "end": row.end}
     frame = stored if bar_length(short) == length else resample(stored, short, **hours)
     if timeframe == "month1": frame = monthly_bars(frame)
-    ends = bar_ends(frame.index, timeframe)
+    ends = bar_ends(cast(pd.DatetimeIndex, frame.index), timeframe)
     if timeframe not in ("week1", "month1"): ends = _session_ends(frame, ends, timeframe == "day1", **hours)
     return frame, ends, now
 

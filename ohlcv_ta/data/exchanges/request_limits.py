@@ -277,11 +277,11 @@ def _send(send, calls, request, timeout, options):
 @cache
 def _adapter_class():
     "Return the class of the adapter; imports requests when it is needed."
-    import requests
+    import requests.adapters
     import urllib3
 
-    pools = {pool.scheme: type("Tracked", (pool,), {"ConnectionCls": _tracked(pool.ConnectionCls)})
-             for pool in (urllib3.HTTPConnectionPool, urllib3.HTTPSConnectionPool)}
+    pools: dict[Any, Any] = {pool.scheme: type("Tracked", (pool,), {"ConnectionCls": _tracked(pool.ConnectionCls)})
+                             for pool in (urllib3.HTTPConnectionPool, urllib3.HTTPSConnectionPool)}
 
     class LimitedAdapter(requests.adapters.HTTPAdapter):
         def __init__(self, calls):
@@ -297,7 +297,8 @@ def _adapter_class():
             manager.pool_classes_by_scheme = pools
             return manager
 
-        def send(self, request, stream=False, timeout=None, **options):
+        # requests passes the other parameters of `send` by keyword
+        def send(self, request, stream=False, timeout=None, **options): # pyright: ignore[reportIncompatibleMethodOverride]
             return _send(super().send, self.calls, request, timeout, options)
     return LimitedAdapter
 

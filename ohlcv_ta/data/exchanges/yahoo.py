@@ -12,7 +12,7 @@ import math
 import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -121,8 +121,8 @@ def _ticker(pair):
 # %% ../../../nbs/data/exchanges/yahoo.ipynb #0e5c9fc1
 def _first_day(now, limit, timeframe, base):
     "Return a day from which there should be enough bars, with nights, weekends and holidays."
-    length = pd.Timedelta(days=31) if timeframe == "month1" else bar_length(TIMEFRAMES[timeframe])
-    day = pd.Timedelta(days=1)
+    length = cast(pd.Timedelta, pd.Timedelta(days=31)) if timeframe == "month1" else bar_length(TIMEFRAMES[timeframe])
+    day = cast(pd.Timedelta, pd.Timedelta(days=1))
     days = limit * (length / day) * (6 if length < day else 1.6 if length == day else 1) + 7
     first = now - pd.Timedelta(days=min(days, _REACH.get(base, 36_500)))
     return max(first, pd.Timestamp("1970-01-02", tz="UTC")).strftime("%Y-%m-01" if timeframe == "month1" else "%Y-%m-%d")
@@ -149,7 +149,7 @@ class YahooSource:
         base = _BASE.get(timeframe, short)
         frame = self._fetch(pair, symbol, base, _first_day(now, limit, timeframe, base))
         if base != short: frame = monthly_bars(frame) if timeframe == "month1" else resample(frame, short)
-        ends = bar_ends(frame.index, timeframe)
+        ends = bar_ends(cast(pd.DatetimeIndex, frame.index), timeframe)
         if not (ends <= now).any(): raise SourceError(f"Yahoo Finance has no closed {timeframe} bar of {pair} yet. Wait.")
         return closed_bars(frame, ends, now, limit, pair, timeframe, self.name, f"{symbol}, Yahoo Finance")
 

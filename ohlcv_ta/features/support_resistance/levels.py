@@ -9,12 +9,13 @@ __all__ = ['ScoredLevels', 'CLUSTER_SETTINGS', 'SCORERS', 'LEVEL_COLUMNS', 'add_
            'find_levels', 'NearestLevels', 'nearest_levels', 'chart_as_of', 'level_history']
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter1d
 from scipy.special import expit
 
@@ -46,6 +47,7 @@ def _add_body(rows, bottom, top):
 @numba.njit(cache=True)
 def _count_rows(opens, closes, lowest, height, count, windows):
     "Return the swing points of bodies and the bodies in each of `count` rows."
+    i: int
     turns, bodies, top, bottom = np.zeros(count), np.zeros(count), np.empty(len(opens)), np.empty(len(opens))
     for i in range(len(opens)):
         top[i] = (max(opens[i], closes[i]) - lowest) / height
@@ -299,7 +301,7 @@ def compute_level_columns(
     top: int | None = None, # number of the strongest levels; None: all
     tolerance: float = 0.25, # largest distance of a touch, in mean true ranges
     **settings, # passed to the scorer
-) -> dict[str, Sequence]: # column -> m values; without the cost of a frame
+) -> dict[str, np.ndarray | list]: # column -> m values; without the cost of a frame
     "Return the columns of `find_levels`. Raises `ValueError` if a price is missing or the scorer is unknown."
     _, high, low, close = price_arrays(frame)
     price, strength = (np.asarray(values, float) for values in resolve_scorer(scorer)(frame, **settings))
@@ -338,7 +340,7 @@ class NearestLevels(NamedTuple):
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #74e465a2
 def nearest_levels(
-    levels: pd.DataFrame | np.ndarray, # from `find_levels`, or an array of prices
+    levels: pd.DataFrame | ArrayLike, # from `find_levels`, or an array of prices
     close: float, # last close
     atr: float, # average true range, in units of price
     stop: float = 0.25, # distance of a stop beyond its level, in ATR

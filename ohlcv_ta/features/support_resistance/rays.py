@@ -6,7 +6,6 @@
 __all__ = ['RAY_COLUMNS', 'RaySettings', 'compute_ray_columns', 'find_rays', 'extend_rays']
 
 # %% ../../../nbs/features/support_resistance/rays.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numba
@@ -194,7 +193,7 @@ def compute_ray_columns(
     tolerance: float = 0.25, # largest distance of a bounce or break, in mean true ranges
     bars: int = 1000, # number of last bars; the time grows with its square
     **settings, # constants of `RaySettings` to change
-) -> dict[str, Sequence]: # column -> m values; without the cost of a frame
+) -> dict[str, np.ndarray | list]: # column -> m values; without the cost of a frame
     "Return the columns of `find_rays`. Raises `ValueError` if a price is missing."
     opens, high, low, close = price_arrays(frame.iloc[-bars:])
     if not (len(close) and high.max() > low.min()): return {name: [] for name in RAY_COLUMNS}

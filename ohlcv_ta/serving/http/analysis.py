@@ -7,7 +7,7 @@ __all__ = ['analysis_router', 'AnalyzeRequest', 'AnalysisResponse', 'MemoryStats
 
 # %% ../../../nbs/serving/http/analysis.ipynb #0ae458ed
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Response
 from fastapi.concurrency import run_in_threadpool
@@ -25,7 +25,8 @@ class AnalyzeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     pair: str = Field(min_length=1, max_length=40, pattern=_PAIR, examples=["eth_usdt"],
                       description="Trading pair, such as eth_usdt")
-    timeframe: Literal[tuple(TIMEFRAMES)] = Field("day1", description="Length of a bar")
+    timeframe: Literal[tuple(TIMEFRAMES)] = Field( # pyright: ignore[reportInvalidTypeForm] # one list of names for all
+        "day1", description="Length of a bar")
     limit: int = Field(200, ge=1, le=MAX_BARS, strict=True, description="Number of the newest closed bars")
     source: str | None = Field(None, max_length=20, description="The configured source by default; replay is always available")
 
@@ -67,8 +68,9 @@ class CacheStats(BaseModel):
 # %% ../../../nbs/serving/http/analysis.ipynb #3d273309
 analysis_router = APIRouter(prefix="/api/v1", route_class=ErrorBodyRoute, responses=PROBLEM_RESPONSES)
 
-_EXAMPLES = {"daily": {"summary": "200 days of Ether", "value": {"pair": "eth_usdt"}},
-             "hourly": {"summary": "100 hours of Bitcoin", "value": {"pair": "btc_usdt", "timeframe": "hour1", "limit": 100}}}
+_EXAMPLES: dict[str, Any] = {
+    "daily": {"summary": "200 days of Ether", "value": {"pair": "eth_usdt"}},
+    "hourly": {"summary": "100 hours of Bitcoin", "value": {"pair": "btc_usdt", "timeframe": "hour1", "limit": 100}}}
 
 @analysis_router.post("/analyze", tags=["analysis"], response_model=AnalysisResponse)
 async def analyze(body: Annotated[AnalyzeRequest, Body(openapi_examples=_EXAMPLES)], context: ContextDependency) -> Response:

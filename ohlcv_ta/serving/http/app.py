@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import fastapi_offline
 import pandas as pd
@@ -146,29 +146,32 @@ def _predictions(requests: Iterable[PredictRequest], model: BreakoutPredictor, m
     metrics.count_inputs("breakout/levels", cells)
     outside = cells.any()
     if outside.any():
-        response.headers[_OUTSIDE_RANGE] = ",".join(outside.index[outside])
+        response.headers[_OUTSIDE_RANGE] = ",".join(outside.index[cast(Any, outside)])
     return [Prediction.of(p) for p in model.predict(table)]
 
 # %% ../../../nbs/serving/http/app.ipynb #e7caf35f
 _OUTSIDE_HEADER = {"description": "Features outside the range that the model was trained on, if any",
                    "schema": {"type": "string"}}
-ERROR_RESPONSES = {
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"headers": {_OUTSIDE_RANGE: _OUTSIDE_HEADER}}, 422: {"model": FieldErrors, "description": "Can't be right"},
     400: {"model": ErrorMessage, "description": "Not readable as JSON"},
     408: {"model": ErrorMessage, "description": "Not received in time"},
     413: {"model": ErrorMessage, "description": "Too large, or a picture of too many pixels"},
     415: {"model": ErrorMessage, "description": "Not JSON"},
     503: {"model": ErrorMessage, "description": "No model is loaded, or there is too much to do; see Retry-After"}}
-IMAGE_RESPONSES = {422: ERROR_RESPONSES[422], 413: ERROR_RESPONSES[413], 503: ERROR_RESPONSES[503],
-                   408: ERROR_RESPONSES[408], 415: {"model": ErrorMessage, "description": "No picture that can be read"}}
+IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    422: ERROR_RESPONSES[422], 413: ERROR_RESPONSES[413], 503: ERROR_RESPONSES[503],
+    408: ERROR_RESPONSES[408], 415: {"model": ErrorMessage, "description": "No picture that can be read"}}
 
 # %% ../../../nbs/serving/http/app.ipynb #015a08e6
 _EXAMPLE_PNG = ("iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAFElEQVR4AWP8z4AKmFC5DAwjSwAAIBABH7Nfw8wAAA"
         "AASUVORK5CYII=") # 16 white pixels square
-_EXAMPLES = {"wrapped": {"summary": "Under the key features", "value": {"features": EXAMPLE_FEATURES}},
-             "bare": {"summary": "Bare", "value": EXAMPLE_FEATURES},
-             "picture": {"summary": "A chart's picture (system A)", "value": {"image_base64": _EXAMPLE_PNG}}}
-_BATCH = {"two": {"summary": "Two sessions", "value": [EXAMPLE_FEATURES, EXAMPLE_FEATURES | {"rsi_14": 71.2}]}}
+_EXAMPLES: dict[str, Any] = {
+    "wrapped": {"summary": "Under the key features", "value": {"features": EXAMPLE_FEATURES}},
+    "bare": {"summary": "Bare", "value": EXAMPLE_FEATURES},
+    "picture": {"summary": "A chart's picture (system A)", "value": {"image_base64": _EXAMPLE_PNG}}}
+_BATCH: dict[str, Any] = {
+    "two": {"summary": "Two sessions", "value": [EXAMPLE_FEATURES, EXAMPLE_FEATURES | {"rsi_14": 71.2}]}}
 
 _EITHER: TypeAdapter[ImageRequest | PredictRequest] = TypeAdapter(PredictBody)
 _MANY: TypeAdapter[list[PredictRequest]] = TypeAdapter(Annotated[list[PredictRequest], FailFast(), Field(max_length=MAX_BATCH)])

@@ -10,7 +10,7 @@ __all__ = ['AxisPoint', 'LevelsInput', 'LEVELS_OPENAPI', 'LevelsOptions', 'Level
 # %% ../../../nbs/serving/http/levels.ipynb #bd88cf81
 import threading
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
 from fastapi import Depends, HTTPException, Request
@@ -99,7 +99,7 @@ def _prices(axis: Any, rows: Any) -> list[float | None]:
         return [None] * len(rows)
     return [float(price) if np.isfinite(price) else None for price in axis(rows.to_numpy())]
 
-def _rows(table: Any) -> list[dict[str, Any]]:
+def _rows(table: Any) -> list[Any]: # a dict for each row, which pydantic validates
     table = table.assign(confidence=table.confidence.clip(0, 1))
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
@@ -187,7 +187,7 @@ def _parse_axis(text: str) -> Any:
 # %% ../../../nbs/serving/http/levels.ipynb #7133a9e5
 async def _from_form(request: Request) -> Callable[[], LevelsInput]:
     async with request.form(max_files=1, max_fields=8) as form:
-        fields, file = dict(form), form.get("image")
+        fields, file = cast(dict[str, Any], dict(form)), cast(Any, form.get("image"))
         if not hasattr(file, "read"):
             raise _missing_field("image", "Send the picture as a file in the field image")
         content = await file.read(MAX_BYTES + 1)

@@ -12,7 +12,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -101,7 +101,7 @@ def _too_large(path: str) -> HTTPException:
 async def _refuse(scope: dict[str, Any], error: HTTPException, send: Any) -> None:
     body = json.dumps(error_body(scope["path"], str(error.detail))).encode()
     response = Response(body, error.status_code, error.headers, "application/json")
-    await response(scope, None, send)
+    await response(scope, cast(Any, None), send) # a response of bytes receives nothing
 
 # %% ../../../nbs/serving/http/request_body.ipynb #8fb618bc
 class BodyLimitMiddleware:

@@ -7,7 +7,7 @@ __all__ = ['ContextDependency', 'PROBLEM_RESPONSES', 'get_context', 'ErrorRespon
 
 # %% ../../../nbs/serving/http/routing.ipynb #04c231d8
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -68,7 +68,8 @@ _ERROR_STATUS: list[tuple[type[Exception], int, Callable[[Any], str]]] = [ # the
 def _error_response(request: Request, error: Exception) -> JSONResponse:
     status, describe = next((status, describe) for kind, status, describe in _ERROR_STATUS if isinstance(error, kind))
     headers = {"Retry-After": "5"} if status == 503 else getattr(error, "headers", None)
-    return JSONResponse(error_body(request.url.path, describe(error)), status or error.status_code, headers)
+    status = status or cast(HTTPException, error).status_code
+    return JSONResponse(error_body(request.url.path, describe(error)), status, headers)
 
 # %% ../../../nbs/serving/http/routing.ipynb #d6ddcb04
 class ErrorBodyRoute(APIRoute):

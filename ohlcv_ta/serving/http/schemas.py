@@ -7,7 +7,7 @@ __all__ = ['EXAMPLE_FEATURES', 'PredictBody', 'limit_unknown_keys', 'validation_
            'ImageRequest', 'check_requests', 'Prediction', 'MaskResponse', 'ErrorMessage', 'FieldError', 'FieldErrors']
 
 # %% ../../../nbs/serving/http/schemas.ipynb #dadc7c15
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, LiteralString, cast
 
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -48,7 +48,7 @@ EXAMPLE_FEATURES: dict[str, float] = {
 
 # %% ../../../nbs/serving/http/schemas.ipynb #18593d09
 def validation_error(
-    message: str, # with names in braces
+    message: LiteralString, # with names in braces
     **context: Any, # values of the names
 ) -> PydanticCustomError:
     "Return an error for values that are not possible together."
@@ -68,9 +68,11 @@ def _check_width(width: float, vah: float, val: float) -> None:
         raise validation_error("va_range_width ({width}) is not session_vah - session_val ({true})", width=width, true=true)
 
 # %% ../../../nbs/serving/http/schemas.ipynb #8f98b997
+_SCHEMA: dict[str, Any] = {"examples": [EXAMPLE_FEATURES]}
+
 class Features(BaseModel):
     "The inputs of the breakout model: one finished session."
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE_FEATURES]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_SCHEMA)
     _few_keys = pydantic.model_validator(mode="before")(limit_unknown_keys)
 
     session_poc: _Price = Field(description="Point of control: the price with the most volume")
@@ -142,7 +144,7 @@ def _describe_errors(
     row, *path = faults[0]["loc"]
     field = path[-1] if path else "features"
     more = f" ({len(faults) - 1} more like it)" if len(faults) > 1 else ""
-    return f"row {row + 1}, {field}: {faults[0]['msg'][0].lower()}{faults[0]['msg'][1:]}{more}"
+    return f"row {cast(int, row) + 1}, {field}: {faults[0]['msg'][0].lower()}{faults[0]['msg'][1:]}{more}"
 
 def check_requests(
     rows: list[dict[str, Any]], # bare or wrapped requests
@@ -164,7 +166,7 @@ class Prediction(BaseModel):
     def of(cls, probability: float) -> "Prediction":
         "Return the prediction that belongs to a probability."
         p = float(probability)
-        return cls(prediction=int(p >= 0.5), probability=p, confidence=max(p, 1 - p))
+        return cls(prediction=cast(Literal[0, 1], int(p >= 0.5)), probability=p, confidence=max(p, 1 - p))
 
 # %% ../../../nbs/serving/http/schemas.ipynb #d6cefb4b
 class MaskResponse(BaseModel):

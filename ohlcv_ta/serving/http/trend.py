@@ -8,7 +8,7 @@ __all__ = ['MAX_REQUEST_BARS', 'Bar', 'TrendRequest', 'Calibration', 'TrendRespo
 
 # %% ../../../nbs/serving/http/trend.ipynb #325aab69
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -103,7 +103,8 @@ def select_bars(
 ) -> pd.DataFrame: # OHLCV bars, up to the last one of the window
     "Return the bars of a request. Raises `ValueError` if there are none, or if they have another timeframe."
     if (request.bars is None) == (request.symbol is None): raise ValueError("send either bars or a symbol")
-    frame = load_series(request.symbol, timeframe, request.venue) if request.bars is None else _to_frame(request.bars)
+    if request.bars is None: frame = load_series(cast(str, request.symbol), timeframe, request.venue)
+    else: frame = _to_frame(request.bars)
     if request.time is not None:
         moment = pd.Timestamp(request.time)
         frame = frame.loc[:moment.tz_localize("UTC") if moment.tzinfo is None else moment]
@@ -125,7 +126,7 @@ def build_response(
         model=name, probability=prediction.probability, prediction="up" if prediction.probability >= 0.5 else "down",
         time=prediction.time.to_pydatetime(), known=prediction.known.to_pydatetime(), timeframe=about["timeframe"],
         lookback=predictor.look.lookback, horizon=about["horizon"], shift=about["shift"], auc=auc,
-        calibration=prediction.calibration, image=to_base64(prediction.image), heat=to_base64(heatmap))
+        calibration=cast(Any, prediction.calibration), image=to_base64(prediction.image), heat=to_base64(heatmap))
 
 # %% ../../../nbs/serving/http/trend.ipynb #fcc27e58
 def predict_trend(

@@ -610,6 +610,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                      'ohlcv_ta/data/exchanges/registry.py'),
                                                   'ohlcv_ta.data.exchanges.registry._open_yahoo': ( 'data/exchanges/registry.html#_open_yahoo',
                                                                                                     'ohlcv_ta/data/exchanges/registry.py'),
+                                                  'ohlcv_ta.data.exchanges.registry.check_source_name': ( 'data/exchanges/registry.html#check_source_name',
+                                                                                                          'ohlcv_ta/data/exchanges/registry.py'),
                                                   'ohlcv_ta.data.exchanges.registry.open_market_source': ( 'data/exchanges/registry.html#open_market_source',
                                                                                                            'ohlcv_ta/data/exchanges/registry.py'),
                                                   'ohlcv_ta.data.exchanges.registry.venue_opener': ( 'data/exchanges/registry.html#venue_opener',

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 # %% ../../nbs/dependencies/modules.ipynb #1a88bdfb
 def find_modules(
@@ -40,7 +40,9 @@ def name_chain(node):
     return [node.id, *reversed(names)] if isinstance(node, ast.Name) else []
 
 
-def is_type_checking(node):
+def is_type_checking(
+    node: ast.AST,
+) -> TypeGuard[ast.If]:
     "Return whether only type checkers run a statement."
     return isinstance(node, ast.If) and (name_chain(node.test) or [""])[-1] == "TYPE_CHECKING"
 

@@ -65,7 +65,7 @@ test: data lint ## everything CI runs: style, notebooks, tests, a small run of t
 	@$(SAY) "Running the tests, with a small run of the whole pipeline"
 	@pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/unit/test_conventions.py
 
-export: $(READY) ## carry the notebooks into the package, and what they import into dvc.yaml
+export: $(READY) ## carry the notebooks into the package, and what they import and hold into dvc.yaml and the contents
 	@nbdev_clean && nbdev_export && ohlcv-ta deps --write
 
 collect: $(READY) ## collect the data set again from the packages that carry it (needs a network)

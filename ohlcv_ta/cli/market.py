@@ -164,7 +164,7 @@ def _write_scan(batch: Any, out: Path, channels: tuple, keep: int | None) -> Non
 
 # %% ../../nbs/cli/market.ipynb #5d5760b3
 _ScanSourceOption = Annotated[str, typer.Option(
-    envvar="OHLCV_TA_SOURCE", help="replay (the embedded series), lbank, binance or yahoo.")]
+    envvar="OHLCV_TA_SOURCE", help="replay (the embedded series) or an exchange, such as binance.")]
 _ScanAddressOption = Annotated[str | None, typer.Option(
     envvar="OHLCV_TA_SOURCE_URL", help="Of another server with the same interface as the source.")]
 _PairsOption = Annotated[list[str] | None, typer.Option(
@@ -414,7 +414,7 @@ def analyse_command(
     pair: Annotated[str, typer.Argument(help="Such as eth_usdt.")],
     timeframe: Annotated[str, typer.Option(help="Length of a bar, such as minute5, hour4 or week1.")] = "day1",
     limit: Annotated[int, typer.Option(min=1, max=2000, help="How many of the last closed bars.")] = 200,
-    source: Annotated[str, typer.Option(help="lbank, binance, yahoo, or replay: the embedded series.")] = "replay",
+    source: Annotated[str, typer.Option(help="replay (the embedded series) or an exchange, such as lbank.")] = "replay",
     scorer: Annotated[str, typer.Option(help="Of levels: clustered, rule, or density.")] = "clustered",
     chart: Annotated[Path | None, typer.Option(dir_okay=False, help="PNG file for the chart.")] = None,
 ) -> None:

@@ -45,20 +45,38 @@ def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.
         raise typer.Exit(1)
 
 # %% ../../nbs/cli/pipeline.ipynb #255b7875
-_WriteOption = Annotated[bool, typer.Option("--write/--check", help="Change dvc.yaml, or fail where it is not right.")]
+_WriteOption = Annotated[bool, typer.Option("--write/--check", help="Change the files, or fail where they are not right.")]
+
+
+def _bring_lists(root: Path, write: bool) -> int:
+    "Write or only show the generated lists, and return in how many files they differ."
+    from ohlcv_ta.dependencies import list_difference_text, list_differences, write_lists
+
+    found = list_differences(root)
+    if found: typer.echo(list_difference_text(root, found))
+    if write: write_lists(found)
+    if found: typer.echo(f"{len(found)} files {'were changed' if write else 'differ'}.")
+    return len(found)
+
+
+def _bring_dependencies(root: Path, write: bool) -> int:
+    "Write or only show the code dependencies, and return in how many stages they differ."
+    from ohlcv_ta.dependencies import difference_text, differences, write_dependencies
+
+    found = (write_dependencies if write else differences)(root)
+    if found: typer.echo(difference_text(found))
+    typer.echo(f"{len(found) or 'No'} stages {'were changed' if write else 'differ'}.")
+    return len(found)
 
 
 @app.command()
 def deps(write: _WriteOption = False) -> None:
-    "Compute from their imports which modules the stages in dvc.yaml depend on."
-    from ohlcv_ta.dependencies import difference_text, differences, write_dependencies
+    "Compute the modules that stages in dvc.yaml depend on, and lists of pages and models there and in the contents."
     from ohlcv_ta.pipeline import find_project_root
 
-    found = (write_dependencies if write else differences)(find_project_root())
-    if found: typer.echo(difference_text(found))
-    typer.echo(f"{len(found) or 'No'} stages {'were changed' if write else 'differ'}.")
-    if found and not write:
-        typer.echo("dvc.yaml is not in line with the code; run: ohlcv-ta deps --write", err=True)
+    root = find_project_root()
+    if (_bring_lists(root, write) and not write) or (_bring_dependencies(root, write) and not write):
+        typer.echo("What is shown above is not in line with the notebooks; run: ohlcv-ta deps --write", err=True)
         raise typer.Exit(1)
 
 # %% ../../nbs/cli/pipeline.ipynb #01337faa

@@ -15,7 +15,7 @@ from .app import ModelsOption, app, require_extra
 
 # %% ../../nbs/cli/serve.ipynb #0fccca3e
 _SourceOption = Annotated[str | None, typer.Option(
-    help="Where bars come from: replay (embedded series), lbank, binance or yahoo. "
+    help="Where bars come from: replay (embedded series) or an exchange, such as binance. "
          "What OHLCV_TA_SOURCE says by default, else replay.")]
 
 

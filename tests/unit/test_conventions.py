@@ -1,6 +1,5 @@
-"The house is in order: notebooks clean, package exported, walls where they should be, every name pointing somewhere."
+"Conventions of the files: notebooks clean, package exported, every name pointing somewhere."
 
-import ast
 import re
 import subprocess
 import sys
@@ -15,8 +14,6 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
 STAGES = sorted((ROOT / "nbs" / "pipeline").glob("*.ipynb"))
 MODULES = sorted((ROOT / "ohlcv_ta").rglob("*.py"))
-FLOORS = {"data": 1, "kernel_environment": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5,
-          "serving": 6, "pipeline": 6, "dependencies": 6, "cli": 7}
 params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
@@ -68,44 +65,6 @@ def test_library_notebooks_open_with_a_title_and_export_to_their_own_name(path):
     assert f"#| default_exp {module}" in cells[1].source
     asserts = re.compile(r"^\s*(assert|test_|np\.testing|pd\.testing|replays)", re.M)
     assert any(asserts.search(c.source) for c in cells), "nothing is asserted"
-
-
-def imported(path):
-    "Modules of the package that a module imports at any depth of its code."
-    inside = path.relative_to(ROOT).with_suffix("").parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            base = inside[: len(inside) - node.level] if node.level else ()
-            yield ".".join((*base, *filter(None, [node.module])))
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-
-
-def floor(module):
-    parts = module.split(".")
-    return FLOORS.get(parts[1]) if parts[0] == "ohlcv_ta" and len(parts) > 1 else None
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_imports_from_its_own_floor_or_below(path):
-    own = floor(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    above = [m for m in imported(path) if own is not None and (floor(m) or 0) > own]
-    assert not above
-
-
-def test_mplfinance_is_called_in_one_place():
-    assert [name_of(p) for p in MODULES if "mplfinance" in set(imported(p))] == ["ohlcv_ta/charts/candlestick.py"]
-
-
-def test_no_pickle_is_ever_loaded():
-    assert not [name_of(p) for p in MODULES if {"pickle", "joblib.load", "dill"} & set(imported(p))]
-
-
-def test_a_plain_import_brings_no_heavy_or_optional_package():
-    heavy = "torch fastapi gradio yfinance ccxt sklearn xgboost lightgbm shap matplotlib dvc"
-    code = f"import sys; import ohlcv_ta.data, ohlcv_ta.features; print([m for m in {heavy.split()} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def strings(value):

@@ -17,6 +17,7 @@ from ohlcv_ta.dependencies import (
     code_paths,
     differences,
     find_side_effects,
+    list_differences,
     read_module,
     rewrite_dependencies,
     stage_dependencies,
@@ -31,6 +32,10 @@ def wanted():
 
 def test_dvc_yaml_names_what_the_code_uses(wanted):
     assert not differences(ROOT, wanted), "run: ohlcv-ta deps --write"
+
+
+def test_lists_of_pages_and_models_name_what_is_there():
+    assert not list_differences(ROOT), "run: ohlcv-ta deps --write"
 
 
 def test_every_stage_depends_on_the_environment_of_its_kernel(wanted):

@@ -31,6 +31,7 @@ class EstimatorSpec:
     file: str = "model.skops" # name of the stored file
     load: Callable[[Path], Any] | None = None # reads what the estimator's own `save_model` wrote; None: skops does both
     trusted: tuple[str, ...] = () # types in trees of scikit-learn that skops may load in addition to its own list
+    title: str = "" # in the book
 
 # %% ../../../nbs/models/breakout/estimator.ipynb #7623eae2785240b9bd12b16a66d81610
 def _make_dummy(seed):
@@ -82,14 +83,18 @@ def _predict_lightgbm(booster, x): return booster.predict(x, num_threads=1)
 
 # %% ../../../nbs/models/breakout/estimator.ipynb #504fb2a444614c0babb325280ed9130a
 _ESTIMATOR_SPECS = {
-    "logistic": EstimatorSpec(_make_logistic),
-    "random_forest": EstimatorSpec(_make_random_forest, trusted=("sklearn.tree._tree.Tree",)),
-    "xgboost": EstimatorSpec(_make_xgboost, file="model.json", load=_load_xgboost),
-    "lightgbm": EstimatorSpec(_make_lightgbm, _lightgbm_booster, _predict_lightgbm, "model.txt", _load_lightgbm),
+    "logistic": EstimatorSpec(_make_logistic, title="Logistic regression"),
+    "random_forest": EstimatorSpec(_make_random_forest, trusted=("sklearn.tree._tree.Tree",), title="Random forest"),
+    "xgboost": EstimatorSpec(_make_xgboost, file="model.json", load=_load_xgboost, title="XGBoost"),
+    "lightgbm": EstimatorSpec(_make_lightgbm, _lightgbm_booster, _predict_lightgbm, "model.txt", _load_lightgbm,
+                              title="LightGBM"),
 }
 SINGLE_FEATURE_BASELINES = {"close_vs_vah": ["close_vs_vah"], "distance_in_atr": ["target_distance"]}
-_BASELINE_SPECS = {"base_rate": EstimatorSpec(_make_dummy)} | {
-    name: EstimatorSpec(_make_logistic) for name in SINGLE_FEATURE_BASELINES}
+_BASELINE_SPECS = {
+    "base_rate": EstimatorSpec(_make_dummy, title="Base rate"),
+    "close_vs_vah": EstimatorSpec(_make_logistic, title="Close above VAH"),
+    "distance_in_atr": EstimatorSpec(_make_logistic, title="Distance in ATR"),
+}
 BASELINE_ESTIMATORS = tuple(_BASELINE_SPECS)
 ESTIMATORS = tuple(_ESTIMATOR_SPECS)
 

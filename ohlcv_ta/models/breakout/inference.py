@@ -10,6 +10,7 @@ __all__ = ['explain', 'BreakoutPredictor', 'SessionHistory', 'build_history', 'B
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,23 +22,43 @@ from ...data.frame import bar_length, infer_timeframe, session_dates
 from ...features.breakout import complete_sessions, relative_features
 from ...features.market_profile import MarketProfile, market_profile
 from .artifact import load_model
-from .estimator import SINGLE_FEATURE_BASELINES, BreakoutModel
+from .estimator import BreakoutModel, get_estimator_spec
 
 # %% ../../../nbs/models/breakout/inference.ipynb #8edb47106e1a46a883d545849b8ab81b
 def explain(
     model: BreakoutModel, # fitted
     table: pd.DataFrame, # one row a session, with the model's features
-) -> pd.DataFrame: # (rows, features) of SHAP values, in log-odds (random forest: in probability)
+) -> pd.DataFrame: # (rows, features) of SHAP values, in log-odds where the estimator sums them, else in probability
     "Return the contribution of each feature to each prediction, relative to the mean prediction."
     x = model.scale_features(table)
-    if model.name == "logistic" or model.name in SINGLE_FEATURE_BASELINES:
-        return pd.DataFrame(model.estimator.coef_[0] * x, table.index, model.features)
+    if hasattr(model.estimator, "coef_"): return pd.DataFrame(model.estimator.coef_[0] * x, table.index, model.features)
+    explainer = _tree_explainer(model.estimator)
+    values = _permutation_values(model, x) if explainer is None else _tree_values(explainer, x)
+    return pd.DataFrame(values, table.index, model.features)
+
+# %% ../../../nbs/models/breakout/inference.ipynb #22c5fe5c
+def _tree_explainer(estimator):
+    "Return the explainer of trees, boosted or in a forest; None for any other estimator."
     import shap
+
+    try: return shap.TreeExplainer(estimator)
+    except ValueError: return None # what shap raises for an estimator that it knows no trees of
+
+
+def _tree_values(explainer, x):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning) # LightGBM warns about the output shape that is expected here
-        values = np.asarray(shap.TreeExplainer(model.estimator).shap_values(x))
-    if values.ndim == 3: values = values[..., 1] # a forest returns values for both classes
-    return pd.DataFrame(values, table.index, model.features)
+        values = np.asarray(explainer.shap_values(x))
+    return values[..., 1] if values.ndim == 3 else values # a forest returns values for both classes
+
+# %% ../../../nbs/models/breakout/inference.ipynb #b67ea9d8
+def _permutation_values(model, x):
+    import shap
+
+    predict = partial(get_estimator_spec(model.name).predict, model.estimator)
+    background = np.zeros((1, x.shape[1])) # the mean row, as inputs are standardized
+    explainer = shap.explainers.Permutation(predict, background, seed=0)
+    return explainer(x, max_evals=10 * (2 * x.shape[1] + 1), silent=True).values
 
 # %% ../../../nbs/models/breakout/inference.ipynb #7623eae2785240b9bd12b16a66d81610
 _DESCRIBED = ("trained_on", "first", "last", "rows") # facts of `about` that `/health` shows

@@ -38,7 +38,7 @@ class AnalysisResponse(BaseModel):
     analysis_summarized: str = Field(description="In short, in Persian")
     message: str | None = Field(description="A note about this answer; null in most cases")
     chart_image_base64: str = Field(description="The chart as a data: URL of a PNG")
-    source: str = Field(description="Source of the bars: replay, lbank, binance or yahoo")
+    source: str = Field(description="Name of the source of the bars, such as replay")
     series: str = Field(description="Name of the series in that source")
     as_of: datetime = Field(description="End of the newest bar")
     writer: str = Field(description="Writer of the texts: rules, or the name of a language model")

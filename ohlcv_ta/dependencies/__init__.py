@@ -1,0 +1,48 @@
+"Dependencies of stages, computed from the code, and lists in `dvc.yaml` and the table of contents, computed from what is there."
+
+from .generated_lists import list_difference_text, list_differences, write_lists
+from .import_closure import Used, closure, code_paths
+from .modules import Module, Reference, chains, find_imports, find_modules, named_modules, read_module, strings
+from .packages import Package, imported, references
+from .side_effects import find_side_effects
+from .stages import (
+    EVERY_STAGE,
+    EXCLUDED,
+    Difference,
+    difference_text,
+    differences,
+    rewrite_dependencies,
+    stage_dependencies,
+    stage_notebooks,
+    write_dependencies,
+)
+
+__all__ = [
+    "EVERY_STAGE",
+    "EXCLUDED",
+    "Difference",
+    "Module",
+    "Package",
+    "Reference",
+    "Used",
+    "chains",
+    "closure",
+    "code_paths",
+    "difference_text",
+    "differences",
+    "find_imports",
+    "find_modules",
+    "find_side_effects",
+    "imported",
+    "list_difference_text",
+    "list_differences",
+    "named_modules",
+    "read_module",
+    "references",
+    "rewrite_dependencies",
+    "stage_dependencies",
+    "stage_notebooks",
+    "strings",
+    "write_dependencies",
+    "write_lists",
+]

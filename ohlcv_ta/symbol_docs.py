@@ -110,12 +110,13 @@ def _find_fields(node):
 def _field_source(node, source):
     "Return a function whose parameters are the fields of a class."
     lines, text = source.split("\n"), []
-    for one in _find_fields(node):
-        text += lines[one.lineno - 1:one.end_lineno]
-        last = text[-1].encode()
-        text[-1] = (last[:one.end_col_offset] + b"," + last[one.end_col_offset:]).decode()
     header = " ".join(map(ast.unparse, [*node.bases, *node.decorator_list]))
     positional = re.search(r"NamedTuple|dataclass", header) and "kw_only" not in header
+    for one in _find_fields(node):
+        text += lines[one.lineno - 1:one.end_lineno]
+        needed = positional and one.value and not _read_default(one.value).text # such as `key: str = field(repr=False)`
+        last, end = text[-1].encode(), (one.annotation if needed else one).end_col_offset
+        text[-1] = (last[:end] + b"," + last[one.end_col_offset:]).decode()
     return "\n".join([f"def {node.name}({'' if positional else '*,'}", *text, "): ..."])
 
 # %% ../nbs/symbol_docs.ipynb #bb2b5531

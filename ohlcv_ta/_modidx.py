@@ -4278,6 +4278,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'ohlcv_ta/symbol_docs.py'),
                                       'ohlcv_ta.symbol_docs.ParameterTable._row': ( 'symbol_docs.html#parametertable._row',
                                                                                     'ohlcv_ta/symbol_docs.py'),
+                                      'ohlcv_ta.symbol_docs.ParameterTable.format_list': ( 'symbol_docs.html#parametertable.format_list',
+                                                                                           'ohlcv_ta/symbol_docs.py'),
                                       'ohlcv_ta.symbol_docs.ParameterTable.has_docment': ( 'symbol_docs.html#parametertable.has_docment',
                                                                                            'ohlcv_ta/symbol_docs.py'),
                                       'ohlcv_ta.symbol_docs.ParameterTable.has_return': ( 'symbol_docs.html#parametertable.has_return',

@@ -81,7 +81,7 @@ def _fold(cell):
     defined = [one.name for one in body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
     public = [name for name in defined if not name.startswith("_")]
     if not defined and constants: return cell
-    imports = all(isinstance(one, ast.Import | ast.ImportFrom) for one in body)
+    imports = any(isinstance(one, ast.Import | ast.ImportFrom) for one in body)
     what = f"Source of {', '.join(public)}" if public else f"Private: {', '.join(defined)}" if defined else ""
     words = what or ("Imports" if imports else "Private constants")
     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]

@@ -227,6 +227,12 @@ class ParameterTable(DocmentTbl):
     @property
     def return_str(self): return "| " + " | ".join(["**Returns**", *self._row("return", self.dm["return"])[1:]]) + " |"
 
+    def format_list(self) -> str: # Markdown; empty without comments
+        "Return the comments as a list, for a method."
+        rows = [(f"`{self.stars[name]}{name}`", self.dm[name].docment) for name in self.params]
+        if self.has_return: rows.append(("**Returns**", self.dm["return"].docment))
+        return "\n".join(f"- {name}: {format_text(text, self.links)}" for name, text in rows if isinstance(text, str))
+
 # %% ../nbs/symbol_docs.ipynb #458d778c
 class Page(NamedTuple):
     "Hold what the descriptions of the names on a page share."
@@ -257,7 +263,7 @@ def _fence(*lines):
     return "\n".join(["```python", *lines, "```"])
 
 
-def _describe_callable(node, source, page):
+def _describe_callable(node, source, page, method=False):
     "Yield the paragraphs about a function, a method, or the parameters of a class."
     stub = make_stub(node, source, page.aliases)
     prefix = {ast.ClassDef: "class", ast.AsyncFunctionDef: "async def"}.get(type(node), "def")
@@ -265,7 +271,7 @@ def _describe_callable(node, source, page):
     text, raised = _sentences(node, page)
     yield text
     if isinstance(node, ast.ClassDef) and node.bases: yield f"Bases: {', '.join(f'`{ast.unparse(one)}`' for one in node.bases)}"
-    if stub: yield str(ParameterTable(stub, page.links))
+    if stub: yield ParameterTable(stub, page.links).format_list() if method else str(ParameterTable(stub, page.links))
     if raised: yield f"**Raises** {raised.split(' ', 1)[1]}"
 
 # %% ../nbs/symbol_docs.ipynb #92cd86e7
@@ -275,7 +281,7 @@ def _describe_methods(node, source, page):
     for one in methods:
         if any(".setter" in text for text in _decorators(one)): continue
         label = make_label(page.module, Symbol(f"{node.name}.{one.name}", "function", one, source))
-        paragraphs = filter(None, _describe_callable(one, source, page))
+        paragraphs = filter(None, _describe_callable(one, source, page, method=True))
         yield "\n\n".join(["::::{container} method", f"({label})=", *paragraphs, "::::"])
 
 # %% ../nbs/symbol_docs.ipynb #4d693802

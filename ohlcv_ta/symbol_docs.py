@@ -204,9 +204,9 @@ class ParameterTable(DocmentTbl):
         shown, comments, self.links = {one.name: one for one in _parameters(stub)}, docments(stub, args_kwargs=True), links
         self.params, empty = [name for name in self.params if name in shown], inspect.Parameter.empty
         for name, row in self.dm.items():
-            if name in shown: row.default, row.anno = shown[name].default, shown[name].annotation
             held = [one.details for one in (row.anno, row.default) if isinstance(one, SourceText) and one.details]
             row.docment = comments.get(name) or " ".join(held) or empty
+            if name in shown: row.default, row.anno = shown[name].default, shown[name].annotation
         self.dm = {name: row for name, row in self.dm.items() if name in shown or name == "return"}
         self.stars = {name: {2: "*", 4: "**"}.get(one.kind, "") for name, one in shown.items()}
 

@@ -77,10 +77,9 @@ def _heading(symbol, level, page):
 def _fold(cell):
     "Fold the code of a cell that exports functions, classes, imports or private constants, under a line that says what it is."
     body = ast.parse(cell.source).body
-    constants = [one.name for one in find_symbols(cell.source) if one.kind == "constant"]
+    public = [one.name for one in find_symbols(cell.source)]
     defined = [one.name for one in body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    public = [name for name in defined if not name.startswith("_")]
-    if not defined and constants: return cell
+    if public and not defined: return cell
     imports = any(isinstance(one, ast.Import | ast.ImportFrom) for one in body)
     what = f"Source of {', '.join(public)}" if public else f"Private: {', '.join(defined)}" if defined else ""
     words = what or ("Imports" if imports else "Private constants")
@@ -108,14 +107,14 @@ def document_page(
     "Add headings and descriptions of its public names to a notebook, and fold their source."
     page, cells, level, start, moves = read_page(notebook, root), [], 0, 0, False
     for cell in notebook.cells:
-        above, heading = [], _heading_level(cell)
+        above, below, heading = [], [], _heading_level(cell)
         if _is_export(cell):
             above, below = _document_cell(cell, level + 1, page)
             cells[start:start] = above
             cells += [*below, _fold(cell)]
         else: cells.append(cell)
-        level, moves = heading or level, not heading and (moves or bool(above)) # text below a heading introduces its section
-        introduces = cell.cell_type == "markdown" or (_is_export(cell) and not above)
+        level, moves = heading or level, not heading and (moves or bool(below)) # text below a heading introduces its section
+        introduces = cell.cell_type == "markdown" or (_is_export(cell) and not below)
         if not (moves and introduces): start = len(cells)
     first = cells[0]
     first.source = f"({PACKAGE}.{page.module})=\n{first.source}\n\nModule `{PACKAGE}.{page.module}` {_source_link(page)}"
@@ -162,5 +161,5 @@ def make_symbol_index(
     for module in modules: groups[module.partition(".")[0] if "." in module else "pipeline"].append(module)
     lines = ["# Index of symbols\n", "Every public function, class and constant of the library, by module.\n"]
     for group, inside in groups.items():
-        lines += [f"## {group}\n", *(line for module in inside for line in _module_lines(module, root))]
+        lines += [f"## `{group}`\n", *(line for module in inside for line in _module_lines(module, root))]
     return "\n".join(lines)

@@ -77,12 +77,13 @@ def _heading(symbol, level, page):
 def _fold(cell):
     "Fold the code of a cell that exports functions, classes, imports or private constants, under a line that says what it is."
     body = ast.parse(cell.source).body
-    public = [one.name for one in find_symbols(cell.source)]
+    symbols = find_symbols(cell.source)
     defined = [one.name for one in body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    if public and not defined: return cell
+    if symbols and all(one.kind == "constant" for one in symbols): return cell
     imports = any(isinstance(one, ast.Import | ast.ImportFrom) for one in body)
-    what = f"Source of {', '.join(public)}" if public else f"Private: {', '.join(defined)}" if defined else ""
-    words = what or ("Imports" if imports else "Private constants")
+    if symbols: words = f"Source of {', '.join(one.name for one in symbols)}"
+    elif defined: words = f"Private: {', '.join(defined)}"
+    else: words = "Imports" if imports else "Private constants"
     cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-input"]
     cell.metadata["mystnb"] = {"code_prompt_show": words, "code_prompt_hide": words}
     return cell

@@ -165,6 +165,7 @@ def _convert_cell(cell, given):
     tags += [tag for (key, value), tag in _TAGS.items() if key in found and value in (None, found[key])]
     if {"parameters", "injected-parameters"} & set(cell.metadata.get("tags", [])): tags.append("remove-cell")
     metadata = {"tags": sorted(set(tags))} if tags else {}
+    if "mystnb" in cell.metadata: metadata["mystnb"] = cell.metadata["mystnb"]
     if "fig-cap" in found:
         metadata["mystnb"] = {"figure": {"caption": found["fig-cap"].strip('"'), "name": found["label"] + _variant(given)}}
     cell.source, cell.metadata = source, metadata
@@ -242,9 +243,14 @@ def run_notebook(
     root: Path | None = None, # folder it runs in; the project's when not given
     **values, # values for its parameters cell
 ) -> Path: # the page
-    "Execute a notebook with papermill and write its page, whole or not at all. Raises `StageError` if it fails."
+    """Execute a notebook with papermill and write its page, whole or not at all. Raises `StageError` if it fails.
+
+    The page of a library notebook documents the functions and classes that the notebook exports.
+    """
     import papermill
     from traitlets.config import Config
+
+    from ohlcv_ta.reference_pages import document_page, exported_module
     source, output, root = Path(source), Path(output), root or find_project_root()
     _check_parameters(source, values)
     with _environment(KERNEL_ENVIRONMENT), TemporaryDirectory(prefix="kernel-") as folder:
@@ -256,6 +262,7 @@ def run_notebook(
         except papermill.exceptions.PapermillExecutionError as failure:
             raise StageError(f"{source.name}, {_describe_failure(failure)}") from None
     print(_warnings(executed), end="", file=sys.stderr)
+    if exported_module(executed): document_page(executed, root)
     return write_atomic(output, convert_page(executed, values))
 
 # %% ../nbs/pipeline.ipynb #17f73bad
@@ -272,12 +279,19 @@ def find_stage_paths(
     return root / "nbs" / "pipeline" / f"{name}.ipynb", root / "book" / "chapters" / f"{page}.ipynb"
 
 # %% ../nbs/pipeline.ipynb #82a1df12
+def _write_symbol_index(root):
+    "Write the page that lists the public names of the library."
+    from ohlcv_ta.reference_pages import make_symbol_index
+    return write_atomic(root / "book" / "reference" / "symbols.md", make_symbol_index(root))
+
+# %% ../nbs/pipeline.ipynb #baabf7c2
 def run_stage(
     name: str, # stage, or "reference/" and a library notebook
     **values, # values for its parameters cell
 ) -> Path: # the page
     "Run one stage of the pipeline. Raises `StageError` if it fails."
     root = find_project_root()
+    if name == "reference/symbols": return _write_symbol_index(root)
     source, output = find_stage_paths(name, root, **values)
     return run_notebook(source, output, root, **values)
 
@@ -299,6 +313,7 @@ def read_book_config(
     settings = _addresses(root)
     if url := settings["git_url"]:
         config = _merge(config, {
+            "sphinx": {"config": {"source_url": f"{url}/blob/{settings['branch']}"}},
             "repository": {"url": url, "branch": settings["branch"], "path_to_book": "book"},
             "html": {"use_repository_button": True, "use_issues_button": True},
             "launch_buttons": {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}})

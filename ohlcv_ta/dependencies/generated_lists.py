@@ -53,6 +53,9 @@ def estimator_titles(
     return {name: get_estimator_spec(name).title for name in given}
 
 # %% ../../nbs/dependencies/generated_lists.ipynb #35a39fd9
+_SYMBOL_INDEX = "reference/symbols" # a page without a notebook, made by a stage of its own
+
+
 def find_reference_pages(
     root: Path, # project folder
 ) -> list[str]: # sorted
@@ -120,7 +123,7 @@ def order_reference(
 ) -> str:
     "Return the contents with all reference pages and no others; those that are listed keep their place."
     for page in list_pages(contents):
-        if page.startswith("reference/") and page not in pages: contents = remove_page(contents, page)
+        if page.startswith("reference/") and page not in (*pages, _SYMBOL_INDEX): contents = remove_page(contents, page)
     for page in pages:
         listed = [one for one in list_pages(contents) if one.startswith("reference/")]
         if page not in listed: contents = insert_page(contents, page, _last_of_folder(page, listed))
@@ -135,9 +138,10 @@ def page_lists(
     stages: Iterable[str], # names in dvc.yaml
 ) -> dict[str, list[str]]: # stage -> values of its matrix
     "Return which reference pages each stage makes."
-    found: dict[str, list[str]] = {name: [] for name in stages if name.startswith("reference_")}
+    index = _SYMBOL_INDEX.replace("/", "_")
+    found: dict[str, list[str]] = {name: [] for name in stages if name.startswith("reference_") and name != index}
     for page in pages:
-        if not page.startswith("reference/"): continue
+        if not page.startswith("reference/") or page == _SYMBOL_INDEX: continue
         stage = f"reference_{page.split('/')[1]}"
         found[stage if stage in found else _REST].append(page.removeprefix("reference/"))
     return found

@@ -10,6 +10,7 @@ from support.smoke import ROOT
 from ohlcv_ta.dependencies import (
     EVERY_STAGE,
     EXCLUDED,
+    REFERENCE_STAGES,
     Module,
     Package,
     Reference,
@@ -42,9 +43,14 @@ def test_every_stage_depends_on_the_environment_of_its_kernel(wanted):
     assert wanted and all("ohlcv_ta/kernel_environment.py" in paths for paths in wanted.values())
 
 
+def test_only_pages_of_the_library_depend_on_the_code_that_documents_functions(wanted):
+    found = {name for name, paths in wanted.items() if {"ohlcv_ta/reference_pages.py", "ohlcv_ta/symbol_docs.py"} <= {*paths}}
+    assert found == {name for name in wanted if name.startswith("reference_")} and len(found) >= 8
+
+
 def test_what_is_listed_exists_and_has_a_reason():
     package = Package(ROOT / "ohlcv_ta")
-    for name, reason in (EXCLUDED | EVERY_STAGE).items():
+    for name, reason in (EXCLUDED | EVERY_STAGE | REFERENCE_STAGES).items():
         module, _, inner = name.partition(":")
         assert len(reason) > 20
         assert (ROOT / name).exists() or (module in package and (not inner or inner in package[module].names))

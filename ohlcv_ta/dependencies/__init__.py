@@ -8,6 +8,8 @@ from .side_effects import find_side_effects
 from .stages import (
     EVERY_STAGE,
     EXCLUDED,
+    REFERENCE_COMMAND,
+    REFERENCE_STAGES,
     Difference,
     difference_text,
     differences,
@@ -20,6 +22,8 @@ from .stages import (
 __all__ = [
     "EVERY_STAGE",
     "EXCLUDED",
+    "REFERENCE_COMMAND",
+    "REFERENCE_STAGES",
     "Difference",
     "Module",
     "Package",

@@ -30,7 +30,7 @@ def _heading_level(cell):
     return len((re.findall(r"^(#{1,6}) ", prose, re.M) or [""])[-1])
 
 # %% ../nbs/reference_pages.ipynb #78909e43
-def _annotated_types(source):
+def _annotated_types(source) -> dict[str, ast.expr]:
     "Return the `Annotated` types that code gives a name."
     named = [(one.targets[0], one.value) for one in ast.parse(source).body if isinstance(one, ast.Assign)]
     return {name.id: value for name, value in named if isinstance(name, ast.Name) and isinstance(value, ast.Subscript)
@@ -44,8 +44,9 @@ def find_aliases(
     "Return the names of `Annotated` types that code makes, or imports from a module of the package."
     found = {}
     for node in ast.parse(source).body:
-        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(f"{PACKAGE}."): continue
-        path = root / f"{node.module.replace('.', '/')}.py"
+        origin = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        if not isinstance(node, ast.ImportFrom) or not origin.startswith(f"{PACKAGE}."): continue
+        path = root / f"{origin.replace('.', '/')}.py"
         made = _annotated_types(path.read_text(encoding="utf-8")) if path.exists() else {}
         found |= {one.asname or one.name: made[one.name] for one in node.names if one.name in made}
     return found | _annotated_types(source)

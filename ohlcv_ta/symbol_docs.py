@@ -12,7 +12,7 @@ import inspect
 import linecache
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastcore.docments import DocmentTbl, docments
 
@@ -26,7 +26,7 @@ class Symbol(NamedTuple):
     "Hold a public name and its definition."
     name: str
     kind: str # "function", "class" or "constant"
-    node: ast.stmt # its definition
+    node: Any # its definition in the syntax tree
     source: str # code that the definition is part of
 
 # %% ../nbs/symbol_docs.ipynb #cb1435f7
@@ -77,7 +77,7 @@ def _read_type(node, aliases):
     "Return a type as it is written; of `Annotated`, the type and the description."
     if isinstance(node, ast.Name): node = aliases.get(node.id, node)
     if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Annotated"):
-        first, *rest = node.slice.elts
+        first, *rest = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
         details = (_details(one) for one in rest if isinstance(one, ast.Call))
         return SourceText(ast.unparse(first), " ".join(filter(None, details)))
     return SourceText(node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ast.unparse(node))
@@ -90,8 +90,8 @@ def _read_default(node):
     given = {one.arg: one.value for one in node.keywords}
     if factory := given.get("default_factory"): return SourceText(f"{ast.unparse(factory)}()", _details(node))
     default = node.args[0] if node.args else given.get("default")
-    required = default is None or ast.unparse(default) == "..."
-    return SourceText("" if required else ast.unparse(default), _details(node))
+    text = ast.unparse(default) if default else "..."
+    return SourceText("" if text == "..." else text, _details(node))
 
 # %% ../nbs/symbol_docs.ipynb #94f86ef3
 def _cut(source, begin, end_line, end_column):
@@ -131,7 +131,7 @@ def _signature_source(node, source):
 
 # %% ../nbs/symbol_docs.ipynb #19f7e641
 def make_stub(
-    node: ast.stmt, # function or class
+    node: Any, # function or class in a syntax tree
     source: str, # code that it is part of
     aliases: Mapping[str, ast.expr] | None = None, # name -> `Annotated` type that it stands for
 ) -> Callable | None: # None for a class without parameters
@@ -139,7 +139,8 @@ def make_stub(
     text, held = _signature_source(node, source), {}
     if not text: return None
     tree = ast.parse(text)
-    function, name = tree.body[0], f"<signature of {node.name}>"
+    function: Any = tree.body[0]
+    name = f"<signature of {node.name}>"
     def hold(made):
         held[f"_{len(held)}"] = made
         return ast.Name(f"_{len(held) - 1}", ast.Load())
@@ -219,7 +220,7 @@ class ParameterTable(DocmentTbl):
     def _row(self, nm, props): return [f"`{self.stars.get(nm, '')}{nm}`", *(self._cell(props[one]) for one in self._columns)]
 
     @property
-    def has_docment(self): return "docment" in self._columns
+    def has_docment(self) -> Any: return "docment" in self._columns
 
     @property
     def has_return(self): return self.dm["return"].docment is not inspect.Parameter.empty

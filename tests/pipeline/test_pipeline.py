@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from support.smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, kernels, prints
@@ -131,6 +132,38 @@ def test_a_stage_that_does_not_exist_is_named(monkeypatch):
     monkeypatch.chdir(ROOT)
     with pytest.raises(StageError, match="no stage notebook 'divination"):
         run_stage("divination")
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    "A project with one library notebook and its module."
+    code = '#| export\ndef add(\n    x: int, # dollars\n): # twice\n    "Return a sum."\n    return x + x'
+    cells = [nbformat.v4.new_markdown_cell("# Sums\n> Sums of numbers"),
+             *map(nbformat.v4.new_code_cell, ["#| default_exp sums", code, "add(21)"])]
+    kernel = {"name": "python3", "language": "python", "display_name": "python3"}
+    (tmp_path / "nbs").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), tmp_path / "nbs" / "sums.ipynb")
+    for name, text in {"params.yaml": "seed: 0\n", "book/_toc.yml": "- file: reference/symbols\n- file: reference/sums\n",
+                       "ohlcv_ta/sums.py": f'"""Sums of numbers"""\n{code}\n'}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_page_of_a_library_notebook_documents_what_it_exports(library):
+    page = nbformat.read(run_stage("reference/sums"), 4)
+    text = "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+    assert "(ohlcv_ta.sums.add)=\n## `add`\n\n{source}`ohlcv_ta/sums.py#L3`" in text
+    assert "| `x` | `int` | dollars |" in text and "def add(x: int)" in text
+    folded = [cell for cell in page.cells if "hide-input" in cell.metadata.get("tags", [])]
+    assert [cell.metadata["mystnb"]["code_prompt_show"] for cell in folded] == ["Source of add"]
+    assert page.cells[-1].outputs[0]["data"]["text/plain"] == "42"
+
+
+def test_the_index_of_symbols_is_a_stage_without_a_notebook(library):
+    assert run_stage("reference/symbols") == library / "book" / "reference" / "symbols.md"
+    assert "| [`add`](#ohlcv_ta.sums.add) | Return a sum. |" in (library / "book" / "reference" / "symbols.md").read_text()
 
 
 @pytest.mark.parametrize("config", sorted(path.stem for path in (ROOT / "configs").glob("*.yaml")))

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from .data.io import write_atomic
 
@@ -58,7 +58,7 @@ def _chain(node):
     return [node.id, *reversed(names)] if isinstance(node, ast.Name) else []
 
 
-def _type_checking(node):
+def _type_checking(node) -> TypeGuard[ast.If]:
     "Return whether only type checkers run a statement."
     return isinstance(node, ast.If) and (_chain(node.test) or [""])[-1] == "TYPE_CHECKING"
 

@@ -15,7 +15,7 @@ import typer
 from .app import app
 
 # %% ../../nbs/cli/data.ipynb #dec96525
-data_app = typer.Typer(no_args_is_help=True, help="Look at the embedded market data.")
+data_app = typer.Typer(no_args_is_help=True, help="Show the embedded market data.")
 app.add_typer(data_app, name="data")
 
 
@@ -26,7 +26,7 @@ def _format_dates(table: Any) -> Any:
 # %% ../../nbs/cli/data.ipynb #c69e752e
 @data_app.command("list")
 def list_series(
-    all: Annotated[bool, typer.Option("--all", help="Every stock of a large cross-section too.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="List every stock of the large cross-sections, too.")] = False,
 ) -> None:
     "List the embedded series."
     from ohlcv_ta.data import read_catalog
@@ -46,8 +46,8 @@ _ORIGIN_COLUMNS = ("symbol", "venue", "asset_class", "currency", "first", "last"
 def show(
     symbol: Annotated[str, typer.Argument(help="Such as BTC-USD; `ohlcv-ta data list` shows all.")],
     timeframe: Annotated[str | None, typer.Option(help="Length of a bar, such as 1h or 1d.")] = None,
-    venue: Annotated[str | None, typer.Option(help="Where it trades, if it is held from several.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many of the last bars to print.")] = 10,
+    venue: Annotated[str | None, typer.Option(help="Venue of the series, if there are several.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="Last bars to print.")] = 10,
 ) -> None:
     "Show where a series comes from, and its last bars."
     from ohlcv_ta.data import load_series, read_catalog, session_hours
@@ -67,8 +67,8 @@ def evaluate_annotated(
                                                   "OHLCV_TA_ANNOTATED names.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")] = Path("annotated.json"),
     folds: Annotated[int, typer.Option(min=2, help="Number of folds: times that a part of the charts is held out.")] = 8,
-    draws: Annotated[int, typer.Option(min=1, help="Resamples behind every interval.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed, the same numbers.")] = 0,
+    draws: Annotated[int, typer.Option(min=1, help="Bootstrap resamples of every interval.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     network: Annotated[Path | None, typer.Option(help="Folder of a mask network to evaluate too, on images, as it is "
                                                  "and after training on charts of other groups.")] = None,
 ) -> None:
@@ -93,11 +93,11 @@ def evaluate_annotated(
 def export_dataset(
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     annotated: Annotated[Path | None, typer.Option(help="JSON files of system A; embedded charts by default.")] = None,
-    charts: Annotated[int, typer.Option(min=1, help="How many, where they are not annotated.")] = 200,
+    charts: Annotated[int, typer.Option(min=1, help="Number of charts, if they are not annotated.")] = 200,
     symbol: Annotated[list[str] | None, typer.Option(help="An embedded series; may be repeated. All by default.")] = None,
     look: Annotated[str, typer.Option(help="described (system A's), random, or a style such as dark.")] = "described",
-    share: Annotated[float, typer.Option(min=0, max=0.9, help="Of the charts for the test.")] = 0.2,
-    seed: Annotated[int, typer.Option(help="The same seed, the same files.")] = 0,
+    share: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the charts in the test set.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
     jobs: Annotated[int, typer.Option(min=-1, help="Processes; -1 for all cores.")] = -1,
 ) -> None:
     "Write charts and masks in the folders of system A."

@@ -19,7 +19,7 @@ from .app import ModelsOption, app, default_models_folder, require_extra
 _JobsOption = Annotated[int | None, typer.Option(min=1, help="Processes; the cores of this machine by default.")]
 _DaskOption = Annotated[str | None, typer.Option(envvar="OHLCV_TA_DASK", help="Address of a Dask scheduler, such as "
                                                  "tcp://host:8786, whose workers see the same files.")]
-_ZoneOption = Annotated[str | None, typer.Option(help="Zone of times in files that name none, such as UTC.")]
+_ZoneOption = Annotated[str | None, typer.Option(help="Time zone of times in files without one, such as UTC.")]
 _MIN_PARALLEL = {"image": 16, "bars": 200, "series": 200} # charts from which on it pays to start more processes
 
 
@@ -82,13 +82,13 @@ def screen(
     all: Annotated[bool, typer.Option("--all", help="Every embedded series.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="A .parquet or .csv file; - prints CSV.")] = "levels.parquet",
     timeframe: Annotated[str | None, typer.Option(help="Length of a bar of embedded series, such as 1d.")] = None,
-    bars: Annotated[int, typer.Option(min=2, help="How many of the last bars of each chart.")] = 300,
-    scorer: Annotated[str, typer.Option(help="Of levels: rule, clustered, density, or learned.")] = "rule",
+    bars: Annotated[int, typer.Option(min=2, help="Last bars of each chart to use.")] = 300,
+    scorer: Annotated[str, typer.Option(help="Level detector: rule, clustered, density or learned.")] = "rule",
     top: Annotated[int | None, typer.Option(min=1, help="Levels of a chart at most; all by default.")] = None,
     rays: Annotated[int, typer.Option(min=0, help="Rays of a chart at most.")] = 3,
-    threshold: Annotated[float, typer.Option(min=0.01, max=0.99, help="Of pictures: least confidence.")] = 0.5,
+    threshold: Annotated[float, typer.Option(min=0.01, max=0.99, help="With images: smallest confidence of a line.")] = 0.5,
     tz: _ZoneOption = None,
-    pictures: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for a picture of every chart.")] = None,
+    pictures: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for an image of every chart.")] = None,
     jobs: _JobsOption = None,
     dask: _DaskOption = None,
     models: ModelsOption = None,
@@ -166,7 +166,7 @@ def _write_scan(batch: Any, out: Path, channels: tuple, keep: int | None) -> Non
 _ScanSourceOption = Annotated[str, typer.Option(
     envvar="OHLCV_TA_SOURCE", help="replay (the embedded series) or an exchange, such as binance.")]
 _ScanAddressOption = Annotated[str | None, typer.Option(
-    envvar="OHLCV_TA_SOURCE_URL", help="Of another server with the same interface as the source.")]
+    envvar="OHLCV_TA_SOURCE_URL", help="Address of another server with the interface of the source.")]
 _PairsOption = Annotated[list[str] | None, typer.Option(
     help="Such as eth_usdt,btc_usdt; those with the largest volume by default.")]
 
@@ -176,20 +176,20 @@ def scan(
     source: _ScanSourceOption = "replay",
     address: _ScanAddressOption = None,
     pairs: _PairsOption = None,
-    top: Annotated[int, typer.Option(min=1, max=2000, help="How many of those.")] = 200,
+    top: Annotated[int, typer.Option(min=1, max=2000, help="Number of pairs, if none are named.")] = 200,
     timeframe: Annotated[str, typer.Option(help="minute1 to month1.")] = "minute5",
     periods: Annotated[int, typer.Option(min=5, max=2000, help="Closed bars of each pair.")] = 50,
     window: Annotated[int, typer.Option(min=4, help="Bars before the one under test.")] = 25,
-    k: Annotated[float, typer.Option(min=0.1, help="Deviations above usual of a spike worth the name.")] = 4.0,
-    rate: Annotated[float, typer.Option(help="False alarms a bar.")] = 0.005,
-    rule: Annotated[str, typer.Option(help="rate flags what is as rare as that; deviations flags from k on.")] = "rate",
-    confidence: Annotated[float, typer.Option(min=0, max=1, help="From which on there is an alert.")] = 0.7,
+    k: Annotated[float, typer.Option(min=0.1, help="Deviations from the usual volume: threshold of rule deviations.")] = 4.0,
+    rate: Annotated[float, typer.Option(help="False alarms per bar: threshold of rule rate.")] = 0.005,
+    rule: Annotated[str, typer.Option(help="rate: p-values of at most --rate; deviations: at least --k.")] = "rate",
+    confidence: Annotated[float, typer.Option(min=0, max=1, help="Smallest confidence that sends an alert.")] = 0.7,
     out: Annotated[Path, typer.Option("--out", "-o", file_okay=False, help="Folder for the results.")] = Path(
         "volume_analysis_results"),
-    files: Annotated[bool, typer.Option("--files/--no-files", help="Whether to write any; without, no alert is sent.")] = True,
-    keep: Annotated[int | None, typer.Option(min=1, help="Batches that stay in the folder; all by default.")] = None,
+    files: Annotated[bool, typer.Option("--files/--no-files", help="Write files; without them no alert is sent.")] = True,
+    keep: Annotated[int | None, typer.Option(min=1, help="Scans to keep in the folder; all by default.")] = None,
 ) -> None:
-    "Scan many pairs once for volume that stands out; write charts and reports, send alerts."
+    "Scan many pairs once for unusual volume; write charts and reports, send alerts."
     from ohlcv_ta.data.exchanges.registry import open_market_source
     from ohlcv_ta.market.scanning import ScanSettings
 
@@ -248,11 +248,11 @@ def load_forecaster(
     return found[name]
 
 # %% ../../nbs/cli/market.ipynb #59af99b9
-_FeeOption = Annotated[float, typer.Option(min=0, max=0.5, help="Share of what is traded, each time.")]
-_StopOption = Annotated[float, typer.Option(min=0, max=0.9, help="Share below the entry at which is sold; 0 is never.")]
-_TrailOption = Annotated[float, typer.Option(min=0, max=0.9, help="Share below the highest price since then; 0 is never.")]
-_TakeOption = Annotated[float, typer.Option(min=0, help="Share above the entry at which is sold; 0 is never.")]
-_CoolDownOption = Annotated[int, typer.Option(min=0, help="Bars after a sale in which nothing is bought.")]
+_FeeOption = Annotated[float, typer.Option(min=0, max=0.5, help="Fee of each order, as a share of the traded value.")]
+_StopOption = Annotated[float, typer.Option(min=0, max=0.9, help="Stop loss, as a share below the entry; 0: none.")]
+_TrailOption = Annotated[float, typer.Option(min=0, max=0.9, help="Trailing stop, as a share below the highest price; 0: none.")]
+_TakeOption = Annotated[float, typer.Option(min=0, help="Profit target, as a share above the entry; 0: none.")]
+_CoolDownOption = Annotated[int, typer.Option(min=0, help="Bars without a new entry after an exit.")]
 _ForecasterOption = Annotated[str, typer.Option(help="Forecaster: rsi, or a network for images of indicators.")]
 
 # %% ../../nbs/cli/market.ipynb #a0821450
@@ -270,18 +270,18 @@ def _open_stream(store: Any, feed: Any, model: Any, rules: Any) -> Any: # a `Bar
 
 # %% ../../nbs/cli/market.ipynb #1787f4f1
 _ReplayOption = Annotated[str | None, typer.Option(help="An embedded series to replay instead, such as SPY.")]
-_EveryOption = Annotated[float, typer.Option(min=0.05, help="Seconds between two requests where there is no socket.")]
-_GaugesOption = Annotated[int | None, typer.Option(metavar="PORT", help="Answer Prometheus at this port of this machine.")]
+_EveryOption = Annotated[float, typer.Option(min=0.05, help="Seconds between two requests, without a web socket.")]
+_GaugesOption = Annotated[int | None, typer.Option(metavar="PORT", help="Local port for Prometheus metrics.")]
 
 
 @app.command()
 def live(
     symbol: Annotated[str | None, typer.Argument(metavar="[SYMBOL]", help="As ccxt writes it, such as BTC/USDT.")] = None,
     replay: _ReplayOption = None,
-    speed: Annotated[float, typer.Option(min=1, help="Of a replay; at 600 ten minutes take a second.")] = 600.0,
+    speed: Annotated[float, typer.Option(min=1, help="Speed of a replay; at 600, ten minutes take a second.")] = 600.0,
     start: Annotated[str | None, typer.Option("--from", help="Time at which a replay begins, such as 2019-01-03.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Time at which a replay ends.")] = None,
-    exchange: Annotated[str, typer.Option(help="That ccxt knows; binance is followed by web socket.")] = "binance",
+    exchange: Annotated[str, typer.Option(help="An exchange that ccxt supports; binance uses its web socket.")] = "binance",
     timeframe: Annotated[str, typer.Option(help="Length of a bar.")] = "1m",
     store: Annotated[str, typer.Option(help="SQLite file, or the URL of another database.")] = "istream.db",
     fee: _FeeOption = 0.001,
@@ -291,12 +291,12 @@ def live(
     cool_down: _CoolDownOption = 0,
     forecaster: _ForecasterOption = "turning",
     models: ModelsOption = None,
-    address: Annotated[str | None, typer.Option(help="Of another server with the same interface as the exchange.")] = None,
-    socket: Annotated[str | None, typer.Option(help="The same for its web socket.")] = None,
+    address: Annotated[str | None, typer.Option(help="Address of another server with the interface of the exchange.")] = None,
+    socket: Annotated[str | None, typer.Option(help="Address of another web-socket server.")] = None,
     every: _EveryOption = 5.0,
     gauges: _GaugesOption = None,
 ) -> None:
-    "Follow bars as they come, forecast, and trade on paper. No order is ever sent."
+    "Follow live bars, predict, and paper-trade. No order is ever sent."
     require_extra("live", "sqlalchemy")
     from ohlcv_ta.data.bar_store import BarStore
     from ohlcv_ta.evaluation.orders import TradingRules
@@ -384,8 +384,8 @@ def backtest_command(
     take: _TakeOption = 0.0,
     cool_down: _CoolDownOption = 0,
     forecaster: _ForecasterOption = "turning",
-    draws: Annotated[int, typer.Option(min=20, help="How often the same positions are entered at random times.")] = 300,
-    fills: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file for everything bought and sold.")] = None,
+    draws: Annotated[int, typer.Option(min=20, help="Runs with the same positions at random times.")] = 300,
+    fills: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file for the orders.")] = None,
     models: ModelsOption = None,
 ) -> None:
     "Compare trading by a forecaster with buy-and-hold and with random entries."
@@ -413,9 +413,9 @@ def backtest_command(
 def analyse_command(
     pair: Annotated[str, typer.Argument(help="Such as eth_usdt.")],
     timeframe: Annotated[str, typer.Option(help="Length of a bar, such as minute5, hour4 or week1.")] = "day1",
-    limit: Annotated[int, typer.Option(min=1, max=2000, help="How many of the last closed bars.")] = 200,
+    limit: Annotated[int, typer.Option(min=1, max=2000, help="Last closed bars to use.")] = 200,
     source: Annotated[str, typer.Option(help="replay (the embedded series) or an exchange, such as lbank.")] = "replay",
-    scorer: Annotated[str, typer.Option(help="Of levels: clustered, rule, or density.")] = "clustered",
+    scorer: Annotated[str, typer.Option(help="Level detector: clustered, rule or density.")] = "clustered",
     chart: Annotated[Path | None, typer.Option(dir_okay=False, help="PNG file for the chart.")] = None,
 ) -> None:
     "Describe a chart in English and in Persian."

@@ -16,7 +16,7 @@ from .app import app
 
 # %% ../../nbs/cli/pipeline.ipynb #49cc65d5
 _ParameterOption = Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE",
-                                                            help="Sets a parameter of the stage; may be repeated.")]
+                                                            help="Set a parameter of the stage; may be repeated.")]
 
 
 def _parse_parameters(given: list[str]) -> dict[str, Any]:
@@ -38,14 +38,14 @@ def run(stage: Annotated[str, typer.Argument(help="A notebook in nbs/pipeline.")
 
 @app.command()
 def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.", min=1)] = 2) -> None:
-    "Compute all again and compare every metric."
+    "Run every stage again and compare every metric."
     from ohlcv_ta.pipeline import reproduce
 
     if not reproduce(jobs):
         raise typer.Exit(1)
 
 # %% ../../nbs/cli/pipeline.ipynb #255b7875
-_WriteOption = Annotated[bool, typer.Option("--write/--check", help="Change the files, or fail where they are not right.")]
+_WriteOption = Annotated[bool, typer.Option("--write/--check", help="Write the files, or fail if they differ.")]
 
 
 def _bring_lists(root: Path, write: bool) -> int:
@@ -83,7 +83,7 @@ def deps(write: _WriteOption = False) -> None:
 @app.command()
 def workspace(
     config: Annotated[str, typer.Argument(help="smoke, full, or another file in configs/.")],
-    folder: Annotated[Path | None, typer.Option(help="Where to put it; tmp/CONFIG when not given.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Folder of the copy; tmp/CONFIG by default.")] = None,
 ) -> None:
     "Copy the project at another size."
     import subprocess
@@ -106,7 +106,7 @@ def params(config: Annotated[str, typer.Argument(help="smoke or full")]) -> None
 
 # %% ../../nbs/cli/pipeline.ipynb #09d05a00
 @app.command()
-def book(single: Annotated[bool, typer.Option(help="One page that holds everything, in place of a site.")] = False) -> None:
+def book(single: Annotated[bool, typer.Option(help="Build one page with everything instead of a site.")] = False) -> None:
     "Build the book from its executed chapters."
     from ohlcv_ta.pipeline import build_book
 

@@ -94,9 +94,9 @@ _InputOption = Annotated[Path, typer.Option("--input", "-i", exists=True, dir_ok
 def predict(
     input: _InputOption,
     models: ModelsOption = None,
-    tz: Annotated[str, typer.Option(help="Of bars: zone of the session, and of times that name none.")] = "UTC",
-    start: Annotated[str, typer.Option(help="Of bars: when a session begins there.")] = "00:00",
-    end: Annotated[str, typer.Option(help="Of bars: when it ends; the same as its beginning for a whole day.")] = "00:00",
+    tz: Annotated[str, typer.Option(help="With bars: time zone of the session, and of times without one.")] = "UTC",
+    start: Annotated[str, typer.Option(help="With bars: local time at which a session begins.")] = "00:00",
+    end: Annotated[str, typer.Option(help="With bars: local time at which it ends; equal to --start: a day.")] = "00:00",
 ) -> None:
     "Predict the next session's breakout from bars, or from system D's table of features."
     hours = {"tz": tz, "start": start, "end": end}

@@ -64,10 +64,10 @@ def _list_addresses(host: str, port: int, ui: bool) -> str:
 
 # %% ../../nbs/cli/serve.ipynb #19041166
 _WarmUpOption = Annotated[bool, typer.Option(
-    "--warm-up/--no-warm-up", help="Let everything answer once before the service says that it is ready, or be ready sooner "
+    "--warm-up/--no-warm-up", help="Run every model once before the service reports that it is ready, or report sooner "
                                    "and slow at first.")]
 _StatusPortOption = Annotated[int | None, typer.Option(
-    min=1, max=65535, help="Port for /live, /ready and /metrics alone, which answers whatever the service is busy with; "
+    min=1, max=65535, help="Port for /live, /ready and /metrics, which answers while the service is busy; "
                            "none by default.")]
 
 
@@ -76,7 +76,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 9696,
     models: ModelsOption = None,
-    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="With the app at /app, or the API alone.")] = True,
+    ui: Annotated[bool, typer.Option("--ui/--no-ui", help="Serve the app at /app, or the API only.")] = True,
     source: _SourceOption = None,
     warm_up: _WarmUpOption = True,
     status_port: _StatusPortOption = None,
@@ -117,7 +117,7 @@ def schedule(
 
 # %% ../../nbs/cli/serve.ipynb #e5e5d14d
 @app.command()
-def space(folder: Annotated[Path, typer.Option(help="Where to put it.")] = Path("space")) -> None:
+def space(folder: Annotated[Path, typer.Option(help="Folder to write.")] = Path("space")) -> None:
     "Assemble the Hugging Face Space."
     from ohlcv_ta.serving.space import assemble_space
 

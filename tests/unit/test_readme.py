@@ -30,10 +30,10 @@ def results_table():
 def levels_table():
     "The table of levels found, from the metrics that the pipeline wrote."
     beside = read_json(ROOT / "results" / "masks" / "metrics" / "beside.json")
-    methods = {"U-Net, from the picture": "U-Net, picture", "straight lines in the picture (Hough)": "Hough lines, picture",
-               "rule, from the bars": "rule, bars", "clustered swings, from the bars": "clustered, bars",
+    methods = {"U-Net, from the image": "U-Net, picture", "straight lines in the image (Hough)": "Hough lines, picture",
+               "rule-based detector, from the bars": "rule, bars", "clustered swings, from the bars": "clustered, bars",
                "random lines": "random, bars"}
-    lines = ["| | planted charts | real charts, the rule's lines |", "| --- | --- | --- |"]
+    lines = ["| | synthetic charts | real charts, rule-based lines |", "| --- | --- | --- |"]
     for shown, name in methods.items():
         texts = [format_interval(beside[source][name]["f1"]) if name in beside[source] else ""
                  for source in ("synthetic", "rule")]
@@ -41,15 +41,17 @@ def levels_table():
     return "\n".join(lines) + "\n"
 
 
-TRENDS = {"crypto": "five coins, 9 bars of 30 minutes (CNN9u)", "intraday": "SPY and A-shares, 49 bars of 5 minutes (CNN49u)",
-          "cross_section": "379 American shares, 5 days (I5)", "daily": "indices and shares, 20 days (I20)"}
+TRENDS = {"crypto": "five cryptocurrencies, 9 bars of 30 minutes (CNN9u)",
+          "intraday": "SPY and A-shares, 49 bars of 5 minutes (CNN49u)",
+          "cross_section": "379 US stocks, 5 days (I5)", "daily": "indices and stocks, 20 days (I20)"}
 
 
 def trends_table():
     "The table of price images, from the metrics that the pipeline wrote."
     folder = ROOT / "results" / "trend" / "metrics"
     periods = read_json(folder / "labels.json")
-    lines = ["| | independent test periods | network, from the picture | trees, from the bars | logistic, from the bars |",
+    lines = ["| | independent test periods | network, from the image | gradient-boosted trees, from the bars | "
+             "logistic, from the bars |",
              "| --- | ---: | --- | --- | --- |"]
     for name, shown in TRENDS.items():
         of = read_json(folder / f"{name}.json")
@@ -58,7 +60,8 @@ def trends_table():
     return "\n".join(lines) + "\n"
 
 
-ASKED = {"network": "network, from the image", "trees": "trees, from the same indicators", "candidates": "rule of one line",
+INDICATOR_MODELS = {"network": "network, from the image", "trees": "gradient-boosted trees, from the same indicators",
+                    "candidates": "look-back extremum rule",
          "always hold": "always hold"}
 
 
@@ -67,8 +70,8 @@ def indicators_table():
     folder = ROOT / "results" / "indicators"
     models, inner = (read_json(folder / "metrics" / f"{name}.json") for name in ("turning", "evaluate"))
     chance = read_json(folder / "labels.json")["chance"]
-    lines = ["| | right | balanced accuracy | does a candidate remain? AUC |", "| --- | --- | --- | --- |"]
-    for name, shown in ASKED.items():
+    lines = ["| | accuracy | balanced accuracy | AUC, which candidates remain |", "| --- | --- | --- | --- |"]
+    for name, shown in INDICATOR_MODELS.items():
         of, left = models["models"][name], inner["among_candidates"].get(name)
         lines.append(f"| {shown} | {format_interval(of['accuracy'])} | {format_interval(of['balanced_accuracy'])} | "
                      f"{format_interval(left) if left else ''} |")
@@ -92,17 +95,17 @@ def test_the_summary_is_what_the_metrics_say():
     assert sum(worse) > len(worse) / 2
 
 
-def test_levels_hold_no_better_than_other_lines_unless_planted():
+def test_levels_hold_no_better_than_other_lines_unless_injected():
     held = read_json(ROOT / "results" / "levels" / "metrics" / "levels.json")
     assert held["pooled"]["rule"]["difference"]["low"] < 0 < held["synthetic"]["difference"]["low"]
 
 
-def test_no_network_is_ahead_of_what_needs_no_picture():
+def test_no_network_is_ahead_of_models_of_the_bars():
     against = read_json(ROOT / "results" / "trend" / "metrics" / "against.json")
     assert not [name for name, of in against.items() if min(gain["low"] for gain in of.values()) > 0]
 
 
-def test_the_rule_of_one_line_is_not_beaten_and_no_trading_pays():
+def test_the_look_back_extremum_rule_is_not_beaten_and_no_trading_pays():
     metrics = ROOT / "results" / "indicators" / "metrics"
     assert read_json(metrics / "evaluate.json")["over_candidates"]["balanced_accuracy"]["high"] < 0
     accounts = read_json(metrics / "trade.json")["accounts"]

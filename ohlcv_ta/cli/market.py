@@ -250,7 +250,7 @@ def load_forecaster(
 # %% ../../nbs/cli/market.ipynb #59af99b9
 _FeeOption = Annotated[float, typer.Option(min=0, max=0.5, help="Fee of each order, as a share of the traded value.")]
 _StopOption = Annotated[float, typer.Option(min=0, max=0.9, help="Stop loss, as a share below the entry; 0: none.")]
-_TrailOption = Annotated[float, typer.Option(min=0, max=0.9, help="Trailing stop, as a share below the highest price; 0: none.")]
+_TrailOption = Annotated[float, typer.Option(min=0, max=0.9, help="Trailing stop, a share below the highest price; 0: none.")]
 _TakeOption = Annotated[float, typer.Option(min=0, help="Profit target, as a share above the entry; 0: none.")]
 _CoolDownOption = Annotated[int, typer.Option(min=0, help="Bars without a new entry after an exit.")]
 _ForecasterOption = Annotated[str, typer.Option(help="Forecaster: rsi, or a network for images of indicators.")]

@@ -35,7 +35,7 @@ def _load_settings(**values: Any) -> Any: # `Settings`
 # %% ../../nbs/cli/serve.ipynb #e4884b9a
 def _settings_for_host(host: str, **values: Any) -> Any: # `Settings`
     "Return the settings of a service that listens on a host. Raises `ValueError` if they do not fit that host."
-    from ohlcv_ta.serving.settings import check_exposure, find_accepted_hosts
+    from ohlcv_ta.serving.security import check_exposure, find_accepted_hosts
 
     settings = _load_settings(**values)
     check_exposure(host, settings)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['IPAddress', 'ERROR_BODIES', 'PUBLIC_PATHS', 'FAILED_KEY_RATE', 'Refusal', 'is_within', 'find_client_address',
-           'ClientRateLimiter', 'has_key', 'parse_host', 'is_host_allowed', 'find_foreign_origin', 'error_body',
-           'add_security_headers', 'AccessMiddleware']
+           'ClientRateLimiter', 'has_key', 'parse_host', 'is_host_allowed', 'find_foreign_origin', 'is_loopback',
+           'check_exposure', 'find_accepted_hosts', 'error_body', 'add_security_headers', 'AccessMiddleware']
 
 # %% ../../nbs/serving/security.ipynb #95d1c6ca
 import base64
@@ -14,12 +14,13 @@ import hmac
 import ipaddress
 import json
 import math
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from .cache_backends import CircuitBreaker, redis_errors
-from .settings import Network, Settings
+from .settings import Network, Settings, parse_host_names
 
 # %% ../../nbs/serving/security.ipynb #910c30ae
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -162,6 +163,47 @@ def find_foreign_origin(
     if headers.get(b"sec-fetch-site") == b"cross-site": return origin or "another site"
     if not origin or origin.partition("://")[2].lower().encode() == headers.get(b"host", b"").lower(): return None
     return None if any(parse_host(origin) == one for one in trusted) else origin
+
+# %% ../../nbs/serving/security.ipynb #2cb08560
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]: # none if it can't be resolved
+    "Return the addresses that a host name stands for."
+    if not host: return [ipaddress.IPv6Address("::")] # how sockets spell all addresses
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host.strip("[]"), None)}
+    except OSError:
+        return []
+    addresses = [ipaddress.ip_address(str(text).partition("%")[0]) for text in found]
+    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+
+def is_loopback(
+    host: str, # address or name that is listened on
+) -> bool: # False if it can't be resolved
+    "Return whether only this machine can reach a host."
+    found = _addresses(host)
+    return bool(found) and all(one.is_loopback for one in found)
+
+# %% ../../nbs/serving/security.ipynb #60fed8e7
+def check_exposure(
+    host: str, # address or name that is listened on
+    settings: Settings,
+) -> None:
+    "Raise `ValueError` if a service would listen beyond loopback without a key and is not an open demo."
+    if settings.api_key or settings.open_demo or is_loopback(host): return
+    raise ValueError(f"Listening on {host or 'all addresses'} lets other machines in, and there is no key. Set "
+                     "OHLCV_TA_API_KEY, or OHLCV_TA_API_KEY_FILE to the path of a file that holds it; or set "
+                     "OHLCV_TA_OPEN_DEMO=true for an open demo, without secrets and without endpoints that write.")
+
+# %% ../../nbs/serving/security.ipynb #fb86f9ea
+_LOCAL = ("localhost", "127.0.0.1", "::1")
+
+def find_accepted_hosts(
+    host: str, # address or name that is listened on
+    settings: Settings,
+) -> tuple[str, ...]: # none: any
+    "Return the host names that requests to a service may name."
+    everywhere = any(one.is_unspecified for one in _addresses(host))
+    if everywhere and not settings.trusted_hosts: return ()
+    return tuple(dict.fromkeys([*_LOCAL, *([] if everywhere else parse_host_names(host)), *settings.trusted_hosts]))
 
 # %% ../../nbs/serving/security.ipynb #8dbe6c3b
 ERROR_BODIES = { # path of system B -> fields of its answer that an error has, too

@@ -5,15 +5,13 @@
 # %% auto #0
 __all__ = ['Network', 'Networks', 'RateLimits', 'HostNames', 'SourceName', 'parse_networks', 'parse_host_names', 'read_secret',
            'Settings', 'list_variables', 'read_settings', 'list_secret_variables', 'find_unknown_variables',
-           'get_secrets', 'remove_secret_variables', 'is_loopback', 'check_exposure', 'find_accepted_hosts',
-           'format_env_example']
+           'get_secrets', 'remove_secret_variables', 'format_env_example']
 
 # %% ../../nbs/serving/settings.ipynb #7e27df98
 import ipaddress
 import json
 import os
 import re
-import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -276,47 +274,6 @@ def remove_secret_variables() -> list[str]: # names of those that were set
     if found: _overwrite(found)
     for name in found: del os.environ[name]
     return found
-
-# %% ../../nbs/serving/settings.ipynb #2cb08560
-def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]: # none if it can't be resolved
-    "Return the addresses that a host name stands for."
-    if not host: return [ipaddress.IPv6Address("::")] # how sockets spell all addresses
-    try:
-        found = {info[4][0] for info in socket.getaddrinfo(host.strip("[]"), None)}
-    except OSError:
-        return []
-    addresses = [ipaddress.ip_address(str(text).partition("%")[0]) for text in found]
-    return [getattr(address, "ipv4_mapped", None) or address for address in addresses]
-
-def is_loopback(
-    host: str, # address or name that is listened on
-) -> bool: # False if it can't be resolved
-    "Return whether only this machine can reach a host."
-    found = _addresses(host)
-    return bool(found) and all(one.is_loopback for one in found)
-
-# %% ../../nbs/serving/settings.ipynb #60fed8e7
-def check_exposure(
-    host: str, # address or name that is listened on
-    settings: Settings,
-) -> None:
-    "Raise `ValueError` if a service would listen beyond loopback without a key and is not an open demo."
-    if settings.api_key or settings.open_demo or is_loopback(host): return
-    raise ValueError(f"Listening on {host or 'all addresses'} lets other machines in, and there is no key. Set "
-                     "OHLCV_TA_API_KEY, or OHLCV_TA_API_KEY_FILE to the path of a file that holds it; or set "
-                     "OHLCV_TA_OPEN_DEMO=true for an open demo, without secrets and without endpoints that write.")
-
-# %% ../../nbs/serving/settings.ipynb #fb86f9ea
-_LOCAL = ("localhost", "127.0.0.1", "::1")
-
-def find_accepted_hosts(
-    host: str, # address or name that is listened on
-    settings: Settings,
-) -> tuple[str, ...]: # none: any
-    "Return the host names that requests to a service may name."
-    everywhere = any(one.is_unspecified for one in _addresses(host))
-    if everywhere and not settings.trusted_hosts: return ()
-    return tuple(dict.fromkeys([*_LOCAL, *([] if everywhere else parse_host_names(host)), *settings.trusted_hosts]))
 
 # %% ../../nbs/serving/settings.ipynb #e8fa1e93
 def _format_default(field: Any) -> str:

@@ -14,7 +14,8 @@ from support.server import free_port, running, started
 from support.small_models import save_small_models
 
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.settings import Settings, check_exposure, list_secret_variables, list_variables, read_settings
+from ohlcv_ta.serving.security import check_exposure
+from ohlcv_ta.serving.settings import Settings, list_secret_variables, list_variables, read_settings
 
 ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("ohlcv-ta")

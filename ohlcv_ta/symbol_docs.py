@@ -93,20 +93,19 @@ def _read_default(node):
     text = ast.unparse(default) if default else "..."
     return SourceText("" if text == "..." else text, _details(node))
 
-# %% ../nbs/symbol_docs.ipynb #94f86ef3
+# %% ../nbs/symbol_docs.ipynb #b0c11fde
 def _cut(source, begin, end_line, end_column):
     "Return lines of code from line `begin` to a position; columns count bytes."
     lines = source.split("\n")[begin - 1:end_line]
     lines[-1] = lines[-1].encode()[:end_column].decode()
     return inspect.cleandoc("\n".join(lines))
 
-
 def _find_fields(node):
     "Return the public annotated fields of a class."
     return [one for one in node.body if isinstance(one, ast.AnnAssign) and not ast.unparse(one.target).startswith("_")
             and not ast.unparse(one.annotation).startswith("ClassVar")]
 
-
+# %% ../nbs/symbol_docs.ipynb #94f86ef3
 def _field_source(node, source):
     "Return a function whose parameters are the fields of a class."
     lines, text = source.split("\n"), []

@@ -268,7 +268,7 @@ def _open_stream(store: Any, feed: Any, model: Any, rules: Any) -> Any: # a `Bar
     window = max(3000, model.required_bars * 5 // 4)
     return BarStream(store, feed, trader, window, callback=lambda problem: typer.echo(problem, err=True))
 
-# %% ../../nbs/cli/market.ipynb #1787f4f1
+# %% ../../nbs/cli/market.ipynb #9f767c45
 _ReplayOption = Annotated[str | None, typer.Option(help="An embedded series to replay instead, such as SPY.")]
 _EveryOption = Annotated[float, typer.Option(min=0.05, help="Seconds between two requests, without a web socket.")]
 _GaugesOption = Annotated[int | None, typer.Option(metavar="PORT", help="Local port for Prometheus metrics.")]
@@ -317,7 +317,7 @@ def live(
         typer.echo("Stopped; the same command goes on from here.", err=True)
     typer.echo(_format_equity(bar_store, stream, store))
 
-
+# %% ../../nbs/cli/market.ipynb #1787f4f1
 def _format_equity(bar_store: Any, stream: Any, store: str) -> str:
     "Return the equity of the account of a stream at the last stored bar as text."
     series = stream.feed.series
@@ -338,7 +338,7 @@ def _select_period(bars, needed, start, end):
                          f"the forecaster needs {needed} before the first that is traded")
     return known
 
-# %% ../../nbs/cli/market.ipynb #807c69da
+# %% ../../nbs/cli/market.ipynb #4164d839
 def _trade(bars: Any, model: Any, rules: Any) -> Any: # a backtest's result
     "Trade bars by a forecaster; the first bars, which it needs, are not traded."
     import numpy as np
@@ -350,7 +350,7 @@ def _trade(bars: Any, model: Any, rules: Any) -> Any: # a backtest's result
     signals = np.array([choose_signal(one, 0.0) for one in forecasts.to_dict("records")])
     return backtest(bars.iloc[model.required_bars:], signals, rules)
 
-
+# %% ../../nbs/cli/market.ipynb #807c69da
 _FORMATS = {"return": "{:+.1%}", "sharpe": "{:.2f}", "drawdown": "{:.1%}", "trades": "{:,.0f}", "won": "{:.0%}",
             "exposure": "{:.0%}", "fees": "{:,.2f}"}
 

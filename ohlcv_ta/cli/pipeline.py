@@ -44,7 +44,7 @@ def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.
     if not reproduce(jobs):
         raise typer.Exit(1)
 
-# %% ../../nbs/cli/pipeline.ipynb #255b7875
+# %% ../../nbs/cli/pipeline.ipynb #bde5c099
 _WriteOption = Annotated[bool, typer.Option("--write/--check", help="Write the files, or fail if they differ.")]
 
 
@@ -58,7 +58,6 @@ def _bring_lists(root: Path, write: bool) -> int:
     if found: typer.echo(f"{len(found)} files {'were changed' if write else 'differ'}.")
     return len(found)
 
-
 def _bring_dependencies(root: Path, write: bool) -> int:
     "Write or only show the code dependencies, and return in how many stages they differ."
     from ohlcv_ta.dependencies import difference_text, differences, write_dependencies
@@ -68,7 +67,7 @@ def _bring_dependencies(root: Path, write: bool) -> int:
     typer.echo(f"{len(found) or 'No'} stages {'were changed' if write else 'differ'}.")
     return len(found)
 
-
+# %% ../../nbs/cli/pipeline.ipynb #255b7875
 @app.command()
 def deps(write: _WriteOption = False) -> None:
     "Compute the modules that stages in dvc.yaml depend on, and lists of pages and models there and in the contents."

@@ -90,7 +90,7 @@ def find_chapters(
              for name, stage in stages.items()}
     return {name: found for name, found in pages.items() if found}
 
-# %% ../../nbs/dependencies/generated_lists.ipynb #ed6c5df8
+# %% ../../nbs/dependencies/generated_lists.ipynb #5bc8fbbc
 def order_chapters(
     contents: str, # text of _toc.yml
     chapters: Mapping[str, Sequence[str]], # stage -> pages, in the order of dvc.yaml
@@ -111,7 +111,7 @@ def order_chapters(
         if len(pages) == 1 and pages[0] != root: before = pages[0]
     return contents
 
-
+# %% ../../nbs/dependencies/generated_lists.ipynb #ed6c5df8
 def _page_title(page):
     "Return a title for the page of an item of a matrix."
     return page.partition("-")[2].replace("_", " ").capitalize()
@@ -146,7 +146,7 @@ def page_lists(
         found[stage if stage in found else _REST].append(page.removeprefix("reference/"))
     return found
 
-# %% ../../nbs/dependencies/generated_lists.ipynb #4a23f639
+# %% ../../nbs/dependencies/generated_lists.ipynb #cb91ce37
 def _metrics_entries(text, stage, names):
     "Return the metrics of a stage that evaluates: of each model, then those of all."
     _, template, others = EVALUATIONS[stage]
@@ -156,7 +156,7 @@ def _metrics_entries(text, stage, names):
     elsewhere = [path for path in read_list(text, ("stages", stage, "metrics")) if not path.startswith(folder)]
     return {path: f"{path}: {{cache: false}}" for path in (*computed, *of_all, *elsewhere)}
 
-
+# %% ../../nbs/dependencies/generated_lists.ipynb #4a23f639
 def rewrite_pipeline(
     text: str, # of dvc.yaml
     names: Mapping[str, Sequence[str]], # stage that trains -> values of its matrix
@@ -170,7 +170,6 @@ def rewrite_pipeline(
     lists |= {("stages", stage, "metrics"): _metrics_entries(text, stage, names[trained])
               for stage, (trained, _, _) in EVALUATIONS.items() if stage in stages}
     return rewrite_lists(text, lists)
-
 
 def read_stage_names(
     text: str, # of dvc.yaml

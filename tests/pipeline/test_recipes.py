@@ -305,7 +305,8 @@ from ohlcv_ta.models.trend.linear import train_linear_trend
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 256, (128, 27, 27)).astype(np.uint8), np.arange(128) % 2
 images[labels == 1, :, 20:] = 255
-history = train_linear_trend(images, labels, "models/trend_linear/right", epochs=2, rate=0.01, schedule="cosine", threads=1)
+history = train_linear_trend(images, labels, "models/trend_linear/right",
+                             epochs=2, learning_rate=0.01, schedule="cosine", threads=1)
 assert history.valid_loss.iloc[-1] < 0.69
 models = {"trend_linear": load_models("models")["trend_linear"]}
 warm_up(models)

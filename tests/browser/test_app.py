@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,19 @@ def page(browser, url):
     "A freshly loaded app, whose browser log must be free of errors at the end of the test."
     visit(browser, f"{url}/app/")
     wait_for(browser, ".ta-page")
+    settled(browser)
     yield browser
     nothing_wrong(browser)
+
+
+def settled(browser):
+    "Wait until no answer of the app has been awaited for a second: a page that loads asks for its example twice."
+    quiet = [time.monotonic()]
+    def still():
+        if browser.execute_script("return document.querySelector('.ta-result .pending, .ta-result .generating') !== null"):
+            quiet[0] = time.monotonic()
+        return time.monotonic() - quiet[0] > 1
+    until(browser, still, "every answer of the app has come", 60)
 
 
 def upload(browser, path):

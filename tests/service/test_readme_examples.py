@@ -13,4 +13,4 @@ def test_the_import_examples_work_as_pasted(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "levels.png").stat().st_size > 20_000
-    assert re.match(r"value area [\d,]+ to [\d,]+, most trade at [\d,]+", done.stdout)
+    assert re.match(r"value area [\d,]+ to [\d,]+, point of control [\d,]+", done.stdout)

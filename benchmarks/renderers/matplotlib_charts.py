@@ -56,16 +56,21 @@ def draw_mplfinance(spec: dict) -> tuple[Image.Image, dict]:
     if spec["format"]: axis.yaxis.set_major_formatter(FuncFormatter(lambda p, _: _write(p, spec["format"])))
     if spec["watermark"]: axis.text(0.5, 0.5, spec["watermark"], transform=axis.transAxes, fontsize=30, alpha=0.15, ha="center", va="center")
     fig.set_dpi(dpi)
+    fig.canvas.draw()
+    shown = fig.get_tightbbox().padded(0.1) # as the library saves its figures, so that no label is cut off
     file = io.BytesIO()
-    fig.savefig(file, format="png", dpi=dpi)
-    told = _truth(fig, axis, axes[2] if spec["volume"] == "pane" else None, frame, spec)
+    fig.savefig(file, format="png", dpi=dpi, bbox_inches=shown, pad_inches=0)
+    told = _truth(fig, axis, axes[2] if spec["volume"] == "pane" else None, frame, spec, shown)
     plt.close(fig)
-    return _in_page(Image.open(file).convert("RGB"), spec), told
+    image = Image.open(file).convert("RGB")
+    spec |= {"width": image.width / spec["dpr"], "height": image.height / spec["dpr"], "around": None}
+    return image, told
 
 
-def _truth(fig, axis, below, frame, spec):
+def _truth(fig, axis, below, frame, spec, shown):
     "Ask Matplotlib where prices and bars lie."
-    scale, height, (dx, dy) = spec["dpr"], fig.bbox.height, (spec["box"]["left"], spec["box"]["top"])
+    scale, dpi = spec["dpr"], fig.dpi
+    height, dx, dy = shown.y1 * dpi, -shown.x0 * dpi / scale, 0
     point = lambda x, y: axis.transData.transform((x, y))
     def area(of):
         box = of.get_window_extent()
@@ -74,12 +79,3 @@ def _truth(fig, axis, below, frame, spec):
     return {"plot": area(axis), "volume": below and area(below), "side": "right" if axis.yaxis.get_ticks_position() == "right" else "left", "texts": [],
             "rows": [[price, dy + (height - point(0, price)[1]) / scale] for price in prices],
             "columns": [dx + point(i, spec["low"])[0] / scale for i in range(len(frame))]}
-
-
-def _in_page(image, spec):
-    "Lay the chart on a page of one color, where the spec has a page."
-    size = round(spec["width"] * spec["dpr"]), round(spec["height"] * spec["dpr"])
-    if image.size == size: return image
-    page = Image.new("RGB", size, spec["around"]["bg"] if spec["around"] else spec["bg"])
-    page.paste(image, (round(spec["box"]["left"] * spec["dpr"]), round(spec["box"]["top"] * spec["dpr"])))
-    return page

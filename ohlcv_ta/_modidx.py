@@ -46,6 +46,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'ohlcv_ta.charts.axis._spread': ('charts/axis.html#_spread', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis._to_axis': ('charts/axis.html#_to_axis', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis._widened': ('charts/axis.html#_widened', 'ohlcv_ta/charts/axis.py'),
+                                      'ohlcv_ta.charts.axis._with_zeros': ('charts/axis.html#_with_zeros', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis.parse_price': ('charts/axis.html#parse_price', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis.parse_time': ('charts/axis.html#parse_time', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis.parse_title': ('charts/axis.html#parse_title', 'ohlcv_ta/charts/axis.py'),

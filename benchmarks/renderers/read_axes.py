@@ -25,24 +25,45 @@ def measure(truth: dict, folder: Path, recognizer: TextRecognizer) -> dict:
     start, begin = time.process_time(), time.perf_counter()
     axis = read_axis(image, recognizer)
     seconds = {"cpu": time.process_time() - start, "wall": time.perf_counter() - begin}
-    told = {"library": truth["library"], "seed": truth["seed"], "width": truth["width"], "height": truth["height"], **seconds,
-            "found": axis is not None, "error": np.inf, "confidence": 0.0}
-    if axis is None: return told
+    told = {
+        "library": truth["library"],
+        "seed": truth["seed"],
+        "width": truth["width"],
+        "height": truth["height"],
+        **seconds,
+        "found": axis is not None,
+        "error": np.inf,
+        "confidence": 0.0,
+    }
+    if axis is None:
+        return told
     if "rows" in truth:
         prices, rows = np.array(truth["rows"]).T
         off = np.abs(axis.row(prices) - rows).max() / (truth["plot"]["bottom"] - truth["plot"]["top"])
         told |= {"error": float(np.nan_to_num(off, nan=np.inf)) * 100, "log_right": axis.log == truth["log"]}
     labels = axis.labels
-    return told | {"confidence": axis.confidence, "evidence": axis.evidence, "residual": axis.residual,
-                   "labels": labels.assign(row=labels.row.round(1)).astype(str).to_numpy().tolist()}
+    return told | {
+        "confidence": axis.confidence,
+        "evidence": axis.evidence,
+        "residual": axis.residual,
+        "labels": labels.assign(row=labels.row.round(1)).astype(str).to_numpy().tolist(),
+    }
 
 
 def table(rows: pd.DataFrame, confident: float = 0.9) -> pd.DataFrame:
     "Return shares of pictures found, right, and confident, the median error in percent of the plot's height, and times."
     right, sure = rows.error < 0.5, rows.confidence >= confident
     grouped = rows.assign(right=right, sure=sure, wrong_sure=sure & ~right).groupby("library", sort=False)
-    made = grouped.agg(pictures=("found", "size"), found=("found", "mean"), right=("right", "mean"), median_error=("error", "median"),
-                       confident=("sure", "mean"), confident_wrong=("wrong_sure", "sum"), cpu_median=("cpu", "median"), cpu_max=("cpu", "max"))
+    made = grouped.agg(
+        pictures=("found", "size"),
+        found=("found", "mean"),
+        right=("right", "mean"),
+        median_error=("error", "median"),
+        confident=("sure", "mean"),
+        confident_wrong=("wrong_sure", "sum"),
+        cpu_median=("cpu", "median"),
+        cpu_max=("cpu", "max"),
+    )
     return made.round(3)
 
 
@@ -58,8 +79,10 @@ def main():
     for library in chosen.libraries:
         for path in sorted((chosen.pictures / library).glob("*.json")):
             truth = json.loads(path.read_text(encoding="utf-8"))
-            if chosen.seeds[0] <= truth["seed"] < chosen.seeds[1]: rows.append(measure(truth, path.parent, recognizer))
-        if chosen.out: chosen.out.write_text(json.dumps(rows), encoding="utf-8")
+            if chosen.seeds[0] <= truth["seed"] < chosen.seeds[1]:
+                rows.append(measure(truth, path.parent, recognizer))
+        if chosen.out:
+            chosen.out.write_text(json.dumps(rows), encoding="utf-8")
         print(table(pd.DataFrame(rows)).tail(1).to_string(header=library == chosen.libraries[0]), flush=True)
 
 

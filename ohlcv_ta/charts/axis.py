@@ -20,8 +20,8 @@ from .text_detection import InkImage, find_ink, find_words
 from .text_recognition import TEXT_CHARACTERS, TextRecognizer, shared_recognizer, word_image
 
 # %% auto #0
-__all__ = ['MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'ParsedPrice', 'parse_price', 'read_axis', 'parse_time', 'read_time_labels',
-           'ChartTitle', 'parse_title', 'read_title']
+__all__ = ['RAISED', 'MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'ParsedPrice', 'parse_price', 'read_axis', 'parse_time',
+           'read_time_labels', 'ChartTitle', 'parse_title', 'read_title']
 
 # %% ../../nbs/charts/axis.ipynb #97d45b76
 @dataclass(frozen=True)
@@ -193,10 +193,17 @@ class _Candidate(NamedTuple):
     percent: bool
     roundness: float
 
+def _with_zeros(text: str) -> str:
+    "Return a number whose first digits 8.88 and last digits 88 are zeros."
+    text = re.sub(r"^8[.,]?8+", lambda run: run[0].replace("8", "0"), text)
+    return re.sub(r"88+$", lambda run: "0" * len(run[0]), text)
+
 def _readings(texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, bool, float]]: # price, unit, percent, penalty
-    "Yield the prices of labels under each decimal point and sign."
-    for point, penalty in ((".", 0.0), (",", 0.05)):
-        parsed = [parse_price(text, point) for text in texts]
+    "Yield the prices of labels under each decimal point, sign and form of the zero."
+    zeros = [_with_zeros(text) for text in texts]
+    tried = [(texts, ".", 0.0), (texts, ",", 0.05)] + ([(zeros, ".", 0.5), (zeros, ",", 0.55)] if zeros != texts else [])
+    for labels, point, penalty in tried:
+        parsed = [parse_price(label, point) for label in labels]
         price = np.array([p.value if p else np.nan for p in parsed])
         unit = np.array([p.unit if p else np.nan for p in parsed])
         percent = any(p.percent for p in parsed if p)
@@ -226,6 +233,8 @@ def _best_candidate(row: np.ndarray, texts: list[str], height: int, size: float)
     return max((c for c in found if c), key=lambda c: c.score, default=None)
 
 # %% ../../nbs/charts/axis.ipynb #4da03102
+RAISED = 0.065 # median over programs and fonts, as a share of the height of a digit
+
 def _line_response(gray: np.ndarray, left: float, right: float, size: float) -> np.ndarray | None: # (height,)
     "Return how much each row of a strip differs from the rows around it."
     left, right = max(round(left), 0), min(round(right), gray.shape[1])
@@ -259,7 +268,7 @@ def _line_rows(response: np.ndarray, rows: np.ndarray) -> np.ndarray: # NaN wher
 
 def _snap(gray: np.ndarray, fit: _Fit, value: np.ndarray, left: float, right: float, size: float,
           ) -> tuple[float, float, int]: # start, slope, number of lines
-    "Return the map through ticks or grid lines near the labels; the given one and 0 if there are none."
+    "Return the map through ticks or grid lines near the labels; the given one, lowered, and 0 if there are none."
     fitted, wide = fit.start + fit.slope * value, 0.3 * gray.shape[1]
     reach = ((0.1 * size, 0.6 * size), (0.6 * size, wide), (0.7 * size, 2.5 * size))
     strips = [strip for near, far in reach for strip in ((right + near, right + far), (left - far, left - near))]
@@ -268,10 +277,10 @@ def _snap(gray: np.ndarray, fit: _Fit, value: np.ndarray, left: float, right: fl
     rank, offset, k = max(ranked, default=(0.0, 0.0, 0))
     rows = _line_rows(responses[k], fitted + offset) if rank else np.full(len(fitted), np.nan)
     there = np.isfinite(rows)
-    if there.sum() < max(2, 0.5 * len(rows)): return fit.start, fit.slope, 0
+    if there.sum() < max(2, 0.5 * len(rows)): return fit.start + RAISED * size, fit.slope, 0
     lines = _fit_line(rows[there], value[there], np.zeros(there.sum()), 0.5, size)
     moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
-    if lines is None or moved > 0.5 * size: return fit.start, fit.slope, 0
+    if lines is None or moved > 0.5 * size: return fit.start + RAISED * size, fit.slope, 0
     return lines.start, lines.slope, int(lines.inlier.sum())
 
 # %% ../../nbs/charts/axis.ipynb #cb65dec7

@@ -59,7 +59,7 @@ def recognition_model() -> Path:
     found = importlib.util.find_spec(_PACKAGE)
     if found is None or found.origin is None:
         raise ModuleNotFoundError("Reading text in images needs the network of rapidocr-onnxruntime: "
-                                  "pip install 'ohlcv-ta[serve]', or pip install --no-deps rapidocr-onnxruntime.")
+                                  "pip install --no-deps rapidocr-onnxruntime==1.4.4")
     return Path(found.origin).parent / _MODEL
 
 def _create_session(path: Path, threads: int) -> Any: # onnxruntime.InferenceSession

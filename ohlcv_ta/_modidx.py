@@ -31,7 +31,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'ohlcv_ta.charts.axis._have_neighbors': ( 'charts/axis.html#_have_neighbors',
                                                                                 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis._is_clear': ('charts/axis.html#_is_clear', 'ohlcv_ta/charts/axis.py'),
-                                      'ohlcv_ta.charts.axis._label_line': ('charts/axis.html#_label_line', 'ohlcv_ta/charts/axis.py'),
+                                      'ohlcv_ta.charts.axis._label_lines': ('charts/axis.html#_label_lines', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis._line_offset': ('charts/axis.html#_line_offset', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis._line_response': ('charts/axis.html#_line_response', 'ohlcv_ta/charts/axis.py'),
                                       'ohlcv_ta.charts.axis._line_rows': ('charts/axis.html#_line_rows', 'ohlcv_ta/charts/axis.py'),

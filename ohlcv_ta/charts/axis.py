@@ -284,7 +284,7 @@ def _snap(gray: np.ndarray, fit: _Fit, value: np.ndarray, left: float, right: fl
     return lines.start, lines.slope, int(lines.inlier.sum())
 
 # %% ../../nbs/charts/axis.ipynb #cb65dec7
-_CONFIDENCE = {"constant": -7.0, "exact": 1.1, "share": 2.5, "roundness": 2.0, "extent": 3.0, "snapped": 0.8} # log odds
+_CONFIDENCE = {"constant": -5.4, "exact": 0.86, "share": 0.5, "roundness": 0.7, "extent": 2.3, "snapped": 1.5} # log odds
 
 def _evidence(found: _Candidate, count: int, height: int, rows: np.ndarray, snapped: int) -> dict[str, float]:
     "Return what tells right axes from wrong ones."
@@ -399,7 +399,8 @@ def read_axis(
 
 # %% ../../nbs/charts/axis.ipynb #f2baa82e
 _TIMES = [(re.compile(r"^(\d{4})-(\d\d)-(\d\d)\D{0,2}(\d\d)[:.](\d\d)$"), "%Y %m %d %H %M"),
-          (re.compile(r"^(\d{4})[-/](\d\d)[-/](\d\d)$"), "%Y %m %d"), (re.compile(r"^([A-Z][a-z]{2})\W?(\d{4})$"), "%b %Y"),
+          (re.compile(r"^(\d{4})[-/](\d\d)[-/](\d\d)$"), "%Y %m %d"), (re.compile(r"^(\d{4})[-/](\d\d)$"), "%Y %m"),
+          (re.compile(r"^([A-Z][a-z]{2})\W?(\d{4})$"), "%b %Y"),
           (re.compile(r"^([A-Z][a-z]{2})\W?(\d{1,2}),\W?(\d{4})$"), "%b %d %Y"),
           (re.compile(r"^(\d{1,2})\W?([A-Z][a-z]{2})\W?(\d{4})$"), "%d %b %Y"), (re.compile(r"^((?:19|20)\d\d)$"), "%Y")]
 
@@ -413,32 +414,38 @@ def parse_time(
     return None
 
 # %% ../../nbs/charts/axis.ipynb #a31a4564
-def _label_line(words: pd.DataFrame) -> pd.DataFrame:
-    "Return the line of at least three words that are evenly spread over the most width, in the lower part of an image."
-    best, width = words.iloc[:0], 0.0
+_DATE_PART = re.compile(r"\d{4}|\d{1,2}[:/.-]\d\d|^\d{1,2}$|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)")
+
+def _label_lines(words: pd.DataFrame, most: int = 4) -> list[pd.DataFrame]: # the widest first
+    "Return lines of at least two words that are well apart."
+    lines = {}
     for _, word in words.iterrows():
         size = word.lower - word.upper
-        line = words[(np.abs(words.row - word.row) < 0.4 * size) & ((words.lower - words.upper - size).abs() < 0.3 * size)]
-        line = line.sort_values("left")
-        apart = (line.left.to_numpy()[1:] - line.right.to_numpy()[:-1] > 1.2 * size).all()
-        if len(line) > 2 and apart and line.right.max() - line.left.min() > width:
-            best, width = line, line.right.max() - line.left.min()
-    return best
+        on_line = ((words.row - word.row).abs() < 0.4 * size) & ((words.lower - words.upper - size).abs() < 0.3 * size)
+        line = words[on_line].sort_values("left")
+        if len(line) > 1 and (line.left.to_numpy()[1:] - line.right.to_numpy()[:-1] > 1.2 * size).all():
+            lines[tuple(sorted(line.index))] = line
+    return sorted(lines.values(), key=lambda line: line.left.min() - line.right.max())[:most]
 
+# %% ../../nbs/charts/axis.ipynb #109f3e5e
 def read_time_labels(
     image: np.ndarray, # uint8 (height, width, 3)
     recognizer: TextRecognizer | None = None, # None: the one of this process
 ) -> pd.DataFrame: # column: middle of a label, in pixels; text; time: in UTC, NaT where the label lacks its year
     "Return the labels of the time axis, from left to right. Raises `ModuleNotFoundError` as `read_axis` does."
-    ink = find_ink(image)
+    ink, best = find_ink(image), ([], [])
     words = find_words(ink, max_gap=0.9)
-    words = words.assign(row=(words.upper + words.lower) / 2).query(f"row > {0.5 * len(image)} and letters >= 2")
-    line = _label_line(words)
-    found = (recognizer or shared_recognizer()).read([word_image(ink, word) for _, word in line.iterrows()], TEXT_CHARACTERS)
-    texts = [text for text, probability in found if probability > 0.5]
-    columns = [c for c, (_, probability) in zip((line.left + line.right) / 2, found, strict=True) if probability > 0.5]
+    words = words.assign(row=(words.upper + words.lower) / 2).query(f"row > {0.4 * len(image)}")
+    for line in _label_lines(words):
+        line = line.iloc[_spread(np.arange(len(line)), MAX_LABELS)]
+        images = [word_image(ink, word) for _, word in line.iterrows()]
+        found = (recognizer or shared_recognizer()).read(images, TEXT_CHARACTERS)
+        kept = [((word.left + word.right) / 2, text) for (_, word), (text, sure) in zip(line.iterrows(), found, strict=True)
+                if sure > 0.5 and _DATE_PART.search(text)]
+        if len(kept) > len(best[0]) and len(kept) > 0.6 * len(line): best = tuple(zip(*kept, strict=True))
+    columns, texts = best
     times = pd.to_datetime([parse_time(text) for text in texts], utc=True)
-    return pd.DataFrame({"column": np.array(columns, float), "text": texts, "time": times})
+    return pd.DataFrame({"column": np.array(columns, float), "text": list(texts), "time": times})
 
 # %% ../../nbs/charts/axis.ipynb #503d1df7
 class ChartTitle(NamedTuple):
@@ -457,7 +464,7 @@ def parse_title(
     "Return symbol, timeframe and venue of a title such as `BTC-USD · 1h · coinbase`."
     match = _TITLE.match(text.strip())
     if not match: return None
-    symbol, timeframe, venue = match["symbol"].rstrip(".-:/"), match["timeframe"].replace(" ", ""), match["venue"] or ""
+    symbol, timeframe, venue = match["symbol"].rstrip(".-:/").upper(), match["timeframe"].replace(" ", ""), match["venue"] or ""
     if timeframe[-1] != "M": timeframe = timeframe.lower() # 1M is a month
     return ChartTitle(text, symbol, timeframe, venue.strip().lower())
 

@@ -154,7 +154,7 @@ class _Fit(NamedTuple):
     exact: float # number of labels on the map, each weighted by its distance
     residual: float
 
-def _fit_line(row, value, rounding, tight, wide) -> _Fit | None: # rows and (log) prices of n labels
+def _fit_line(row, value, rounding, tight, wide, spread=6) -> _Fit | None: # rows and (log) prices of n labels
     "Fit rows to values by trying all pairs of labels; prices fall from the top down."
     best, span = None, np.ptp(row) + 1
     for i, j in zip(*np.nonzero((row[None] - row[:, None] > 2 * wide) & (value[:, None] > value[None])), strict=True):
@@ -162,7 +162,7 @@ def _fit_line(row, value, rounding, tight, wide) -> _Fit | None: # rows and (log
         distance = np.abs(row[i] + slope * (value - value[i]) - row)
         near, loose = distance < 2.5 * tight, distance < tight + np.minimum(abs(slope) * rounding, 4 * tight)
         extent = np.ptp(row[near]) / span if near.sum() > 2 else 0
-        score = np.exp(-0.5 * (distance / tight) ** 2).sum() + 0.3 * loose.sum() + 6 * extent
+        score = np.exp(-0.5 * (distance / tight) ** 2).sum() + 0.3 * loose.sum() + spread * extent
         if best is None or score > best[0]: best = score, near if near.sum() > 2 else loose
     if best is None or best[1].sum() < 2 or np.ptp(value[best[1]]) == 0: return None
     slope, start = np.polyfit(value[best[1]], row[best[1]], 1)
@@ -222,7 +222,7 @@ def _candidate(row, price, unit, log, height, percent, penalty, size) -> _Candid
     if fit is None or count < (3 if log else 2): return None
     inlier = rows[fit.inlier]
     roundness, readable = _roundness(prices[fit.inlier]), np.isfinite(price).sum()
-    score = min(1.3 * fit.exact, 6) + 10 * np.ptp(inlier) / height + 2 * roundness + 3 * count / len(row) - penalty - 0.6 * log
+    score = min(1.3 * fit.exact, 5) + 14 * np.ptp(inlier) / height + 2 * roundness + 3 * count / len(row) - penalty - 0.6 * log
     score += 1.5 * (1 - inlier.mean() / height) - 2 * (count == 2 and readable > 3)
     return _Candidate(float(score), fit, used, price, log, percent, roundness)
 
@@ -278,13 +278,13 @@ def _snap(gray: np.ndarray, fit: _Fit, value: np.ndarray, left: float, right: fl
     rows = _line_rows(responses[k], fitted + offset) if rank else np.full(len(fitted), np.nan)
     there = np.isfinite(rows)
     if there.sum() < max(2, 0.5 * len(rows)): return fit.start + RAISED * size, fit.slope, 0
-    lines = _fit_line(rows[there], value[there], np.zeros(there.sum()), 0.5, size)
+    lines = _fit_line(rows[there], value[there], np.zeros(there.sum()), 0.5, size, spread=0)
     moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
     if lines is None or moved > 0.5 * size: return fit.start + RAISED * size, fit.slope, 0
     return lines.start, lines.slope, int(lines.inlier.sum())
 
 # %% ../../nbs/charts/axis.ipynb #cb65dec7
-_CONFIDENCE = {"constant": -5.4, "exact": 0.86, "share": 0.5, "roundness": 0.7, "extent": 2.3, "snapped": 1.5} # log odds
+_CONFIDENCE = {"constant": -4.8, "exact": 0.8, "share": 1.2, "roundness": 0.9, "extent": 2.2, "snapped": 1.0} # log odds
 
 def _evidence(found: _Candidate, count: int, height: int, rows: np.ndarray, snapped: int) -> dict[str, float]:
     "Return what tells right axes from wrong ones."

@@ -222,8 +222,8 @@ def _candidate(row, price, unit, log, height, percent, penalty, size) -> _Candid
     if fit is None or count < (3 if log else 2): return None
     inlier = rows[fit.inlier]
     roundness, readable = _roundness(prices[fit.inlier]), np.isfinite(price).sum()
-    score = min(1.3 * fit.exact, 5) + 14 * np.ptp(inlier) / height + 2 * roundness + 3 * count / len(row) - penalty - 0.6 * log
-    score += 1.5 * (1 - inlier.mean() / height) - 2 * (count == 2 and readable > 3)
+    score = min(1.3 * fit.exact, 6) + 10 * np.ptp(inlier) / height + 2 * roundness + 3 * count / len(row) - penalty - 0.6 * log
+    score += 1.5 * (1 - inlier.mean() / height) - 2 * (count == 2 and readable > 3) - 3 * (np.ptp(inlier) < 0.15 * height)
     return _Candidate(float(score), fit, used, price, log, percent, roundness)
 
 def _best_candidate(row: np.ndarray, texts: list[str], height: int, size: float) -> _Candidate | None:
@@ -278,7 +278,7 @@ def _snap(gray: np.ndarray, fit: _Fit, value: np.ndarray, left: float, right: fl
     rows = _line_rows(responses[k], fitted + offset) if rank else np.full(len(fitted), np.nan)
     there = np.isfinite(rows)
     if there.sum() < max(2, 0.5 * len(rows)): return fit.start + RAISED * size, fit.slope, 0
-    lines = _fit_line(rows[there], value[there], np.zeros(there.sum()), 0.5, size, spread=0)
+    lines = _fit_line(rows[there], value[there], np.zeros(there.sum()), 0.5, size, spread=2)
     moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
     if lines is None or moved > 0.5 * size: return fit.start + RAISED * size, fit.slope, 0
     return lines.start, lines.slope, int(lines.inlier.sum())

@@ -20,7 +20,7 @@ from .text_detection import InkImage, find_ink, find_words
 from .text_recognition import TEXT_CHARACTERS, TextRecognizer, shared_recognizer, word_image
 
 # %% auto #0
-__all__ = ['RAISED', 'MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'ParsedPrice', 'parse_price', 'read_axis', 'parse_time',
+__all__ = ['RAISED', 'SURE', 'MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'ParsedPrice', 'parse_price', 'read_axis', 'parse_time',
            'read_time_labels', 'ChartTitle', 'parse_title', 'read_title']
 
 # %% ../../nbs/charts/axis.ipynb #97d45b76
@@ -298,6 +298,7 @@ def _confidence(evidence: dict[str, float]) -> float:
     return float(1 / (1 + np.exp(-odds)))
 
 # %% ../../nbs/charts/axis.ipynb #cc01a66d
+SURE = 0.9 # confidence from which prices are given without asking
 MAX_WORDS = 90 # read in one image
 MAX_LABELS = 14 # read in one column
 

@@ -87,7 +87,8 @@ def test_the_kind_of_request_is_told_by_its_keys(client):
 
 def test_without_networks_only_pictures_are_refused(without_networks):
     assert without_networks.post("/predict", json={"image_base64": "aGVsbG8="}).status_code == 503
-    assert without_networks.post("/api/v1/levels", json={}).status_code == 503
+    asked = {"image_base64": in_base64(as_file(chart())), "reader": "networks"}
+    assert without_networks.post("/api/v1/levels", json=asked).status_code == 503
     assert without_networks.post("/predict", json={}).status_code == 422
     assert without_networks.get("/ready").status_code == 200
 
@@ -96,7 +97,7 @@ def test_without_networks_only_pictures_are_refused(without_networks):
 
 
 def test_lines_with_prices(client):
-    asked = {"image_base64": in_base64(as_file(chart())), "axis": AXIS}
+    asked = {"image_base64": in_base64(as_file(chart())), "axis": AXIS, "reader": "networks"}
     found = client.post("/api/v1/levels", json=asked).json()
     assert (found["width"], found["height"], len(found["horizontal"])) == (512, 256, 1)
     line = found["horizontal"][0]
@@ -110,26 +111,27 @@ def test_lines_with_prices(client):
 
 def test_a_form_says_the_same_as_json(client):
     content = as_file(chart())
-    fields = {"threshold": "0.4", "axis": json.dumps(AXIS), "log": "true"}
+    fields = {"threshold": "0.4", "axis": json.dumps(AXIS), "log": "true", "reader": "networks"}
     form = client.post("/api/v1/levels", files={"image": ("chart.png", content)}, data=fields)
-    body = {"image_base64": in_base64(content), "threshold": 0.4, "axis": AXIS, "log": True}
+    body = {"image_base64": in_base64(content), "threshold": 0.4, "axis": AXIS, "log": True, "reader": "networks"}
     assert form.status_code == 200 and form.json() == client.post("/api/v1/levels", json=body).json()
 
 
 def test_without_an_axis_there_are_no_prices(client):
-    found = client.post("/api/v1/levels", files={"image": as_file(chart())}).json()
+    found = client.post("/api/v1/levels", files={"image": as_file(chart())}, data={"reader": "networks"}).json()
     assert found["horizontal"][0]["price"] is None and found["rays"][0]["price1"] is None
 
 
 def test_a_high_threshold_finds_nothing(client):
-    found = client.post("/api/v1/levels", files={"image": as_file(chart())}, data={"threshold": "0.9999999"}).json()
+    found = client.post("/api/v1/levels", files={"image": as_file(chart())},
+                        data={"threshold": "0.9999999", "reader": "networks"}).json()
     assert found["horizontal"] == [] and found["rays"] == []
 
 
 @pytest.mark.parametrize("field, value, says", [
     ("threshold", 0, "greater than 0"), ("threshold", 2, "less than 1"), ("threshold", "0.5", "number"),
     ("axis", [[1, 2]], "missing"), ("axis", [[1, 2], [1, 3]], "two rows"), ("axis", [[1, 2], [3, -4]], "logarithmic"),
-    ("note", 1, "Extra"),
+    ("reader", "people", "'auto', 'bars' or 'networks'"), ("note", 1, "Extra"),
 ])
 def test_wrong_options_are_named(client, field, value, says):
     body = {"image_base64": in_base64(as_file(chart())), "log": True, field: value}
@@ -198,7 +200,7 @@ GOOD = {
 
 @pytest.mark.parametrize("kind", GOOD)
 def test_pictures_of_every_kind(client, kind):
-    answer = client.post("/api/v1/levels", files={"image": GOOD[kind](chart())})
+    answer = client.post("/api/v1/levels", files={"image": GOOD[kind](chart())}, data={"reader": "networks"})
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert (found["width"], found["height"]) == (512, 256)

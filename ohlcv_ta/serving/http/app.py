@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PORT', 'status_router', 'MAX_BATCH', 'MAX_FEATURES', 'breakout_router', 'ERROR_RESPONSES', 'IMAGE_RESPONSES',
            'chart_router', 'ROUTERS', 'require_models', 'health', 'ready', 'root', 'predict', 'batch_predict', 'levels',
-           'trend', 'create_app']
+           'digitize', 'trend', 'create_app']
 
 # %% ../../../nbs/serving/http/app.ipynb #0a4bac0b
 import asyncio
@@ -29,20 +29,13 @@ import ohlcv_ta
 from ...charts.image_io import ImageError, ImageTooLarge, NotAnImage, decode_base64
 from ...models.base import ServedModel
 from ...models.breakout.inference import BreakoutPredictor
-from ...models.masks.inference import MaskPredictor
 from ...models.registry import load_models, warm_up
 from ...models.trend.inference import TrendPredictor
 from ..context import ServiceContext
 from .analysis import analysis_router
-from ohlcv_ta.serving.http.levels import (
-    LEVELS_OPENAPI,
-    ChartLevels,
-    LevelsInput,
-    get_mask_predictor,
-    predict_levels,
-    predict_masks,
-    receive_levels_request,
-)
+from .chart_request import ChartInput, chart_openapi, chart_receiver
+from .digitize import ChartBars, DigitizeOptions, bars_to_csv, read_chart_bars
+from .levels import ChartLevels, LevelsOptions, get_mask_predictor, predict_levels, predict_masks
 from ohlcv_ta.serving.http.request_body import (
     MAX_ERRORS,
     MAX_IMAGE_VALUES,
@@ -205,13 +198,28 @@ async def batch_predict(body: _Many, model: _Model, request: Request, response: 
 # %% ../../../nbs/serving/http/app.ipynb #fbb02722
 chart_router = APIRouter(prefix="/api/v1", tags=["charts"], route_class=RawBodyRoute)
 
-_Read = Annotated[Callable[[], LevelsInput], Depends(receive_levels_request)]
-_Reader = Annotated[MaskPredictor, Depends(get_mask_predictor)]
+_LevelsRead = Annotated[Callable[[], ChartInput], Depends(chart_receiver(LevelsOptions))]
 
-@chart_router.post("/levels", responses=IMAGE_RESPONSES, openapi_extra=LEVELS_OPENAPI)
-async def levels(predictor: _Reader, read: _Read, request: Request) -> ChartLevels:
-    "Return horizontal levels and rays of a chart image, with prices if two points of the price axis are given."
+@chart_router.post("/levels", responses=IMAGE_RESPONSES, openapi_extra=chart_openapi(LevelsOptions))
+async def levels(read: _LevelsRead, request: Request) -> ChartLevels:
+    "Return levels and rays of a chart image, with prices of its price axis or of two points that are given."
+    predictor = request.app.state.models.get("masks")
     return await request.app.state.workers["pictures"].run(lambda: predict_levels(*read(), predictor))
+
+# %% ../../../nbs/serving/http/app.ipynb #8051eedb
+_DigitizeRead = Annotated[Callable[[], ChartInput], Depends(chart_receiver(DigitizeOptions))]
+_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+
+def _digitize(read: Callable[[], ChartInput]) -> ChartBars | Response:
+    content, options = read()
+    found = read_chart_bars(content, options)
+    return Response(bars_to_csv(found.bars), media_type="text/csv") if options.format == "csv" else found
+
+@chart_router.post("/digitize", responses=_CSV | IMAGE_RESPONSES, response_model=ChartBars,
+                   openapi_extra=chart_openapi(DigitizeOptions))
+async def digitize(read: _DigitizeRead, request: Request) -> ChartBars | Response:
+    "Return the bars of a chart image in prices or rows, its price axis and title, as JSON or CSV."
+    return await request.app.state.workers["pictures"].run(lambda: _digitize(read))
 
 # %% ../../../nbs/serving/http/app.ipynb #d4b59878
 _TREND: TypeAdapter[TrendRequest] = TypeAdapter(TrendRequest)

@@ -9,7 +9,6 @@ __all__ = ['DigitizeOptions', 'ChartBar', 'ChartBars', 'bar_table', 'bars_to_csv
 import io
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
 

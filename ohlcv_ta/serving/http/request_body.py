@@ -25,8 +25,8 @@ from ..security import error_body
 
 # %% ../../../nbs/serving/http/request_body.ipynb #09cc4b6f
 _IMAGE = MAX_BYTES * 4 // 3 + 4096 # in base64, with the fields around it
-_LIMITS = {"/predict": _IMAGE, "/api/v1/levels": _IMAGE, "/batch-predict": 2 * 2**20, "/api/v1/trend": 2 * 2**20,
-           "/app/gradio_api/upload": MAX_BYTES + 4096}
+_LIMITS = {"/predict": _IMAGE, "/api/v1/levels": _IMAGE, "/api/v1/digitize": _IMAGE, "/batch-predict": 2 * 2**20,
+           "/api/v1/trend": 2 * 2**20, "/app/gradio_api/upload": MAX_BYTES + 4096}
 _APP, _OTHER = 256 * 2**10, 16 * 2**10 # bytes of other paths, below /app and elsewhere
 
 def max_body_size(

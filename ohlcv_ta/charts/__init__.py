@@ -9,6 +9,8 @@ from .rasterizer import draw_chart, draw_charts
 from .style import STYLES, Style
 
 if TYPE_CHECKING:
+    from ..models.digitizer.chart_data import read_chart
+    from .axis import read_axis
     from .candlestick import THEMES, draw_candles, draw_mplfinance, draw_profile, to_svg
     from .export import lines_to_csv, lines_to_json, lines_to_pine
 
@@ -27,15 +29,21 @@ __all__ = [
     "lines_to_csv",
     "lines_to_json",
     "lines_to_pine",
+    "read_axis",
+    "read_chart",
     "read_levels",
     "read_rays",
     "to_svg",
 ]
 
-_EXPORT = ("lines_to_csv", "lines_to_json", "lines_to_pine")
+_SOURCES = {
+    **dict.fromkeys(("lines_to_csv", "lines_to_json", "lines_to_pine"), ".export"),
+    "read_axis": ".axis",
+    "read_chart": "..models.digitizer.chart_data", # of the layer above, because users look for it here
+}
 
 
 def __getattr__(name: str) -> Any:
-    "Import figures on first use, because matplotlib is slow to import."
+    "Import figures and readers on first use, because they are slow to import."
     if name not in __all__: raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(".export" if name in _EXPORT else ".candlestick", __name__), name)
+    return getattr(import_module(_SOURCES.get(name, ".candlestick"), __name__), name)

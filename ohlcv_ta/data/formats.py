@@ -218,6 +218,7 @@ def hash_annotated_charts(
     digest = hashlib.sha256()
     for name, chart in sorted(charts.items()):
         digest.update(name.encode())
-        for values in (chart.frame.index.as_unit("us").asi8, chart.frame.to_numpy(float), chart.levels, rays_to_bars(chart)):
+        times = cast(pd.DatetimeIndex, chart.frame.index).as_unit("us").asi8
+        for values in (times, chart.frame.to_numpy(float), chart.levels, rays_to_bars(chart)):
             digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()

@@ -9,6 +9,7 @@ __all__ = ['TREE_SETTINGS', 'SELECTION_SETTINGS', 'LevelScorer', 'fit_on_feature
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ SELECTION_SETTINGS = {"smooth": 2.0, "cost": 0.15, "spacing": 20} # in rows; lea
 @dataclass(frozen=True)
 class LevelScorer:
     "Score the levels of a chart with gradient-boosted trees; a scorer for `find_levels`."
-    booster: object # a lightgbm.Booster
+    booster: Any # a lightgbm.Booster
     choice: dict = field(default_factory=SELECTION_SETTINGS.copy) # how levels are selected from probabilities
     about: dict = field(default_factory=dict) # training charts and settings
     metrics: dict = field(default_factory=dict) # scores on charts outside the training

@@ -149,7 +149,8 @@ def make_stub(
     function.args.kw_defaults = [one and hold(_read_default(one)) for one in function.args.kw_defaults]
     if function.returns: function.returns = hold(_read_type(function.returns, {}))
     linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name # where `inspect` finds the source
-    exec(compile(ast.fix_missing_locations(tree), name, "exec"), held)
+    # What runs is one `def` with an empty body, whose defaults and annotations are names of values in `held`.
+    exec(compile(ast.fix_missing_locations(tree), name, "exec"), held)  # nosec B102
     return held[function.name]
 
 # %% ../nbs/symbol_docs.ipynb #724491d4

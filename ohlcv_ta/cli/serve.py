@@ -106,12 +106,15 @@ def schedule(
 ) -> None:
     "Scan volume at regular times, until stopped. Settings come from the environment: see .env.example."
     require_extra("serve", "apscheduler", "pydantic_settings")
-    from ohlcv_ta.serving.context import run_scheduler
+    from ohlcv_ta.serving.context import ServiceContext
+    from ohlcv_ta.serving.monitoring import ServiceMetrics
+    from ohlcv_ta.serving.scheduler import run_scheduler
 
     kind = "cron" if cron else schedule_type
     if kind not in ("interval", "cron"): raise ValueError(f"--schedule-type is interval or cron, not {kind!r}")
     settings = _load_settings(source=source, interval_minutes=interval_minutes, cron=cron)
-    run_scheduler(settings, kind, lambda status: typer.echo(
+    scheduler = ServiceContext(settings, ServiceMetrics()).make_scheduler(plan_key="command")
+    run_scheduler(scheduler, kind, lambda status: typer.echo(
         f"Scanning {settings.source} by {status['jobs'][0]['trigger']}, next at {status['jobs'][0]['next_run_time']}; files "
         f"go to {settings.scan_folder}. Press Ctrl+C to stop."))
 

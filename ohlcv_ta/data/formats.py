@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['read_ohlcv', 'AnnotatedChart', 'read_annotated_chart', 'rays_to_bars', 'rays_to_times', 'write_annotated_chart',
-           'read_annotated_folder']
+           'read_annotated_folder', 'hash_annotated_charts']
 
 # %% ../../nbs/data/formats.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
+import hashlib
 import io
 import json
 import os
@@ -19,7 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .frame import check, clean_and_warn
+from .frame import check, repair_frame
 from .io import write_atomic
 from .raw_tables import COLUMNS, FrameError, match_columns, normalize_table
 
@@ -124,7 +125,7 @@ def read_ohlcv(
     path = Path(path)
     raw, unit = _read_table(path)
     try:
-        return clean_and_warn(raw, path.name, tz) if repair else check(normalize_table(raw, path.name, tz), path.name)
+        return repair_frame(raw, path.name, tz) if repair else check(normalize_table(raw, path.name, tz), path.name)
     except FrameError as error:
         raise _error_in_file(error, raw, unit) from None
 
@@ -208,3 +209,16 @@ def read_annotated_folder(
     if not paths:
         raise FileNotFoundError(f"There is no annotated chart in {folder}. Name a folder of JSON files of system A.")
     return {path.stem: read_annotated_chart(path) for path in paths}
+
+# %% ../../nbs/data/formats.ipynb #6db7d642
+def hash_annotated_charts(
+    charts: dict[str, AnnotatedChart], # by name
+) -> str: # 64 hexadecimal digits
+    "Return the SHA-256 of all bars, levels and rays."
+    digest = hashlib.sha256()
+    for name, chart in sorted(charts.items()):
+        digest.update(name.encode())
+        times = cast(pd.DatetimeIndex, chart.frame.index).as_unit("us").asi8
+        for values in (times, chart.frame.to_numpy(float), chart.levels, rays_to_bars(chart)):
+            digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()

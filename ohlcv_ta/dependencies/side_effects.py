@@ -18,7 +18,7 @@ from .packages import Package, references
 _PURE_FUNCTIONS = {f"{library}.{name}" for library, names in {
     "re": "compile sub", "str": "maketrans", "bytes": "fromhex", "struct": "Struct", "datetime": "datetime timedelta",
     "pathlib": "Path", "collections": "namedtuple Counter defaultdict", "types": "MappingProxyType",
-    "typing": "TypeVar NewType", "contextvars": "ContextVar", "logging": "getLogger",
+    "typing": "TypeVar NewType cast", "contextvars": "ContextVar", "logging": "getLogger",
     "threading": "Lock RLock BoundedSemaphore", "platform": "machine",
     "functools": "cache lru_cache cached_property partial wraps", "itertools": "chain product",
     "contextlib": "contextmanager asynccontextmanager", "dataclasses": "dataclass field fields",

@@ -68,7 +68,7 @@ def _nearest(price, close):
     return [side[np.abs(price[side] - close).argmin()] for side in sides if len(side)]
 
 
-def _sample_levels(frame, scorer, stride, chart):
+def _levels_to_label(frame, scorer, stride, chart):
     "Return the nearest levels as of every `stride`-th bar; `away` is the signed distance in ATR."
     score = SCORERS[scorer] if isinstance(scorer, str) else scorer
     unit, close, rows = atr(frame).to_numpy(), frame.Close.to_numpy(), []
@@ -98,7 +98,7 @@ def level_reactions(
 
     Looks ahead, as far as `end_bar`.
     """
-    levels = _sample_levels(frame, scorer, stride, chart)
+    levels = _levels_to_label(frame, scorer, stride, chart)
     levels["placebo"] = _placebo(levels, np.random.default_rng(seed))
     actual, placebo = (reaction_labels(frame, levels.bar, price, step * levels.atr, horizon)
                        for price in (levels.price, levels.placebo))

@@ -20,8 +20,7 @@ import pandas as pd
 import talib
 from talib import abstract
 
-from ..data.exchanges.retry import cache_folder
-from ..data.io import write_parquet
+from ..data.io import cache_folder, write_parquet
 
 # %% ../../nbs/features/technical_indicators.ipynb #07d14d35
 class IndicatorCall(NamedTuple):

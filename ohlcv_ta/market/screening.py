@@ -259,7 +259,7 @@ def _load_reader(folder: Path) -> Any:
 @lru_cache(maxsize=2)
 def _load_scorer(folder: Path) -> Any:
     "Load the learned level scorer, once in a process."
-    from ohlcv_ta.models.levels.inference import load_scorer
+    from ohlcv_ta.models.levels.estimator import load_scorer
     return load_scorer(folder)
 
 

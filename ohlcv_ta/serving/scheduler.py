@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['SETTLE_SECONDS', 'JOB_ID', 'JOB_NAME', 'JOB_DEFAULTS', 'make_trigger', 'find_tick', 'JobRunning', 'JobFailed',
-           'JobRunner', 'Scheduler']
+           'JobRunner', 'Scheduler', 'run_scheduler']
 
 # %% ../../nbs/serving/scheduler.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -326,3 +327,20 @@ class Scheduler:
                 "jobs": [_describe_job(job)] if job else [],
                 "scheduler_config": {"interval_minutes": self.minutes, "cron": self.cron, **JOB_DEFAULTS},
                 "schedule_type": plan["schedule_type"], "last_runs": self.runner.history.last()}
+
+# %% ../../nbs/serving/scheduler.ipynb #6e263955
+def run_scheduler(
+    scheduler: Scheduler,
+    kind: Literal["interval", "cron"] = "interval",
+    callback: Callable[[dict[str, Any]], Any] = lambda status: None, # called once with `Scheduler.status`
+) -> None:
+    """Start a schedule and wait until the process is stopped by a signal; a run in progress is finished.
+
+    Raises `ValueError` if the cron expression is not valid, `StorageUnavailable` if the plan cannot be stored.
+    """
+    stopped = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT): signal.signal(name, lambda *_: stopped.set())
+    scheduler.start(kind)
+    callback(scheduler.status())
+    stopped.wait()
+    scheduler.end(wait=True)

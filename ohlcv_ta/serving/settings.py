@@ -24,7 +24,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ..data.exchanges.registry import check_source_name
-from ..data.exchanges.retry import cache_folder
+from ..data.io import cache_folder
 
 # %% ../../nbs/serving/settings.ipynb #aca5920d
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -135,6 +135,18 @@ def add_network(project):
                  '    "trend_linear": TrendPredictors.load,\n    "trend": TrendPredictors.load,')
 
 
+def add_architecture(project):
+    notebook, row = "nbs/models/trend/architectures.ipynb", '    "I5": TrendArchitecture('
+    new = '    "narrow": TrendArchitecture(PriceImageStyle(lookback=5, height=15), {"channels": (8, 16)}),'
+    project.edit("architecture", notebook, row, f"{new}\n{row}")
+    data = ("narrow: {series: [{symbol: NASDAQ, venue: index}], timeframe: 1d, network: narrow, horizon: 5, shift: 0, "
+            "side: RET_LONG, share: 0.1}")
+    training = "narrow: {epochs: 1, batch: 32, learning_rate: 0.001, schedule: cosine, seeds: [0], served: true}"
+    for section, values in (("data", data), ("train", training)):
+        first = f"  {section}:\n"
+        project.edit("architecture", "params.yaml", f"{first}    crypto:\n", f"{first}    {values}\n    crypto:\n")
+
+
 SOURCE = '''import json
 from urllib.request import urlopen
 
@@ -226,8 +238,8 @@ def add_chapter(project):
 """)
 
 
-RECIPES = {"estimator": add_estimator, "network": add_network, "source": add_source, "tab": add_tab, "page": add_page,
-           "chapter": add_chapter}
+RECIPES = {"estimator": add_estimator, "network": add_network, "architecture": add_architecture, "source": add_source,
+           "tab": add_tab, "page": add_page, "chapter": add_chapter}
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +327,20 @@ assert probability[labels == 1].min() > probability[labels == 0].max()
 print(*models["trend_linear"].describe()["networks"])""")
     assert shown.strip() == "right"
     assert "- file: reference/models/trend/linear" in contents(project)
+
+
+def test_an_architecture_is_trained_by_its_stage(project):
+    stages = yaml.safe_load((project.folder / "dvc.yaml").read_text())["stages"]
+    assert "narrow" in stages["trend_train"]["matrix"]["dataset"]
+    assert "- file: chapters/trend_train-narrow" in contents(project)
+    for stage in ("trend_render", "trend_train -p dataset=narrow"): project.run("ohlcv-ta", "run", *stage.split())
+    config = read_json(project.folder / "models/trend/narrow/config.json")
+    assert config["network"] == {"height": 15, "width": 15, "channels": [8, 16], "members": 1}
+    assert config["look"]["lookback"] == 5
+    described = project.python("""
+from ohlcv_ta.models.registry import load_models
+print(load_models("models")["trend"]["narrow"].look.lookback)""")
+    assert described.strip() == "5"
 
 
 @pytest.fixture

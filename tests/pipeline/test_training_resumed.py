@@ -11,10 +11,11 @@ from safetensors.numpy import load_file
 TRAINING = """
 import sys, numpy as np, torch
 from safetensors.torch import save_file
-from ohlcv_ta.models.trend.network import ARCHITECTURES, train_trend_network
+from ohlcv_ta.models.trend.architectures import ARCHITECTURES
+from ohlcv_ta.models.trend.network import train_trend_network
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 2, (600, 27, 27)).astype(np.uint8) * 255, rng.integers(0, 2, 600)
-small, rows = ARCHITECTURES["CNN9u"] | {"channels": (8, 16)}, np.arange(600)
+small, rows = ARCHITECTURES["CNN9u"].settings | {"channels": (8, 16)}, np.arange(600)
 network, _ = train_trend_network(small, images, labels, rows[:500], rows[500:], batch=20, epochs=6,
                           checks=5, learning_rate=1e-3, schedule="cosine", warmup=1, threads=1, resume=sys.argv[1])
 save_file({name: value.contiguous() for name, value in network.state_dict().items()}, sys.argv[2])

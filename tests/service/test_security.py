@@ -131,11 +131,9 @@ def test_a_request_that_has_begun_is_finished(tmp_path):
         assert wait_for(f"{url}/health", process).status_code == 200
 
 
-def test_bandit_finds_nothing_worth_more_than_a_look():
-    """What it calls low are calls of programs without a shell, and random numbers for pauses.
-
-    The pages of the library make signatures of names alone, which `exec` turns into functions for `inspect`."""
+def test_bandit_finds_nothing_above_low_severity():
+    "Of low severity are calls of programs without a shell, and random numbers for pauses."
     command = [sys.executable, "-m", "bandit", "-q", "-r", str(ROOT / "ohlcv_ta"), "-ll", "-f", "json"]
     found = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
-    assert [(Path(one["filename"]).name, one["test_id"]) for one in found["results"]] == [("symbol_docs.py", "B102")]
+    assert found["results"] == []
     assert found["metrics"]["_totals"]["loc"] > 1000

@@ -81,6 +81,8 @@ def test_quarto_names_only_what_exists():
     sidebar = [section["contents"] for section in config["website"]["sidebar"]["contents"]]
     named = strings(config["project"]["render"]) + strings(sidebar)
     assert named and not [pattern for pattern in named if not list(ROOT.glob(pattern))]
+    rendered = {path for pattern in config["project"]["render"] for path in ROOT.glob(pattern)}
+    assert rendered == set(NOTEBOOKS) - set(STAGES)
 
 
 def test_the_table_of_contents_names_every_page_once():

@@ -19,8 +19,7 @@ from ohlcv_ta.features.technical_indicators import indicator_table
 from ohlcv_ta.models import registry
 from ohlcv_ta.models.base import ExplainableModel, PredictorGroup, ServedModel
 from ohlcv_ta.models.indicators.dataset import IndicatorImages
-from ohlcv_ta.models.levels.estimator import fit_scorer
-from ohlcv_ta.models.levels.inference import save_scorer
+from ohlcv_ta.models.levels.estimator import fit_scorer, save_scorer
 from ohlcv_ta.models.registry import MODEL_LOADERS, load_models, load_served_model, warm_up
 from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.settings import Settings

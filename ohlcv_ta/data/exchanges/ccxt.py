@@ -45,7 +45,7 @@ from ohlcv_ta.data.exchanges.request_limits import (
     open_budget,
 )
 from .retry import USE_EMBEDDED_DATA, SourceError, TransientError, retry, retry_after
-from ..frame import bar_length, clean, clean_and_warn
+from ..frame import bar_length, clean, repair_frame
 from ..raw_tables import COLUMNS, FrameError
 
 # %% ../../../nbs/data/exchanges/ccxt.ipynb #8edb47106e1a46a883d545849b8ab81b
@@ -143,7 +143,7 @@ def fetch_ccxt(
                                                  market.id, tries, wait), since, step, limit, page)
     if not rows:
         raise SourceError(f"{market.id} gives no {timeframe} bars of {symbol} in that range. Ask for a later one.")
-    frame = filter_unfinished(clean_and_warn(_raw_table(rows), f"{symbol} from {market.id}"), timeframe, unfinished)
+    frame = filter_unfinished(repair_frame(_raw_table(rows), f"{symbol} from {market.id}"), timeframe, unfinished)
     return frame.iloc[:limit] if start else frame.iloc[-limit:]
 
 # %% ../../../nbs/data/exchanges/ccxt.ipynb #938c804e27f84196a10c8828c723f798
@@ -242,6 +242,14 @@ class CcxtVenue(NamedTuple):
     values: int = 100_000 # of one answer; 2,000 bars have 14,000
     markets_method: str = "fetch_markets" # method of ccxt that lists the pairs
     timeframes: Mapping[str, str] | None = None # that ccxt does not list: ccxt's name to the exchange's name
+
+    def open_source(
+        self,
+        end: Any = None, # for `open_market_source`; an exchange has no replay date
+        **options: Any, # of `ExchangeSource`
+    ) -> "ExchangeSource":
+        "Open the exchange as a source of bars."
+        return ExchangeSource(self, **options)
 
 # %% ../../../nbs/data/exchanges/ccxt.ipynb #8ac856e4
 def _limit_values(parse, venue):

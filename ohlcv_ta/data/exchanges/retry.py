@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..io import cache_folder as cache_folder
-
 # %% ../../../nbs/data/exchanges/retry.ipynb #8edb47106e1a46a883d545849b8ab81b
 class SourceError(RuntimeError):
     "A service could not be reached, refused the request, or had no data."

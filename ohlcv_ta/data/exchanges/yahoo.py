@@ -31,7 +31,7 @@ from ohlcv_ta.data.exchanges.base import (
 )
 from .request_limits import AbandonableCalls, RequestBudget
 from .retry import SourceError, TransientError, retry
-from ..frame import bar_length, clean_and_warn, resample
+from ..frame import bar_length, repair_frame, resample
 from ..io import cache_folder, cached_frame
 from ..raw_tables import COLUMNS, FrameError
 
@@ -95,7 +95,7 @@ def fetch_yahoo(
                     "Yahoo Finance", tries, wait)
         if raw.empty:
             raise SourceError(f"Yahoo Finance has no bars of {symbol} in that range. Ask for a later one.")
-        return clean_and_warn(raw[COLUMNS], f"{symbol} from Yahoo Finance")
+        return repair_frame(raw[COLUMNS], f"{symbol} from Yahoo Finance")
 
     key = ("yahoo", symbol, timeframe, str(start), str(end), adjust)
     folder = cache_folder() if cache is True else cache

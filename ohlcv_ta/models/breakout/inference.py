@@ -58,7 +58,8 @@ def _permutation_values(model, x):
     predict = partial(get_estimator_spec(model.name).predict, model.estimator)
     background = np.zeros((1, x.shape[1])) # the mean row, as inputs are standardized
     explainer = shap.explainers.Permutation(predict, background, seed=0)
-    return explainer(x, max_evals=10 * (2 * x.shape[1] + 1), silent=True).values
+    explained: Any = explainer(x, max_evals=10 * (2 * x.shape[1] + 1), silent=True) # a `shap.Explanation`
+    return explained.values
 
 # %% ../../../nbs/models/breakout/inference.ipynb #7623eae2785240b9bd12b16a66d81610
 _DESCRIBED = ("trained_on", "first", "last", "rows") # facts of `about` that `/health` shows

@@ -18,8 +18,9 @@ from ...data.synthetic import synthetic_trends
 from ...evaluation.metrics import binary_metrics, metric_intervals
 from ...evaluation.splits import Split, stratified_split, walk_forward
 from ..baselines import BASELINES, predict_baseline, window_features
+from .architectures import ARCHITECTURES
 from .dataset import ShardedImages, TrendTask, trend_samples
-from .network import ARCHITECTURES, TrendEnsemble, predict_trend_probabilities, train_trend_network
+from .network import TrendEnsemble, predict_trend_probabilities, train_trend_network
 
 # %% auto #0
 __all__ = ['SPLIT_KINDS', 'load_trend_series', 'trend_split', 'train_ensemble', 'predict_network', 'predict_baselines',
@@ -169,7 +170,7 @@ def injected_signal_auc(
     labels = (close[last + horizon] > close[last]).astype(np.int64)
     split = Split(*np.split(rows, [windows // 2, windows * 2 // 3]))
     images = draw_price_images(frame, style, last)
-    probability = _train_and_predict(settings or ARCHITECTURES[network], images, labels, split, seed, fit_options)
+    probability = _train_and_predict(settings or ARCHITECTURES[network].settings, images, labels, split, seed, fit_options)
     test = labels[split.test]
     return {"auc": float(binary_metrics(test, probability)["roc_auc"]), "error": null_auc_error(test),
             "oracle": NormalDist().cdf(strength)}
@@ -210,7 +211,7 @@ def train_and_evaluate(
     **fit_options, # of `train_trend_network`
 ) -> dict[str, float]: # auc, error (of a no-skill model), gain (mean return of trades in the predicted direction); low, high
     "Train a network and evaluate it on one split. Raises `ValueError` if there is no split of that kind."
-    settings, images = settings or ARCHITECTURES[network], _draw_samples(series, table, style)
+    settings, images = settings or ARCHITECTURES[network].settings, _draw_samples(series, table, style)
     split = trend_split(table, kind=kind, seed=seed)
     probability = _train_and_predict(settings, images, table.label.to_numpy(), split, seed, fit_options)
     test = table.iloc[split.test]

@@ -18,18 +18,7 @@ from ..training import train_classifier
 from .dataset import ShardedImages
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'TrendCNN', 'train_trend_network', 'TrendEnsemble', 'predict_trend_probabilities', 'grad_cam',
-           'TrendServingModel']
-
-# %% ../../../nbs/models/trend/network.ipynb #dcc67769
-ARCHITECTURES = {
-    "CNN9u": {"height": 27, "width": 27},
-    "CNN49u": {"height": 147, "width": 147, "stride": 3, "dilation": 2, "padding": 4},
-    "I5": {"height": 32, "width": 15, "leak": 0.01},
-    "I20": {"height": 64, "width": 60, "channels": (64, 128, 256), "stride": 3, "dilation": 2, "padding": 12, "leak": 0.01},
-    "I60": {"height": 96, "width": 180, "channels": (64, 128, 256, 512), "stride": 3, "dilation": 3, "padding": 12,
-            "leak": 0.01},
-}
+__all__ = ['TrendCNN', 'train_trend_network', 'TrendEnsemble', 'predict_trend_probabilities', 'grad_cam', 'TrendServingModel']
 
 # %% ../../../nbs/models/trend/network.ipynb #754195ff
 def _block(inputs, outputs, stride=1, dilation=1, padding=2, leak=0.0):

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...charts.candlestick import draw_candles
-from ...charts.export import lines_to_csv, lines_to_json, lines_to_pine, round_prices
+from ...charts.export import lines_to_csv, lines_to_json, lines_to_pine, round_for_export
 from ...charts.image_io import resize, to_base64
 from ...charts.masks import axis_from_points
 from ...charts.ticks import format_price, spread_labels
@@ -233,8 +233,8 @@ def render_image_page(
     "Return tables, files and notes of an image."
     if lines.levels.empty and lines.rays.empty:
         return render_message("No line reaches the threshold", "Lower the threshold, or crop the image to its candles.")
-    levels = round_prices(lines.levels, lines.span or 1.0).round({"row": 2, "confidence": 3})
-    rays = round_prices(lines.rays, lines.span or 1.0).round(2)
+    levels = round_for_export(lines.levels, lines.span or 1.0).round({"row": 2, "confidence": 3})
+    rays = round_for_export(lines.rays, lines.span or 1.0).round(2)
     note = "" if lines.points else "Without two points of the axis the files hold rows in pixels, and no prices."
     hint = "".join(f'<p class="ta-reading">{escape(one)}</p>' for one in lines.notes)
     notes = ["Confidence is the mean of the network's mask along a line, and no probability that price turns there.",
@@ -331,7 +331,7 @@ def _bar_chart(lines: BarLines) -> str:
 def _bar_downloads(lines: BarLines) -> str:
     levels = lines.levels[["name", *(name for name in lines.levels if name != "name")]]
     rays = lines.rays[[name for name in lines.rays if not name.endswith("_bar") and not name.endswith("_touch")]]
-    return render_downloads(round_prices(levels, lines.span), round_prices(rays, lines.span), lines.title,
+    return render_downloads(round_for_export(levels, lines.span), round_for_export(rays, lines.span), lines.title,
                             last=float(lines.frame.Close.iloc[-1]), until=lines.frame.index[-1].isoformat())
 
 # %% ../../../nbs/serving/ui/level_pages.ipynb #1958371c

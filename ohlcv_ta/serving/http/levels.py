@@ -228,7 +228,7 @@ def predict_levels(
     options: LevelsOptions,
     predictor: MaskPredictor | None, # the networks; None: they are not loaded
 ) -> ChartLevels:
-    "Return the lines of an image file. Raises `ImageError` if it can't be read, `HTTPException` 503 without networks."
+    "Return the lines of an image file. Raises `ImageError` if it is no image, `HTTPException` 503 without networks."
     if options.reader == "networks": return _predict_with_networks(content, options, require_networks(predictor), None)
     data = read_picture(content, options)
     if data is None:

@@ -33,7 +33,7 @@ from .volume_scan import SCAN_TAB
 from ..uploads import MAX_FILE_SIZE, UploadArea, open_uploads, sweep_regularly
 
 # %% ../../../nbs/serving/ui/app.ipynb #c48f117e
-TABS: list[Tab] = [BREAKOUT_TAB, LEVELS_TAB, TREND_TAB, ANALYSIS_TAB, SCAN_TAB, LIVE_TAB] # in the order of the page
+TABS: list[Tab] = [LEVELS_TAB, BREAKOUT_TAB, TREND_TAB, ANALYSIS_TAB, SCAN_TAB, LIVE_TAB] # in the order of the page
 
 # %% ../../../nbs/serving/ui/app.ipynb #366b2bef
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
@@ -57,10 +57,13 @@ def _css() -> str:
 # %% ../../../nbs/serving/ui/app.ipynb #9f6fb30d
 def _blocks_options(area: UploadArea) -> dict[str, Any]: # shared by mounting and launching
     access = {"middleware": [Middleware(AppAccessMiddleware, area=area)], "lifespan": lambda app: sweep_regularly(area)}
-    return {"theme": _theme(), "css": _css(), "head": _HEAD, "footer_links": [], "max_file_size": MAX_FILE_SIZE,
+    return {"theme": _theme(), "css": _css(), "head": _head(), "footer_links": [], "max_file_size": MAX_FILE_SIZE,
             "run_history": False, "show_error": False, "ssr_mode": False, "app_kwargs": access}
 
-_HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+def _head() -> str:
+    return ('<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<script>{_template("paste.js").read_text(encoding="utf-8")}</script>')
+
 _TITLE = """<div class="ta-title"><h1>ohlcv-ta</h1><p>Price chart analysis by rules and networks,
 each with its measured accuracy. For research; not advice to trade.</p></div>"""
 

@@ -1,5 +1,6 @@
-"The levels tab in a browser: images of every format, threshold, axis, downloads and bars."
+"The levels tab in a browser: pasted pictures, images of every format, axis, layers, downloads and bars."
 
+import base64
 import json
 from urllib.parse import unquote
 
@@ -10,6 +11,7 @@ from support.browser import choose, click, needs_browser, nothing_wrong, text, t
 from support.server import running
 from support.small_models import small_masks
 
+from ohlcv_ta.charts import STYLES, draw_chart
 from ohlcv_ta.data import load_series
 from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.ui.app import mount_ui
@@ -28,11 +30,16 @@ def url():
 def tab(browser, url):
     "The tab with its first example, whose browser log must be free of errors at the end of the test."
     visit(browser, f"{url}/app/")
-    wait_for(browser, "button[role=tab]", "Breakout")
-    click(browser, "Chart to levels")
-    wait_for(browser, ".ta-mark", "1: 12,800")
+    wait_for(browser, PICTURE, "Levels, from the top down")
     yield browser
     nothing_wrong(browser)
+
+
+def candles(path, kind="PNG"):
+    "A chart whose price axis is at the right, and how its prices are spaced."
+    image, geometry = draw_chart(load_series("BTC-USD", "4h", end="2018-06-30").tail(120), STYLES["dark"], 1200, 640)
+    Image.fromarray(image).save(path, kind)
+    return path, geometry
 
 
 def two_lines(path, kind="PNG"):
@@ -76,27 +83,85 @@ def click_at(browser, row, height=256):
     ActionChains(browser).move_to_element_with_offset(over, 0, down).click().perform()
 
 
-def test_an_example_comes_with_its_axis(tab):
+def paste(browser, path):
+    "A picture from the clipboard, pasted anywhere on the page."
+    browser.execute_script("""const bytes = Uint8Array.from(atob(arguments[0]), letter => letter.charCodeAt(0));
+        const files = new DataTransfer();
+        files.items.add(new File([bytes], 'pasted.png', {type: 'image/png'}));
+        document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: files, bubbles: true, cancelable: true}));""",
+        base64.b64encode(path.read_bytes()).decode())
+
+
+def networks(browser):
+    "Lines of the networks in place of those of the bars."
+    browser.execute_script("""[...document.querySelectorAll('button.label-wrap')]
+        .find(button => button.textContent.includes('from networks')).click()""")
+    until(browser, lambda: browser.find_elements("css selector", "input[value=networks]"), "the readers to choose from")
+    browser.execute_script("document.querySelector('input[value=networks]').click()")
+
+
+def test_an_example_is_read_like_any_picture(tab):
     assert tab.execute_script("return document.querySelector('.ta-picture').naturalWidth") == 1150
-    assert "Pine script" in wait_for(tab, PICTURE, "Save") or "Lower the threshold" in text(tab, PICTURE)
-    click(tab, "Hollow, log axis")
-    wait_for(tab, ".ta-mark", "1: 12,000")
-    assert tab.execute_script("return document.querySelector('input[type=checkbox]').checked")
+    assert "hollow" in text(tab, PICTURE) or "candles" in text(tab, PICTURE)
+    assert len(tab.find_elements("css selector", ".ta-mark")) == 2
+    click(tab, "A line")
+    wait_for(tab, PICTURE, "as line")
 
 
-def test_a_threshold_moves_the_lines(tab, tmp_path):
+def test_a_pasted_picture_has_prices_with_no_further_click(tab, tmp_path):
+    path, geometry = candles(tmp_path / "pasted.png")
+    paste(tab, path)
+    shown = wait_for(tab, PICTURE, "Read: 120 bars as candles")
+    assert "Bars as CSV" in shown
+    levels = json.loads(saved(tab)["json"])["levels"]
+    assert len(levels) >= 3 and len(rows(tab)) >= len(levels)
+    for line in levels: assert abs(line["price"] - geometry.price(line["row"])) < 0.003 * (geometry.high - geometry.low)
+    second, _ = candles(tmp_path / "second.png")
+    paste(tab, second) # in place of the first
+    wait_for(tab, PICTURE, "Read: 120 bars as candles")
+
+
+def test_what_lies_over_the_picture_can_be_chosen(tab):
+    kinds = "['.ta-read', 'line.ta-above', 'line.ta-below']"
+    count = f"return {kinds}.map(kind => document.querySelectorAll('.ta-overlay ' + kind).length)"
+    before = tab.execute_script(count)
+    assert before[0] == 1 and before[1] + before[2] > 3
+    click(tab, "Bars")
+    until(tab, lambda: tab.execute_script(count)[0] == 0, "the bars are gone")
+    click(tab, "Levels")
+    until(tab, lambda: tab.execute_script(count) == [0, 0, 0], "the levels are gone")
+
+
+def test_bars_are_saved(tab, tmp_path):
+    paste(tab, candles(tmp_path / "pasted.png")[0])
+    wait_for(tab, PICTURE, "Read: 120 bars as candles")
+    script = "return [...document.querySelectorAll('a.ta-button')].filter(a => a.download.includes('bars')).map(a => a.href)[0]"
+    lines = unquote(tab.execute_script(script).split(",", 1)[1]).splitlines()
+    assert lines[0] == "time,position,open,high,low,close,volume,confidence" and len(lines) == 121
+
+
+def test_a_picture_without_a_chart(tab, tmp_path):
     upload(tab, two_lines(tmp_path / "two.png"))
+    wait_for(tab, PICTURE, "No chart was found")
+    assert not tab.find_elements("css selector", ".ta-mark")
+
+
+def test_a_threshold_moves_the_lines_of_the_networks(tab, tmp_path):
+    upload(tab, two_lines(tmp_path / "two.png"))
+    wait_for(tab, PICTURE, "No chart was found")
+    networks(tab)
     wait_for(tab, PICTURE, "Levels, from the top down")
-    assert [row[0] for row in rows(tab)] == ["unknown"] * 2
+    assert [row[0].split()[0] for row in rows(tab)] == ["row"] * 2
     put(tab, "number input for Threshold", 0.9)
-    wait_for(tab, PICTURE, "Levels, from the top down")
     until(tab, lambda: len(rows(tab)) == 1, "one line is left")
     assert abs(float(rows(tab)[0][1]) - 60.5) < 1
 
 
 def test_two_clicks_and_two_prices_make_an_axis(tab, tmp_path):
     upload(tab, two_lines(tmp_path / "two.png"))
-    assert "two points of the price axis" in wait_for(tab, PICTURE, "Levels, from the top down")
+    wait_for(tab, PICTURE, "No chart was found")
+    networks(tab)
+    assert "price axis could not be read" in wait_for(tab, PICTURE, "Levels, from the top down")
     assert "no prices" in text(tab, PICTURE) and "pine" not in saved(tab)
     click_at(tab, 60.5)
     wait_for(tab, ".ta-mark", "1")
@@ -107,16 +172,15 @@ def test_two_clicks_and_two_prices_make_an_axis(tab, tmp_path):
     put(tab, "Price 2", 100)
     wait_for(tab, PICTURE, "make no axis")
     put(tab, "Price 2", 50)
-    until(tab, lambda: rows(tab) and rows(tab)[0][0] != "unknown", "prices at the levels")
+    until(tab, lambda: rows(tab) and "row" not in rows(tab)[0][0], "prices at the levels")
     high, low = (float(row[0]) for row in rows(tab))
     assert abs(high - 100) < 1 and abs(low - 50) < 1
-    put(tab, "Last price", 80)
-    wait_for(tab, PICTURE, "From the last price")
-    assert "ta-above" in tab.execute_script("return document.querySelector('.ta-overlay svg').innerHTML")
 
 
 def test_the_files_hold_what_is_shown(tab, tmp_path):
     upload(tab, two_lines(tmp_path / "my chart.png"))
+    wait_for(tab, PICTURE, "No chart was found")
+    networks(tab)
     wait_for(tab, PICTURE, "Levels, from the top down")
     for label, value in (("Row 1", 0), ("Price 1", 356), ("Row 2", 256), ("Price 2", 100)):
         put(tab, label, value)
@@ -131,9 +195,9 @@ def test_the_files_hold_what_is_shown(tab, tmp_path):
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "BMP"])
 def test_other_image_formats(tab, tmp_path, kind):
-    upload(tab, two_lines(tmp_path / f"two.{kind.lower()}", kind))
-    wait_for(tab, PICTURE, "Levels, from the top down")
-    assert abs(float(rows(tab)[0][1]) - 60.5) < 1.5
+    upload(tab, candles(tmp_path / f"chart.{kind.lower()}", kind)[0])
+    shown = wait_for(tab, PICTURE, "Levels, from the top down")
+    assert "Read: 1" in shown or kind == "GIF"
 
 
 BAD = {
@@ -199,12 +263,10 @@ def test_it_fits_the_window(tab, width):
         tab.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_without_networks_bars_still_have_levels(browser):
+def test_without_networks_pictures_and_bars_have_levels(browser):
     with running(mount_ui(create_app({}))) as url:
         visit(browser, f"{url}/app/")
-        wait_for(browser, "button[role=tab]", "Breakout")
-        click(browser, "Chart to levels")
-        assert "dvc pull" in wait_for(browser, PICTURE, "No image model")
+        assert "Read: " in wait_for(browser, PICTURE, "Levels, from the top down")
         click(browser, "Market")
         wait_for(browser, BARS, "Next above")
         browser.get("about:blank")

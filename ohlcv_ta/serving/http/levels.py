@@ -188,7 +188,7 @@ def predict_masks(
 
 # %% ../../../nbs/serving/http/levels.ipynb #2f6dd4ab
 NO_CHART = "No chart was found in this picture."
-_UNSURE_AXIS = "The price axis was not read with confidence; send two points of it as axis. Those that were read are a proposal."
+_UNSURE_AXIS = "The price axis was not read with confidence. Send two points of it as axis; those that were read are proposed."
 _NO_AXIS = "No labels of a price axis were found; send two points of it as axis."
 
 def _axis_message(axis: AxisFound | None) -> str:

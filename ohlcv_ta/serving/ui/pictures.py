@@ -6,7 +6,7 @@
 __all__ = ['EXAMPLES', 'Result', 'SLOW_EVENT', 'QUICK_EVENT', 'draw_example', 'ContentCache', 'move_points', 'PictureHandlers',
            'render_forecast', 'picture_inputs', 'picture_outputs', 'listen_to_pictures', 'add_forecast']
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #c0d1d33a
+# %% ../../../nbs/serving/ui/pictures.ipynb #322ced40
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -41,11 +41,11 @@ from ohlcv_ta.serving.ui.picture_pages import (
 from .trend import render_trend_page
 from ..uploads import IMAGE_SUFFIXES, resolve_upload
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #98d681f1
+# %% ../../../nbs/serving/ui/pictures.ipynb #46ef9d44
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "Candles and volume": {"bars": ("1h", "2019-07-12", 300), "style": "yahoo"},
+    "Candles and volume": {"bars": ("1h", "2019-07-12", 150), "style": "yahoo"},
     "Dark, narrow": {"bars": ("4h", "2018-06-30", 120), "style": "nightclouds", "width": 700, "height": 500, "volume": False},
-    "Hollow, log axis": {"bars": ("1d", "2019-09-30", 300), "style": "classic", "type": "hollow_and_filled", "yscale": "log"},
+    "Hollow, log axis": {"bars": ("1d", "2019-09-30", 150), "style": "classic", "type": "hollow_and_filled", "yscale": "log"},
     "A line": {"bars": ("1h", "2018-02-20", 250), "style": "blueskies", "type": "line", "width": 1000, "height": 420,
                "volume": False},
 } # name -> bars of BTC-USD, and arguments of `draw_mplfinance`
@@ -59,7 +59,7 @@ def draw_example(
     timeframe, end, count = settings.pop("bars")
     return to_png(draw_mplfinance(load_series("BTC-USD", timeframe, end=end).tail(count), **settings)[0])
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #ef38ee8b
+# %% ../../../nbs/serving/ui/pictures.ipynb #754b3ffa
 Result = TypeVar("Result")
 
 class ContentCache(Generic[Result]):
@@ -87,7 +87,7 @@ class ContentCache(Generic[Result]):
                 self._entries.popitem(last=False)
         return entry
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #4a42733b
+# %% ../../../nbs/serving/ui/pictures.ipynb #108a3535
 def _compute_masks(predictor: MaskPredictor, content: bytes) -> ImageMasks: # uint8
     *masks, size = compute_masks(content, predictor)
     return ImageMasks(*(np.rint(255 * mask).astype(np.uint8) for mask in masks), size)
@@ -98,7 +98,7 @@ def _bytes_of_reading(data: ChartData | None) -> int: return 2000 if data is Non
 
 def _read(content: bytes) -> ChartData | None: return read_picture(content, ChartOptions(), text=True)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #08cf61f1
+# %% ../../../nbs/serving/ui/pictures.ipynb #0a379417
 _NO_PICTURE = render_message("No chart is selected", "Paste, drop or choose a picture of a chart, or an example.")
 
 def _picture(path: str | None, name: str | None) -> tuple[bytes, str]: # file, title
@@ -116,7 +116,7 @@ def move_points(
         return row, second
     return first, row
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #0a04d916
+# %% ../../../nbs/serving/ui/pictures.ipynb #e83968b6
 class PictureHandlers:
     "Event handlers for pictures of charts."
     def __init__(self,
@@ -190,7 +190,7 @@ class PictureHandlers:
         except Exception as error: # a file may have any content
             return render_error(error, "image", "Is it a screenshot of a chart?")
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #ba99a6f9
+# %% ../../../nbs/serving/ui/pictures.ipynb #996c47c6
 def _network_for(data: ChartData, networks: dict[str, TrendPredictor]) -> str | None:
     "Return the name of the network whose input the picture has."
     timeframe = (data.times.timeframe if data.times else "") or (data.title.timeframe if data.title else "")
@@ -213,7 +213,7 @@ def render_forecast(
     title = f"{lines.title}: network “{name}”, trained on bars of {network.about['timeframe']}"
     return render_trend_page(network, frame.fillna({"Volume": 0.0}), len(frame) - 1, title)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #3cef5a12
+# %% ../../../nbs/serving/ui/pictures.ipynb #e3d1bc93
 _CLICK = """element.addEventListener('click', event => {
   const box = element.querySelector('.ta-overlay')?.getBoundingClientRect();
   if (box) trigger('click', {share: Math.min(Math.max((event.clientY - box.top) / box.height, 0), 1)});
@@ -233,17 +233,18 @@ def _axis_inputs() -> dict[str, Any]: # in the order of `AxisInput`
     fields["confirmed"] = gr.Checkbox(label="The axis is right", info="Prices are shown")
     return fields
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #5552dd03
+# %% ../../../nbs/serving/ui/pictures.ipynb #03bbe3d5
 def picture_inputs() -> tuple[Any, Any, dict[str, Any]]: # picture, examples, further inputs in the order of the handlers
     "Add the inputs of a picture inside a `gr.Blocks` context."
     # the unchanged upload, so that errors can be reported
     image = pass_upload_path(gr.Image(label="Chart: paste with Ctrl+V, drop or choose", sources=["upload", "clipboard"],
                                       height=190, buttons=[], elem_id="chart-picture"))
     examples = gr.Radio(list(EXAMPLES), value=next(iter(EXAMPLES)), label="Examples")
-    inputs = {"reader": gr.Radio([("Automatic", "auto"), ("Bars", "bars"), ("Networks", "networks")], value="auto",
-                                 label="Levels from"),
-              "threshold": gr.Slider(0.05, 0.95, 0.5, step=0.01, label="Threshold of the networks"),
-              "layers": gr.CheckboxGroup(list(LAYERS), value=list(LAYERS), label="Over the picture")}
+    with gr.Accordion("Levels from bars or from networks", open=False):
+        inputs = {"reader": gr.Radio([("Automatic", "auto"), ("Bars", "bars"), ("Networks", "networks")], value="auto",
+                                     label="Levels from"),
+                  "threshold": gr.Slider(0.05, 0.95, 0.5, step=0.01, label="Threshold", info="Of the networks' masks")}
+    inputs["layers"] = gr.CheckboxGroup(list(LAYERS), value=list(LAYERS), label="Over the picture")
     with gr.Accordion("Price axis", open=True):
         gr.Markdown("Read from the picture. To correct it, click on the picture, or enter rows and prices.",
                     elem_classes="ta-words")
@@ -257,7 +258,7 @@ def picture_outputs() -> list[Any]: # picture, overlay, page
                   gr.HTML(elem_classes="ta-over-layer", apply_default_css=False, js_on_load=_CLICK)]
     return [*layers, gr.HTML(elem_classes=["ta-result", "ta-of-picture"], apply_default_css=False)]
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #d3d43ca4
+# %% ../../../nbs/serving/ui/pictures.ipynb #843e3d88
 def listen_to_pictures(
     handlers: PictureHandlers,
     image: Any, # gr.Image
@@ -281,7 +282,7 @@ def listen_to_pictures(
           **QUICK_EVENT)
     shown[1].click(handlers.click, everything, [inputs["row1"], inputs["row2"], *shown[1:]], api_name=False, **QUICK_EVENT)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #0d5dd860
+# %% ../../../nbs/serving/ui/pictures.ipynb #cad7e6d1
 def add_forecast(
     handlers: PictureHandlers,
     image: Any, # gr.Image

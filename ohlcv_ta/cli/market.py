@@ -86,7 +86,8 @@ def screen(
     scorer: Annotated[str, typer.Option(help="Level detector: rule, clustered, density or learned.")] = "rule",
     top: Annotated[int | None, typer.Option(min=1, help="Levels of a chart at most; all by default.")] = None,
     rays: Annotated[int, typer.Option(min=0, help="Rays of a chart at most.")] = 3,
-    threshold: Annotated[float, typer.Option(min=0.01, max=0.99, help="With images: smallest confidence of a line.")] = 0.5,
+    threshold: Annotated[float, typer.Option(min=0.01, max=0.99, help="With networks: smallest confidence.")] = 0.5,
+    reader: Annotated[str, typer.Option(help="With images: bars, networks, or auto, the more accurate.")] = "auto",
     tz: _ZoneOption = None,
     pictures: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for an image of every chart.")] = None,
     jobs: _JobsOption = None,
@@ -98,7 +99,8 @@ def screen(
 
     if output != "-": check_output(output)
     sources = (list_embedded_sources(timeframe) if all else []) + find_sources(*(charts or []), timeframe=timeframe)
-    options = {"bars": bars, "scorer": scorer, "top": top, "rays": rays, "threshold": threshold, "tz": tz, "pictures": pictures}
+    options = {"bars": bars, "scorer": scorer, "top": top, "rays": rays, "threshold": threshold, "reader": reader, "tz": tz,
+               "pictures": pictures}
     if models is None and (scorer == "learned" or any(source.kind == "image" for source in sources)):
         models = default_models_folder()
     table = _run_screen(sources, jobs, dask, models=models or "models", **options).table

@@ -1,9 +1,9 @@
 "Screening, scanning, streaming and paper trading of many markets."
 
+from .image_screening import find_image_lines, find_lines_of_images
 from .screening import (
     ChartSource,
     ScreenResult,
-    find_image_lines,
     find_lines,
     find_sources,
     list_embedded_sources,
@@ -16,6 +16,7 @@ __all__ = [
     "ScreenResult",
     "find_image_lines",
     "find_lines",
+    "find_lines_of_images",
     "find_sources",
     "list_embedded_sources",
     "screen",

@@ -10,11 +10,13 @@ from joblib import parallel_config
 from PIL import Image
 from support.small_models import save_small_masks
 
+from ohlcv_ta.charts import STYLES, draw_chart
 from ohlcv_ta.data import load_series, write_annotated_chart
 from ohlcv_ta.data.formats import AnnotatedChart, rays_to_times
 from ohlcv_ta.features import find_levels, find_rays
 from ohlcv_ta.market import find_lines, find_sources, list_embedded_sources, screen, select_nearest
-from ohlcv_ta.market.screening import IMAGE_LINE_COLUMNS, LINE_COLUMNS
+from ohlcv_ta.market.image_screening import IMAGE_LINE_COLUMNS
+from ohlcv_ta.market.screening import LINE_COLUMNS
 
 COMMAND = [sys.executable, "-c", "from ohlcv_ta.cli import main; main()", "screen"]
 
@@ -85,7 +87,7 @@ def test_two_processes_leave_the_same_table(charts):
 
 
 def test_pictures(pictures):
-    screened = screen(find_sources(pictures), models=pictures / "models")
+    screened = screen(find_sources(pictures), models=pictures / "models", reader="networks")
     assert list(screened.table) == ["chart", *IMAGE_LINE_COLUMNS] and screened.skipped.chart.tolist() == ["cut.png"]
     assert "damaged" in screened.skipped.problem[0]
     levels = screened.table[screened.table.line == "level"].set_index("chart")
@@ -94,13 +96,26 @@ def test_pictures(pictures):
 
 
 def test_pictures_by_two_processes(pictures):
-    one, two = (screen(find_sources(pictures), models=pictures / "models", jobs=jobs).table for jobs in (1, 2))
+    one, two = (screen(find_sources(pictures), models=pictures / "models", reader="networks", jobs=jobs).table
+                for jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two)
 
 
 def test_pictures_need_networks(pictures, tmp_path):
     with pytest.raises(FileNotFoundError, match="dvc pull"):
-        screen(find_sources(pictures), models=tmp_path)
+        screen(find_sources(pictures), models=tmp_path, reader="networks")
+
+
+def test_pictures_of_charts_have_prices_without_networks(tmp_path):
+    bars = load_series("BTC-USD", "4h", end="2018-06-30").tail(120)
+    image, geometry = draw_chart(bars, STYLES["dark"], 1200, 640)
+    Image.fromarray(image).save(tmp_path / "chart.png")
+    Image.fromarray(np.full_like(image, 255)).save(tmp_path / "page.png")
+    screened = screen(find_sources(tmp_path), models=tmp_path, pictures=tmp_path / "drawn")
+    assert screened.skipped.chart.tolist() == ["page.png"] and "no chart" in screened.skipped.problem[0]
+    assert (screened.table.reader == "bars").all() and screened.table.price.notna().all()
+    error = np.abs(geometry.price(screened.table.y0 * 640) - screened.table.price) / (geometry.high - geometry.low)
+    assert error.max() < 0.003 and [path.name for path in (tmp_path / "drawn").iterdir()] == ["chart.png.png"]
 
 
 def test_what_is_no_source(tmp_path, charts, pictures):
@@ -146,7 +161,7 @@ def test_the_command_says_what_is_wrong_before_any_work(charts, pictures, tmp_pa
     refused(call("BTC-USD", "-o", tmp_path / "levels.xlsx"), "name a .csv or a .parquet file")
     refused(call("BTC-USD", "-o", tmp_path / "file" / "levels.csv"), "file")
     refused(call(tmp_path / "broken", "-o", tmp_path / "levels.csv"), "none of 1 charts could be read")
-    refused(call(pictures, "--models", tmp_path, "-o", tmp_path / "levels.csv"), "dvc pull")
+    refused(call(pictures, "--models", tmp_path, "--reader", "networks", "-o", tmp_path / "levels.csv"), "dvc pull")
     assert not (tmp_path / "levels.csv").exists()
 
 

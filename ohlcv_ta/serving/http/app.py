@@ -14,6 +14,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -29,6 +30,7 @@ import ohlcv_ta
 from ...charts.image_io import ImageError, ImageTooLarge, NotAnImage, decode_base64
 from ...models.base import ServedModel
 from ...models.breakout.inference import BreakoutPredictor
+from ...models.digitizer.chart_lines import warm_up_reader
 from ...models.registry import load_models, warm_up
 from ...models.trend.inference import TrendPredictor
 from ..context import ServiceContext
@@ -287,6 +289,7 @@ async def _start(app: FastAPI) -> AsyncIterator[None]:
 # %% ../../../nbs/serving/http/app.ipynb #d25f8c46
 def _warm_models(app: FastAPI) -> None:
     warm_up(app.state.models)
+    if find_spec("rapidocr_onnxruntime"): warm_up_reader()
     app.state.metrics.register_models(_describe_models(app.state.models))
 
 

@@ -6,7 +6,7 @@
 __all__ = ['NO_AXIS', 'AXIS_HINT', 'MaskSource', 'LAYERS', 'NO_CHART_PAGE', 'AxisInput', 'propose_axis', 'PictureLines',
            'find_picture_lines', 'render_image', 'render_overlay', 'render_picture_page']
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #42385e9e
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #da1cd3e6
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from html import escape
@@ -20,12 +20,12 @@ from ...charts.export import round_for_export
 from ...charts.image_io import resize, to_base64
 from ...charts.ticks import format_price, spread_labels
 from ...models.digitizer.chart_data import ChartData, given_axis
-from ..http.digitize import bar_records, bars_to_csv
+from ..http.digitize import TrueBars, bar_records, bars_to_csv, true_bars
 from ..http.levels import ChartLevels, extract_bar_lines, extract_lines
 from .components import render_download, render_message, render_notes, render_table
 from .level_pages import file_name, render_downloads
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #41a21b0a
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #5bea8322
 class AxisInput(NamedTuple):
     "Values of the price axis in the page."
     row1: float | None = None # pixels from the upper edge
@@ -48,7 +48,7 @@ def propose_axis(
     return AxisInput(round(row1, 2), float(f"{price1:.10g}"), round(row2, 2), float(f"{price2:.10g}"), data.axis.log,
                      data.axis.confidence >= SURE)
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #304c8568
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #579de195
 def _missing(axis: AxisInput) -> list[str]: # names of fields
     return [f"the {what} of point {i}" for i in (1, 2) for what in ("row", "price") if getattr(axis, f"{what}{i}") is None]
 
@@ -75,7 +75,7 @@ def _axis_or_notes(axis: AxisInput, height: int) -> tuple[Any, list[str]]:
         return None, [f"{error} Until then lines have rows, and no prices."]
     return found, [AXIS_HINT] if found is None else list(_axis_notes(axis, height))
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #7e308c2a
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #aa99b577
 @dataclass
 class PictureLines:
     "Levels and rays of a picture, and what they were read from."
@@ -85,6 +85,7 @@ class PictureLines:
     data: ChartData | None # with the axis of the page; None: no chart was found
     notes: list[str] # what is missing or doubtful
     price_axis: PriceAxis | None # None: it is not confirmed
+    true: TrueBars | None = None # bars of the embedded series that the title names
 
     @property
     def span(self) -> float | None: # of prices from the lower to the upper edge; None: the axis is not known
@@ -109,9 +110,9 @@ def find_picture_lines(
     given, notes = _axis_or_notes(axis, size[1] if size else data.height)
     if data is not None: data = replace(data, axis=given, axis_given=given is not None)
     found = extract_lines(both, threshold, given, size) if size else extract_bar_lines(data)
-    return PictureLines(title, found, axis, data, notes, given)
+    return PictureLines(title, found, axis, data, notes, given, true_bars(data) if data else None)
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #d48a49d5
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #44b5e909
 LAYERS = ("Bars", "Levels", "Rays") # of the overlay
 _MAX_WIDTH = 1600 # pixels
 
@@ -132,7 +133,7 @@ def _segment(x0: float, y0: float, x1: float, y1: float, kind: str, confidence: 
     ends = f'x1="{x0:.1f}" y1="{y0:.2f}" x2="{x1:.1f}" y2="{y1:.2f}"'
     return f'<line class="{kind}" {ends} opacity="{0.35 + 0.65 * confidence:.2f}"/>'
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #37af281a
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #cf82647d
 def _bar_path(data: ChartData) -> str:
     "Return all bars as one path: from high to low, with ticks at open and close; a line chart as a line."
     bars, half = data.reading.bars, max(0.3 * data.reading.pitch, 1)
@@ -152,7 +153,7 @@ def _segments(lines: PictureLines, layers: Collection[str]) -> str:
         parts += [_segment(one.x0, one.y0, one.x1, one.y1, "ta-line ta-ray", one.confidence) for one in found.rays]
     return "".join(parts)
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #3aa85b72
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #c2dba59f
 def _price(value: float | None, span: float | None) -> str:
     return "" if value is None or np.isnan(value) or not span else format_price(value, span)
 
@@ -171,7 +172,7 @@ def _mark(point: int, row: float | None, price: float | None, height: int) -> st
     label = f"{point}" if price is None else f"{point}: {price:,.10g}"
     return f'<span class="ta-mark" style="top:{100 * row / height:.2f}%">{label}</span>'
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #c4bc1318
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #e8c00c05
 def render_overlay(
     lines: PictureLines,
     layers: Collection[str] = LAYERS, # that are drawn
@@ -185,7 +186,7 @@ def render_overlay(
     return f"""<div class="ta-overlay"><svg viewBox="0 0 {found.width} {found.height}" preserveAspectRatio="none" role="img"
 aria-label="{label}">{_segments(lines, layers)}</svg>{marks}{tags}</div>"""
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #b984e5c1
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #5751c3f7
 def _ago(lines: PictureLines, bars: int | None) -> str:
     "Return when a level was touched last: a time if the picture tells it, else bars before the last one."
     if bars is None: return ""
@@ -205,7 +206,7 @@ def _level_rows(lines: PictureLines) -> Iterable[list[str]]:
         else: yield [*first, one.kind or "", f"{one.confidence:.2f}", str(one.touches), _ago(lines, one.last_touch),
                      _from_close(lines, one.price), f"{one.distance:+.1f}" if one.distance is not None else ""]
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #64044c3a
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #e7fdeb53
 _HEADS = {"networks": ["Price", "Row", "Confidence"],
           "bars": ["Price", "Kind", "Strength", "Touches", "Last touch", "From the close", "In ATR"]}
 
@@ -221,7 +222,7 @@ def _tables(lines: PictureLines) -> str:
     rays = render_table(["From (column, row)", "To", "Strength"], _ray_rows(lines), "Rays") if lines.found.rays else ""
     return f'<section class="ta-card">{levels}{rays}</section>' if levels or rays else ""
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #72376bd8
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #99a4a1d1
 _READERS = {"bars": "Levels and rays are found by the rule on the bars that were read.",
             "networks": "Levels and rays are those of the networks; confidence is the mean of a mask along a line, and no "
                         "probability that price turns there."}
@@ -234,12 +235,15 @@ def _reading_notes(lines: PictureLines) -> list[str]:
         read, times = data.reading, data.times
         notes.append(f"Read: {len(read.bars)} bars as {read.kind}, confidence {read.confidence:.0%}.{check}")
         if times and times.exact: notes.append(f"Bars of {times.timeframe} up to {times.times[-1]:%Y-%m-%d %H:%M}.")
+    if lines.true:
+        away = "" if lines.true.difference is None else f", {lines.true.difference:.2%} of the range from those read (median)"
+        notes.append(f"The title names an embedded series, which has these bars{away}.")
     if span := lines.span:
         step = span / lines.found.height
         notes.append(f"One row of pixels is {format_price(step, 50 * step)} in price.")
     return notes
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #91223b06
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #119672cd
 def _line_tables(lines: PictureLines) -> tuple[pd.DataFrame, pd.DataFrame]: # for files
     names = {"x0": "start_column", "y0": "start_row", "x1": "end_column", "y1": "end_row", "price0": "start_price",
              "price1": "end_price"}
@@ -257,10 +261,11 @@ def _files(lines: PictureLines) -> str:
     note = "" if lines.span else "Without a price axis the files hold rows in pixels, and no prices."
     bars = bars_to_csv(bar_records(lines.data, lines.span is not None)) if lines.data else None
     button = render_download("Bars as CSV", f"{file_name(lines.title)}-bars.csv", bars)
+    if lines.true: button += render_download("True bars", f"{file_name(lines.title)}-true.csv", bars_to_csv(lines.true.bars))
     return render_downloads(levels, rays, lines.title, note, button, reader=lines.found.reader,
                             size=(lines.found.width, lines.found.height))
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #d823a3b9
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #8c975731
 NO_CHART_PAGE = render_message("No chart was found in this picture",
                                "Nothing in it repeats as the bars of a price chart do. Crop the picture to the chart.")
 

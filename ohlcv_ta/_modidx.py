@@ -419,6 +419,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'ohlcv_ta/charts/text_detection.py'),
                                                 'ohlcv_ta.charts.text_detection._inner_box': ( 'charts/text_detection.html#_inner_box',
                                                                                                'ohlcv_ta/charts/text_detection.py'),
+                                                'ohlcv_ta.charts.text_detection._is_filled': ( 'charts/text_detection.html#_is_filled',
+                                                                                               'ohlcv_ta/charts/text_detection.py'),
                                                 'ohlcv_ta.charts.text_detection._letter_boxes': ( 'charts/text_detection.html#_letter_boxes',
                                                                                                   'ohlcv_ta/charts/text_detection.py'),
                                                 'ohlcv_ta.charts.text_detection._region_boxes': ( 'charts/text_detection.html#_region_boxes',

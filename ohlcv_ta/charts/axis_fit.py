@@ -97,13 +97,14 @@ def _with_zeros(text: str) -> str:
     return re.sub(r"88+$", lambda run: "0" * len(run[0]), text)
 
 def _with_exponents(texts: list[str]) -> list[str]:
-    "Return labels such as 4.2×10 with the exponent that most others have; 104 beside 9×103 is a power of ten."
+    "Return labels such as 4.2×10 with the exponent that most others have; 104 and 10 beside 9×103 are powers of ten."
     parts = [_POWER_LABEL.match(text) for text in texts]
     found = Counter(part[2] for part in parts if part and part[2])
     if not found: return texts
-    usual = found.most_common(1)[0][0]
-    return [f"{part[1]}×10{part[2] or usual}" if part else re.sub(r"^10(-?\d)$", r"1×10\1", text)
-            for text, part in zip(texts, parts, strict=True)]
+    usual = int(found.most_common(1)[0][0])
+    powers = [f"{part[1]}×10{part[2] or usual}" if part else text for text, part in zip(texts, parts, strict=True)]
+    powers = [re.sub(r"^10(-?\d)?$", lambda ten: f"1×10{ten[1] or usual + 1}", text) for text in powers]
+    return [f"{text}×10{usual}" if re.match(r"^[2-9]$", text) else text for text in powers]
 
 # %% ../../nbs/charts/axis_fit.ipynb #54cf0f73
 class Reading(NamedTuple):
@@ -119,7 +120,8 @@ def _texts(texts: list[str]) -> Iterator[tuple[list[str], str, float]]: # texts,
     zeros, points = [_with_zeros(text) for text in texts], [text.replace(",", ".") for text in texts]
     yield from ((texts, ".", 0.0), (texts, ",", 0.05))
     if zeros != texts: yield from ((zeros, ".", 0.5), (zeros, ",", 0.55))
-    if points != texts and any("." in text for text in texts): yield points, ".", 0.6
+    if points != texts and any("." in text for text in texts):
+        yield from ((points, ".", 0.65), ([text.replace(".", ",") for text in texts], ".", 0.6))
 
 def readings(
     texts: list[str], # of labels
@@ -150,11 +152,14 @@ class LabelFit(NamedTuple):
         return self.used[self.line.inlier]
 
 def _score(fit: LabelFit, row: np.ndarray, tag: np.ndarray, height: int) -> float:
-    inlier, count = row[fit.inlier], len(fit.inlier)
-    extent, readable = np.ptp(inlier) / height, (np.isfinite(fit.price) & ~tag).sum()
-    score = min(1.3 * fit.line.exact, 6) + 10 * extent + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
-    score += 1.5 * (1 - inlier.mean() / height) - 3 * (extent < 0.15)
-    return float(score - 2 * (count == 2 and readable > 3))
+    "Return how likely a map is: many labels on it, few beside it, and a large extent."
+    inlier, count, exact = row[fit.inlier], len(fit.inlier), fit.line.exact
+    extent, readable = np.ptp(inlier) / height, np.isfinite(fit.price) & ~tag
+    between = readable & (row > inlier.min()) & (row < inlier.max())
+    between[fit.inlier] = False
+    score = min(1.3 * exact, 6) + 0.4 * max(exact - 4.6, 0) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
+    score += 10 * min(extent, 0.35) + 3 * max(extent - 0.35, 0) + 1.5 * (1 - inlier.mean() / height) - 3 * (extent < 0.1)
+    return float(score - min(1.2 * between.sum(), 8) - 2 * (count == 2 and readable.sum() > 3))
 
 # %% ../../nbs/charts/axis_fit.ipynb #9723e7d7
 def _fit_reading(row, tag, reading: Reading, log: bool, height: int, size: float) -> LabelFit | None:

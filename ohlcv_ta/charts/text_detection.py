@@ -89,15 +89,19 @@ def _inner_box(part: np.ndarray) -> tuple[int, int, int, int] | None: # left, to
     return (left, top, right, bottom) if min(edges) > 0.5 else None
 
 # %% ../../nbs/charts/text_detection.ipynb #10aef8cc
-def _is_filled(gray: np.ndarray, contrast: np.ndarray) -> bool: # of a box
-    "Return whether a box differs from the ground, and 3% to 50% of it from its own color, as text does."
-    text = (np.abs(gray.astype(np.int16) - np.int16(np.median(gray))) > 40).mean()
-    return bool(np.median(contrast) >= 12 and 0.03 <= text <= 0.5)
+def _is_tag(gray: np.ndarray, left: int, top: int, right: int, bottom: int) -> bool:
+    "Return whether a box differs from what surrounds it, and 3% to 50% of it from its own color, as text does."
+    inside = gray[top:bottom, left:right].astype(np.int16)
+    color = np.int16(np.median(inside))
+    text = (np.abs(inside - color) > 40).mean()
+    above, below = gray[max(top - 3, 0), left:right], gray[min(bottom + 2, len(gray) - 1), left:right]
+    before, after = gray[top:bottom, max(left - 3, 0)], gray[top:bottom, min(right + 2, gray.shape[1] - 1)]
+    apart = [(np.abs(side.astype(np.int16) - color) > 10).mean() for side in (above, below, before, after)]
+    return bool(0.03 <= text <= 0.5 and sorted(apart)[1] > 0.6)
 
 # %% ../../nbs/charts/text_detection.ipynb #19a7da87
 def find_tags(
     gray: np.ndarray, # uint8 (height, width)
-    contrast: np.ndarray, # int16 (height, width), to the ground
     tolerance: int = 14, # between neighbors of one tag, of 255
 ) -> np.ndarray: # int64 (n, 4): left, top, right, bottom
     "Return the boxes of filled regions that are 8 to 90 pixels high, 1.2 to 12 times as wide, and hold text."
@@ -106,8 +110,7 @@ def find_tags(
         if (box := _inner_box(regions[y:low, x:end] == number)) is None: continue
         left, top, right, bottom = np.add(box, (x, y, x, y))
         fits = bottom - top >= 8 and 1.2 * (bottom - top) <= right - left <= 12 * (bottom - top)
-        part = slice(top, bottom), slice(left, right)
-        if fits and _is_filled(gray[part], contrast[part]): boxes.append((left, top, right, bottom))
+        if fits and _is_tag(gray, left, top, right, bottom): boxes.append((left, top, right, bottom))
     return np.array(boxes, np.int64).reshape(-1, 4)
 
 # %% ../../nbs/charts/text_detection.ipynb #f1cbe146
@@ -118,7 +121,7 @@ def find_ink(
     channels = image.astype(np.uint16)
     gray = ((channels[..., 0] + 2 * channels[..., 1] + channels[..., 2]) // 4).astype(np.uint8)
     contrast = np.abs(gray.astype(np.int16) - _ground(gray))
-    tags = find_tags(gray, contrast)
+    tags = find_tags(gray)
     for left, top, right, bottom in tags:
         inside, beside = gray[top:bottom, left:right].astype(np.int16), round(0.35 * (bottom - top)) # a label under the tag
         contrast[max(top - 2, 0):bottom + 2, max(left - beside, 0):right + beside] = 0

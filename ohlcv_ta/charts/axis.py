@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import median_filter
 
+from .axis_columns import find_columns, is_beside, widen_column
+from .axis_fit import LabelFit, fit_labels
+from .axis_lines import snap_to_lines
+from .axis_text import ChartTitle, parse_price, parse_time, parse_title
 from .geometry import ChartGeometry
 from .masks import axis_from_points
 from .text_detection import InkImage, find_ink, find_words
 from .text_recognition import TEXT_CHARACTERS, TextRecognizer, shared_recognizer, word_image
 
 # %% auto #0
-__all__ = ['RAISED', 'SURE', 'MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'ParsedPrice', 'parse_price', 'read_axis', 'parse_time',
-           'read_time_labels', 'ChartTitle', 'parse_title', 'read_title']
+__all__ = ['SURE', 'MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'read_axis', 'read_time_labels', 'read_title']
 
 # %% ../../nbs/charts/axis.ipynb #97d45b76
 @dataclass(frozen=True)
@@ -59,244 +60,6 @@ class PriceAxis:
         low, high = float(self.price(bottom)), float(self.price(top))
         return ChartGeometry(width, height, left, top, right, bottom, *bars, low, high, self.log)
 
-# %% ../../nbs/charts/axis.ipynb #db1a88d8
-_NUMBER = re.compile(r"^[^\d]{0,3}?(-?)[^\d-]{0,2}(\d[\d.,']*)((?:[eE][+-]?\d+)|[kKMBTuµμ])?(%?)[^\d]{0,2}$")
-_POWER = re.compile(r"^(\d)(?:\.(\d+))?×10(-?\d)$")
-_UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "u": 1e-6, "µ": 1e-6, "μ": 1e-6}
-
-class ParsedPrice(NamedTuple):
-    "Hold the number of a price label."
-    value: float
-    unit: float # of its last digit
-    percent: bool
-
-def _digits(body: str, point: str) -> tuple[str, str] | None: # whole and decimal digits
-    "Split a number at its decimal point, and check the groups of three digits."
-    whole, _, part = body.partition(point)
-    group = "," if point == "." else "."
-    first, *others = whole.split(group)
-    uneven = not 1 <= len(first) <= 3 or first.startswith("0") or any(len(other) != 3 for other in others)
-    whole = "".join([first, *others])
-    wrong = (others and uneven) or point in part or group in part or (len(whole) > 1 and whole.startswith("0"))
-    return None if wrong else (whole, part)
-
-# %% ../../nbs/charts/axis.ipynb #9e027f83
-def _parse_fraction(body: str) -> ParsedPrice | None:
-    "Return a price in 32nds, as bonds have it: 109'16 is 109.5."
-    whole, _, part = body.partition("'")
-    if not (whole.isdigit() and part.isdigit() and len(part) == 2 and int(part) < 32): return None
-    return ParsedPrice(int(whole) + int(part) / 32, 1 / 32, False)
-
-def parse_price(
-    text: str,
-    point: str = ".", # the decimal point: "." or ","
-) -> ParsedPrice | None: # None: not a number
-    "Return the number of a price label, with separators, currency, unit, percent sign, exponent or 32nds."
-    text = text.translate({0x2212: "-", 0x202F: None, 0x20: None}).strip(".,'+")
-    if power := _POWER.match(text):
-        whole, part, exponent = power.groups()
-        return ParsedPrice(float(f"{whole}.{part or 0}e{exponent}"), 10.0 ** (int(exponent) - len(part or "")), False)
-    if not (match := _NUMBER.match(text)): return None
-    sign, body, suffix, percent = match.groups()
-    body = body.strip(".,'")
-    if "'" in body and (fraction := _parse_fraction(body)): return fraction
-    if (digits := _digits(body.replace("'", ""), point)) is None: return None
-    whole, part = digits
-    factor = (_UNITS.get(suffix) or 10.0 ** int(suffix[1:])) if suffix else 1.0
-    value = float(f"{whole or 0}.{part or 0}") * factor
-    return ParsedPrice(-value if sign else value, 10.0 ** -len(part) * factor, bool(percent))
-
-# %% ../../nbs/charts/axis.ipynb #cceb5031
-def _aligned(words: pd.DataFrame) -> set[tuple[int, ...]]: # sets of positions in `words`
-    "Return sets of words that are aligned and of similar height."
-    height = (words.lower - words.upper).to_numpy()
-    left, right = words.left.to_numpy(), words.right.to_numpy()
-    short = (words.letters.to_numpy() <= 16) & (right - left >= 0.4 * height) & (right - left < 12 * height)
-    sets = set()
-    for edge in (left, right, (left + right) / 2):
-        for i in np.flatnonzero(short):
-            near = short & (np.abs(edge - edge[i]) < max(0.35 * height[i], 2)) & (np.abs(np.log(height / height[i])) < 0.22)
-            if near.sum() > 1: sets.add(tuple(np.flatnonzero(near)))
-    return sets
-
-def _have_neighbors(words: pd.DataFrame) -> np.ndarray: # bool (n,)
-    "Return which words have another word close to them on their line."
-    height, middle = (words.lower - words.upper).to_numpy(), words.row.to_numpy()
-    left, right = words.left.to_numpy(), words.right.to_numpy()
-    gap = np.maximum(left[None] - right[:, None], left[:, None] - right[None])
-    near = (np.abs(middle[None] - middle[:, None]) < 0.3 * height[:, None]) & (gap > 0) & (gap < 5 * height[:, None])
-    return (near & (words.letters.to_numpy()[None] > 1)).any(1)
-
-# %% ../../nbs/charts/axis.ipynb #9b7028eb
-def _column_score(words: pd.DataFrame, crowded: np.ndarray, shape: tuple[int, int]) -> float:
-    "Return how much a set of aligned words resembles an axis: many, far apart, alone on their lines, near a side."
-    height, rows = words.lower - words.upper, np.sort(words.row)
-    letters, gap = words.letters.median(), np.median(np.diff(rows))
-    score = min(len(words), 9) + 5 * np.ptp(rows) / shape[0] + 2 * abs((words.left.mean() + words.right.mean()) / shape[1] - 1)
-    score -= 5 * (gap < 2.7 * height.median()) + 6 * max(crowded.mean() - 0.3, 0) + 4 * (letters < 2) + 2 * (letters < 3)
-    return float(score - 10 * height.std(ddof=0) / height.median())
-
-def _columns(words: pd.DataFrame, shape: tuple[int, int]) -> Iterator[np.ndarray]: # positions in `words`, from the top down
-    "Yield sets of aligned words, those that most resemble an axis first; sets that overlap much are given once."
-    crowded, used = _have_neighbors(words), []
-    scored = ((_column_score(words.iloc[list(s)], crowded[list(s)], shape), s) for s in _aligned(words))
-    for _, found in sorted(scored, reverse=True):
-        if any(len(set(found) & other) > 0.6 * len(found) for other in used): continue
-        used.append(set(found))
-        yield np.array(sorted(found, key=lambda i: words.row.iloc[i]))
-
-# %% ../../nbs/charts/axis.ipynb #fe64fe0f
-class _Fit(NamedTuple):
-    score: float
-    start: float # row = start + slope * value
-    slope: float
-    inlier: np.ndarray # bool (n,)
-    exact: float # number of labels on the map, each weighted by its distance
-    residual: float
-
-def _fit_line(row, value, rounding, tight, wide, spread=6) -> _Fit | None: # rows and (log) prices of n labels
-    "Fit rows to values by trying all pairs of labels; prices fall from the top down."
-    best, span = None, np.ptp(row) + 1
-    for i, j in zip(*np.nonzero((row[None] - row[:, None] > 2 * wide) & (value[:, None] > value[None])), strict=True):
-        slope = (row[j] - row[i]) / (value[j] - value[i])
-        distance = np.abs(row[i] + slope * (value - value[i]) - row)
-        near, loose = distance < 2.5 * tight, distance < tight + np.minimum(abs(slope) * rounding, 4 * tight)
-        extent = np.ptp(row[near]) / span if near.sum() > 2 else 0
-        score = np.exp(-0.5 * (distance / tight) ** 2).sum() + 0.3 * loose.sum() + spread * extent
-        if best is None or score > best[0]: best = score, near if near.sum() > 2 else loose
-    if best is None or best[1].sum() < 2 or np.ptp(value[best[1]]) == 0: return None
-    slope, start = np.polyfit(value[best[1]], row[best[1]], 1)
-    distance = np.abs(start + slope * value - row)
-    inlier = distance < np.maximum(2.5 * tight, tight + np.minimum(abs(slope) * rounding, 4 * tight))
-    exact = float(np.exp(-0.5 * (distance / tight) ** 2).sum())
-    return _Fit(best[0], start, slope, inlier, exact, float(np.sqrt(np.mean(distance[best[1]] ** 2))))
-
-# %% ../../nbs/charts/axis.ipynb #c401c020
-def _roundness(prices: np.ndarray) -> float: # 0 to 1
-    "Return the share of prices that are multiples of one round step."
-    prices = np.unique(prices)
-    if len(prices) < 2: return 0.0
-    gap = np.diff(prices).min()
-    power = 10.0 ** np.floor(np.log10(gap) + 1e-9)
-    steps = [part * scale for scale in (power, power / 10) for part in (1, 2, 2.5, 5)]
-    steps = [step for step in steps if 0.19 * gap <= step <= 1.001 * gap]
-    away = [np.abs(prices / step - np.round(prices / step)) < 0.01 * max(1, gap / step) for step in steps]
-    return max((float(share.mean()) for share in away), default=0.0)
-
-# %% ../../nbs/charts/axis.ipynb #1529bf0d
-class _Candidate(NamedTuple):
-    score: float
-    fit: _Fit # of the labels used
-    used: np.ndarray # positions of the labels that were fitted
-    price: np.ndarray # of all labels, NaN where unreadable
-    log: bool
-    percent: bool
-    roundness: float
-
-def _with_zeros(text: str) -> str:
-    "Return a number whose first digits 8.88 and last digits 88 are zeros."
-    text = re.sub(r"^8[.,]?8+", lambda run: run[0].replace("8", "0"), text)
-    return re.sub(r"88+$", lambda run: "0" * len(run[0]), text)
-
-def _readings(texts: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray, bool, float]]: # price, unit, percent, penalty
-    "Yield the prices of labels under each decimal point, sign and form of the zero."
-    zeros = [_with_zeros(text) for text in texts]
-    tried = [(texts, ".", 0.0), (texts, ",", 0.05)] + ([(zeros, ".", 0.5), (zeros, ",", 0.55)] if zeros != texts else [])
-    for labels, point, penalty in tried:
-        parsed = [parse_price(label, point) for label in labels]
-        price = np.array([p.value if p else np.nan for p in parsed])
-        unit = np.array([p.unit if p else np.nan for p in parsed])
-        percent = any(p.percent for p in parsed if p)
-        yield price, unit, percent, penalty
-        if (price < 0).any(): yield np.abs(price), unit, percent, penalty
-
-# %% ../../nbs/charts/axis.ipynb #be93243b
-def _candidate(row, price, unit, log, height, percent, penalty, size) -> _Candidate | None:
-    "Fit one reading of the labels of a column on one scale."
-    used = np.flatnonzero(price > 0 if log else np.isfinite(price))
-    if len(used) < (3 if log else 2): return None
-    rows, prices = row[used], price[used]
-    value, rounding = (np.log(prices), 0.5 * unit[used] / prices) if log else (prices, 0.5 * unit[used])
-    fit = _fit_line(rows, value, rounding, max(0.9, 0.05 * size), size)
-    count = int(fit.inlier.sum()) if fit else 0
-    if fit is None or count < (3 if log else 2): return None
-    inlier = rows[fit.inlier]
-    roundness, readable = _roundness(prices[fit.inlier]), np.isfinite(price).sum()
-    score = min(1.3 * fit.exact, 6) + 10 * np.ptp(inlier) / height + 2 * roundness + 3 * count / len(row) - penalty - 0.6 * log
-    score += 1.5 * (1 - inlier.mean() / height) - 2 * (count == 2 and readable > 3) - 3 * (np.ptp(inlier) < 0.15 * height)
-    return _Candidate(float(score), fit, used, price, log, percent, roundness)
-
-def _best_candidate(row: np.ndarray, texts: list[str], height: int, size: float) -> _Candidate | None:
-    "Return the best map of the labels of a column, whose letters are `size` pixels high, in an image of a height."
-    found = [_candidate(row, price, unit, log, height, percent, penalty, size)
-             for price, unit, percent, penalty in _readings(texts) for log in (False, True)]
-    return max((c for c in found if c), key=lambda c: c.score, default=None)
-
-# %% ../../nbs/charts/axis.ipynb #4da03102
-RAISED = 0.065 # median over programs and fonts, as a share of the height of a digit
-
-def _line_response(gray: np.ndarray, left: float, right: float, size: float) -> np.ndarray | None: # (height,)
-    "Return how much each row of a strip differs from the rows around it."
-    left, right = max(round(left), 0), min(round(right), gray.shape[1])
-    if right - left < 2: return None
-    strip, window = gray[:, left:right].astype(np.float32), 2 * max(int(size / 4), 2) + 1
-    if right - left <= 3 * size: # ticks cross the whole strip
-        return np.quantile(np.abs(strip - median_filter(strip, (window, 1), mode="nearest")), 0.3, axis=1)
-    profile = strip.mean(1)
-    return np.abs(profile - median_filter(profile, window, mode="nearest"))
-
-def _line_offset(response: np.ndarray, rows: np.ndarray, size: float) -> tuple[float, float]: # rank, offset
-    "Return the distance from labels at which most of them have a line, and how clear it is."
-    offsets, center = np.arange(-0.75 * size, 0.75 * size + 0.01, 0.5), np.arange(len(response)) + 0.5
-    typical = np.quantile([np.interp(rows + offset, center, response) for offset in offsets], 0.35, axis=1)
-    best = int(typical.argmax())
-    strength = typical[best] / (np.median(typical) + 0.7)
-    clear = typical[best] >= 2 and strength >= 4
-    return (float(strength * (1 - 0.5 * abs(offsets[best]) / size)) if clear else 0.0), float(offsets[best])
-
-# %% ../../nbs/charts/axis.ipynb #e8e29695
-def _line_rows(response: np.ndarray, rows: np.ndarray) -> np.ndarray: # NaN where there is no line
-    "Return the centers of lines within 2.5 pixels of rows."
-    found = np.full(len(rows), np.nan)
-    for k, row in enumerate(rows):
-        first = max(int(row - 2.5), 0)
-        near = response[first:int(np.ceil(row + 2.5)) + 1]
-        if len(near) < 3 or near.max() < 2: continue
-        weight = np.where(near > 0.4 * near.max(), near, 0)
-        found[k] = weight @ (np.arange(first, first + len(near)) + 0.5) / weight.sum()
-    return found
-
-def _snap(gray: np.ndarray, fit: _Fit, value: np.ndarray, left: float, right: float, size: float,
-          ) -> tuple[float, float, int]: # start, slope, number of lines
-    "Return the map through ticks or grid lines near the labels; the given one, lowered, and 0 if there are none."
-    fitted, wide = fit.start + fit.slope * value, 0.3 * gray.shape[1]
-    reach = ((0.1 * size, 0.6 * size), (0.6 * size, wide), (0.7 * size, 2.5 * size))
-    strips = [strip for near, far in reach for strip in ((right + near, right + far), (left - far, left - near))]
-    responses = [r for r in (_line_response(gray, *strip, size) for strip in strips) if r is not None]
-    ranked = [(*_line_offset(response, fitted, size), k) for k, response in enumerate(responses)]
-    rank, offset, k = max(ranked, default=(0.0, 0.0, 0))
-    rows = _line_rows(responses[k], fitted + offset) if rank else np.full(len(fitted), np.nan)
-    there = np.isfinite(rows)
-    if there.sum() < max(2, 0.5 * len(rows)): return fit.start + RAISED * size, fit.slope, 0
-    lines = _fit_line(rows[there], value[there], np.zeros(there.sum()), 0.5, size, spread=2)
-    moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
-    if lines is None or moved > 0.5 * size: return fit.start + RAISED * size, fit.slope, 0
-    return lines.start, lines.slope, int(lines.inlier.sum())
-
-# %% ../../nbs/charts/axis.ipynb #cb65dec7
-_CONFIDENCE = {"constant": -4.8, "exact": 0.8, "share": 1.2, "roundness": 0.9, "extent": 2.2, "snapped": 1.0} # log odds
-
-def _evidence(found: _Candidate, count: int, height: int, rows: np.ndarray, snapped: int) -> dict[str, float]:
-    "Return what tells right axes from wrong ones."
-    inlier = rows[found.used][found.fit.inlier]
-    return {"exact": min(found.fit.exact, 6.0), "share": len(inlier) / count, "roundness": found.roundness,
-            "extent": float(np.ptp(inlier)) / height, "snapped": float(snapped > 2)}
-
-def _confidence(evidence: dict[str, float]) -> float:
-    "Return the estimated probability that an axis is right."
-    odds = _CONFIDENCE["constant"] + sum(_CONFIDENCE[name] * value for name, value in evidence.items())
-    return float(1 / (1 + np.exp(-odds)))
-
 # %% ../../nbs/charts/axis.ipynb #cc01a66d
 SURE = 0.9 # confidence from which prices are given without asking
 MAX_WORDS = 90 # read in one image
@@ -319,26 +82,20 @@ class _WordReader:
         return [self.known[i] for i in positions]
 
 # %% ../../nbs/charts/axis.ipynb #73ba58ec
-def _looks_like_axis(texts: list[tuple[str, float]]) -> bool:
+def _looks_like_axis(texts: list[tuple[str, float]], tag: np.ndarray) -> bool:
     "Return whether a probe of words has numbers that mostly fall."
-    sure = [text for text, probability in texts if probability > 0.5 and not text.startswith("+")]
+    sure = [text for (text, probability), _ in zip(texts, tag, strict=True) if probability > 0.5 and not text.startswith("+")]
     parsed = [p.value for p in (parse_price(text) or parse_price(text, ",") for text in sure) if p]
     rises = min(int((np.diff(values) > 0).sum()) for values in (parsed, np.abs(parsed)))
     return len(parsed) >= 2 and rises <= 2
 
-def _widened(words: pd.DataFrame, column: np.ndarray) -> np.ndarray:
-    "Return a column with all words of similar height that lie within its width, such as negative numbers."
-    chosen, height = words.iloc[column], words.lower - words.upper
-    size = float(height.iloc[column].median())
-    inside = (words.left > chosen.left.min() - size) & (words.right < chosen.right.max() + size)
-    similar = (height > 0.75 * size) & (height < 1.3 * size) & (words.letters <= 16)
-    return np.array(sorted(np.flatnonzero(inside & similar), key=lambda i: words.row.iloc[i]))
-
-# %% ../../nbs/charts/axis.ipynb #b17fbecb
 class _ReadColumn(NamedTuple):
     words: pd.DataFrame # of the column, with text
-    found: _Candidate
+    found: LabelFit
     size: float # height of its letters, in pixels
+
+    @property
+    def score(self) -> float: return self.found.score
 
 def _read_column(read: _WordReader, column: np.ndarray, height: int) -> _ReadColumn | None:
     "Read a column of labels and fit its map."
@@ -346,73 +103,78 @@ def _read_column(read: _WordReader, column: np.ndarray, height: int) -> _ReadCol
     words = read.words.iloc[column]
     texts, probability = zip(*read(column), strict=True)
     words = words.assign(text=texts)[np.array(probability) > 0.55]
-    size = float((words.lower - words.upper).median()) if len(words) else 0.0
-    found = _best_candidate(words.row.to_numpy(), list(words.text), height, size) if len(words) > 1 else None
+    if len(words) < 2: return None
+    size = float((words.lower - words.upper).median())
+    found = fit_labels(words.row.to_numpy(), list(words.text), words.tag.to_numpy(bool), height, size)
     return found and _ReadColumn(words, found, size)
 
+# %% ../../nbs/charts/axis.ipynb #b17fbecb
 def _is_clear(column: _ReadColumn, height: int) -> bool:
     "Return whether no other column needs to be tried."
-    fit, inlier = column.found.fit, column.words.row.to_numpy()[column.found.used][column.found.fit.inlier]
-    share = len(inlier) / max(len(column.found.used), 1)
-    return fit.exact >= 3.4 and share >= 0.6 and column.found.roundness > 0.9 and np.ptp(inlier) > 0.3 * height
+    found, inlier = column.found, column.words.row.to_numpy()[column.found.inlier]
+    share = len(inlier) / max(len(found.used), 1)
+    return found.line.exact >= 3.4 and share >= 0.6 and found.roundness > 0.9 and np.ptp(inlier) > 0.3 * height
 
-# %% ../../nbs/charts/axis.ipynb #ecc31b57
-def _best_column(read: _WordReader, shape: tuple[int, int], max_columns: int = 16) -> _ReadColumn | None:
+def _best_column(read: _WordReader, shape: tuple[int, int], plot=None, most: int = 16) -> _ReadColumn | None:
     "Return the column of labels that is most likely the price axis."
-    best: _ReadColumn | None = None
-    for number, column in enumerate(_columns(read.words, shape)):
-        if number == max_columns or len(read.known) > MAX_WORDS: break
-        if not _looks_like_axis(read(_spread(column, 6))): continue
-        tries = (_read_column(read, column, shape[0]), _read_column(read, _widened(read.words, column), shape[0]))
-        for found in tries:
-            if found and (best is None or found.found.score > best.found.score): best = found
-        if best and _is_clear(best, shape[0]): break
-    return best
+    best: tuple[float, _ReadColumn] | None = None
+    for number, column in enumerate(find_columns(read.words, shape, plot)):
+        if number == most or len(read.known) > MAX_WORDS: break
+        probe = _spread(column, 6)
+        if not _looks_like_axis(read(probe), read.words.tag.to_numpy()[probe]): continue
+        for tried in (column, widen_column(read.words, column)):
+            if (found := _read_column(read, tried, shape[0])) is None: continue
+            score = found.score + (5 if plot and is_beside(found.words, plot) else 0)
+            if best is None or score > best[0]: best = score, found
+        if best and _is_clear(best[1], shape[0]): break
+    return best and best[1]
 
-# %% ../../nbs/charts/axis.ipynb #f60c14c6
+# %% ../../nbs/charts/axis.ipynb #cb65dec7
+_CONFIDENCE = {"constant": -4.8, "exact": 0.8, "share": 1.2, "roundness": 0.9, "extent": 2.2, "snapped": 1.0} # log odds
+
+def _evidence(column: _ReadColumn, height: int, snapped: int) -> dict[str, float]:
+    "Return what tells right axes from wrong ones."
+    found, rows = column.found, column.words.row.to_numpy()
+    return {"exact": min(found.line.exact, 6.0), "share": len(found.inlier) / len(rows), "roundness": found.roundness,
+            "extent": float(np.ptp(rows[found.inlier])) / height, "snapped": float(snapped > 2)}
+
+def _confidence(evidence: dict[str, float]) -> float:
+    "Return the estimated probability that an axis is right."
+    odds = _CONFIDENCE["constant"] + sum(_CONFIDENCE[name] * value for name, value in evidence.items())
+    return float(1 / (1 + np.exp(-odds)))
+
+# %% ../../nbs/charts/axis.ipynb #efeb172b
 def _to_axis(column: _ReadColumn, gray: np.ndarray) -> PriceAxis | None:
     "Return the axis of a column of labels."
-    words, found = column.words, column.found
-    rows, chosen = words.row.to_numpy(), found.used[found.fit.inlier]
+    words, found, tag = column.words, column.found, column.words.tag.to_numpy(bool)
+    inlier = np.isin(np.arange(len(words)), found.inlier)
+    chosen = np.flatnonzero(inlier & ~tag if (inlier & ~tag).sum() > 1 else inlier)
     value = np.log(found.price[chosen]) if found.log else found.price[chosen]
-    start, slope, snapped = _snap(gray, found.fit, value, words.left.min(), words.right.max(), column.size)
+    sides = words.left.iloc[chosen].min(), words.right.iloc[chosen].max()
+    start, slope, snapped = snap_to_lines(gray, found.line, value, sides, column.size)
     ends = np.array([value.max(), value.min()])
-    first, second = zip(start + slope * ends, np.exp(ends) if found.log else ends, strict=True)
+    first, second = ((float(row), float(price)) for row, price in
+                     zip(start + slope * ends, np.exp(ends) if found.log else ends, strict=True))
     if not second[0] > first[0]: return None
-    inlier = np.isin(np.arange(len(words)), chosen)
-    labels = pd.DataFrame({"row": rows, "text": words.text.to_numpy(), "price": found.price, "inlier": inlier})
+    labels = pd.DataFrame({"row": words.row.to_numpy(), "text": words.text.to_numpy(), "price": found.price, "inlier": inlier})
     side = "right" if words.left.mean() > gray.shape[1] / 2 else "left"
-    evidence = _evidence(found, len(words), len(gray), rows, snapped)
-    first, second = ((float(row), float(price)) for row, price in (first, second))
-    return PriceAxis(first, second, found.log, labels, found.fit.residual, _confidence(evidence), side, found.percent, evidence)
+    evidence = _evidence(column, len(gray), snapped)
+    confidence = _confidence(evidence)
+    return PriceAxis(first, second, found.log, labels, found.line.residual, confidence, side, found.percent, evidence)
 
+# %% ../../nbs/charts/axis.ipynb #12be1a3c
 def read_axis(
     image: np.ndarray, # uint8 (height, width, 3)
     recognizer: TextRecognizer | None = None, # None: the one of this process
+    plot: tuple[float, float, float, float] | None = None, # left, top, right, bottom of the price pane, in pixels, if known
 ) -> PriceAxis | None: # None: there are no labels that could be an axis
     "Return the price axis of a chart image. Raises `ModuleNotFoundError` if the text recognizer is not installed."
     ink = find_ink(image)
     words = find_words(ink)
     if len(words) < 2: return None
     words = words.assign(row=(words.upper + words.lower) / 2)
-    column = _best_column(_WordReader(ink, words, recognizer or shared_recognizer()), ink.gray.shape)
+    column = _best_column(_WordReader(ink, words, recognizer or shared_recognizer()), ink.gray.shape, plot)
     return column and _to_axis(column, ink.gray)
-
-# %% ../../nbs/charts/axis.ipynb #f2baa82e
-_TIMES = [(re.compile(r"^(\d{4})-(\d\d)-(\d\d)\D{0,2}(\d\d)[:.](\d\d)$"), "%Y %m %d %H %M"),
-          (re.compile(r"^(\d{4})[-/](\d\d)[-/](\d\d)$"), "%Y %m %d"), (re.compile(r"^(\d{4})[-/](\d\d)$"), "%Y %m"),
-          (re.compile(r"^([A-Z][a-z]{2})\W?(\d{4})$"), "%b %Y"),
-          (re.compile(r"^([A-Z][a-z]{2})\W?(\d{1,2}),\W?(\d{4})$"), "%b %d %Y"),
-          (re.compile(r"^(\d{1,2})\W?([A-Z][a-z]{2})\W?(\d{4})$"), "%d %b %Y"), (re.compile(r"^((?:19|20)\d\d)$"), "%Y")]
-
-def parse_time(
-    text: str,
-) -> pd.Timestamp | None: # UTC; None: not a date with its year
-    "Return the time of a label that names a year."
-    for pattern, form in _TIMES:
-        if match := pattern.match(text.strip()):
-            return pd.to_datetime(" ".join(match.groups()), format=form, utc=True, errors="coerce")
-    return None
 
 # %% ../../nbs/charts/axis.ipynb #a31a4564
 _DATE_PART = re.compile(r"\d{4}|\d{1,2}[:/.-]\d\d|^\d{1,2}$|(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)")
@@ -447,27 +209,6 @@ def read_time_labels(
     columns, texts = best
     times = pd.to_datetime([parse_time(text) for text in texts], utc=True)
     return pd.DataFrame({"column": np.array(columns, float), "text": list(texts), "time": times})
-
-# %% ../../nbs/charts/axis.ipynb #503d1df7
-class ChartTitle(NamedTuple):
-    "Hold what the title of a chart tells."
-    text: str
-    symbol: str
-    timeframe: str # such as 1h
-    venue: str # empty: not told
-
-_TITLE = re.compile(r"^(?P<symbol>[A-Za-z0-9][\w./:-]*?)\W{0,3}?[\s·.,(•-]+(?P<timeframe>\d{1,2}\s?[mhdwDWM])(?![A-Za-z0-9])"
-                    r"[\s·.,)•-]*(?P<venue>[A-Za-z][\w ]*)?")
-
-def parse_title(
-    text: str, # a line above a chart
-) -> ChartTitle | None: # None: no timeframe in it
-    "Return symbol, timeframe and venue of a title such as `BTC-USD · 1h · coinbase`."
-    match = _TITLE.match(text.strip())
-    if not match: return None
-    symbol, timeframe, venue = match["symbol"].rstrip(".-:/").upper(), match["timeframe"].replace(" ", ""), match["venue"] or ""
-    if timeframe[-1] != "M": timeframe = timeframe.lower() # 1M is a month
-    return ChartTitle(text, symbol, timeframe, venue.strip().lower())
 
 # %% ../../nbs/charts/axis.ipynb #d71e4a62
 def read_title(

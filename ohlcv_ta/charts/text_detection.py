@@ -13,13 +13,16 @@ import pandas as pd
 from scipy import ndimage
 
 # %% auto #0
-__all__ = ['MAX_LETTERS', 'WORD_COLUMNS', 'InkImage', 'find_ink', 'find_words']
+__all__ = ['MAX_LETTERS', 'WORD_COLUMNS', 'InkImage', 'find_tags', 'find_ink', 'find_words']
 
 # %% ../../nbs/charts/text_detection.ipynb #b8fb6a90
+MAX_LETTERS = 60_000 # connected groups; an image with more is noise
+
 class InkImage(NamedTuple):
-    "Hold the brightness of an image and its contrast to the ground, both (height, width)."
+    "Hold the brightness of an image and its contrast to the ground, both (height, width), and boxes filled with a color."
     gray: np.ndarray # uint8
     contrast: np.ndarray # int16, from 0 to 255
+    tags: np.ndarray # int64 (n, 4): left, top, right, bottom of filled boxes
 
 def _ground(gray: np.ndarray, block: int = 16) -> np.ndarray: # uint8 (height, width)
     "Return the brightness of the ground: medians of blocks, smoothed over neighbors."
@@ -31,17 +34,101 @@ def _ground(gray: np.ndarray, block: int = 16) -> np.ndarray: # uint8 (height, w
     return medians.repeat(block, 0).repeat(block, 1)[:height, :width]
 
 # %% ../../nbs/charts/text_detection.ipynb #a4a8f70b
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _root(parent, pixel):
+    while parent[pixel] != pixel:
+        parent[pixel] = parent[parent[pixel]]
+        pixel = parent[pixel]
+    return pixel
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _flat_regions(gray, tolerance):
+    "Return the number of the region of each pixel: blocks of 2 x 2 pixels of the same brightness that share pixels."
+    height, width = gray.shape
+    parent = np.arange(height * width, dtype=np.int32)
+    for y in range(height - 1):
+        for x in range(width - 1):
+            a, b, c, d = gray[y, x], gray[y, x + 1], gray[y + 1, x], gray[y + 1, x + 1]
+            if np.int64(max(a, b, c, d)) - min(a, b, c, d) > tolerance: continue
+            first = _root(parent, y * width + x)
+            for other in (y * width + x + 1, (y + 1) * width + x, (y + 1) * width + x + 1):
+                parent[max(first, _root(parent, other))] = min(first, _root(parent, other))
+                first = _root(parent, first)
+    for pixel in range(height * width): parent[pixel] = parent[parent[pixel]]
+    return parent.reshape(height, width)
+
+@numba.njit(cache=True, error_model="numpy", nogil=True)
+def _region_boxes(regions):
+    "Return the region, left, top, right, bottom of regions 8 to 90 pixels high and wider than high."
+    height, width = regions.shape
+    box = np.zeros((height * width, 3), np.int32) # left, right, bottom; the number of a region is its first pixel
+    for y in range(height):
+        for x in range(width):
+            r = regions[y, x]
+            if r == y * width + x: box[r] = x, x + 1, y + 1
+            box[r, 0], box[r, 1], box[r, 2] = min(box[r, 0], x), max(box[r, 1], x + 1), y + 1
+    found = [(np.int64(r), np.int64(0), np.int64(0), np.int64(0), np.int64(0)) for r in range(0)]
+    for r in range(height * width):
+        left, top, right, bottom = box[r, 0], r // width, box[r, 1], box[r, 2]
+        if 8 <= bottom - top <= 90 and right - left > bottom - top:
+            found.append((np.int64(r), np.int64(left), np.int64(top), np.int64(right), np.int64(bottom)))
+    return found
+
+def _extent(count: np.ndarray) -> tuple[int, int]: # first, end
+    "Return the range of rows or columns that are not almost empty."
+    filled = np.flatnonzero(count >= 0.3 * count.max())
+    return int(filled[0]), int(filled[-1]) + 1
+
+def _inner_box(part: np.ndarray) -> tuple[int, int, int, int] | None: # left, top, right, bottom
+    "Return the box of a region without thin lines that leave it, if it fills the border of the box."
+    left, right = _extent(part.sum(0))
+    top, bottom = _extent(part[:, left:right].sum(1))
+    inner = part[top:bottom, left:right]
+    edges = [np.max([inner[0].mean(), inner[min(1, len(inner) - 1)].mean()]), inner[-2:].mean(1).max(),
+             inner[:, :2].mean(0).max(), inner[:, -2:].mean(0).max()]
+    return (left, top, right, bottom) if min(edges) > 0.5 else None
+
+# %% ../../nbs/charts/text_detection.ipynb #10aef8cc
+def _is_tag(gray: np.ndarray, left: int, top: int, right: int, bottom: int) -> bool:
+    "Return whether a box differs from what surrounds it, and 3% to 50% of it from its own color, as text does."
+    inside = gray[top:bottom, left:right].astype(np.int16)
+    color = np.int16(np.median(inside))
+    text = (np.abs(inside - color) > 40).mean()
+    above, below = gray[max(top - 3, 0), left:right], gray[min(bottom + 2, len(gray) - 1), left:right]
+    before, after = gray[top:bottom, max(left - 3, 0)], gray[top:bottom, min(right + 2, gray.shape[1] - 1)]
+    apart = [(np.abs(side.astype(np.int16) - color) > 10).mean() for side in (above, below, before, after)]
+    return bool(0.03 <= text <= 0.5 and sorted(apart)[1] > 0.6)
+
+# %% ../../nbs/charts/text_detection.ipynb #19a7da87
+def find_tags(
+    gray: np.ndarray, # uint8 (height, width)
+    tolerance: int = 14, # between neighbors of one tag, of 255
+) -> np.ndarray: # int64 (n, 4): left, top, right, bottom
+    "Return the boxes of filled regions that are 8 to 90 pixels high, 1.2 to 12 times as wide, and hold text."
+    regions, boxes = _flat_regions(gray, tolerance), []
+    for number, x, y, end, low in _region_boxes(regions):
+        if (box := _inner_box(regions[y:low, x:end] == number)) is None: continue
+        left, top, right, bottom = np.add(box, (x, y, x, y))
+        fits = bottom - top >= 8 and 1.2 * (bottom - top) <= right - left <= 12 * (bottom - top)
+        if fits and _is_tag(gray, left, top, right, bottom): boxes.append((left, top, right, bottom))
+    return np.array(boxes, np.int64).reshape(-1, 4)
+
+# %% ../../nbs/charts/text_detection.ipynb #f1cbe146
 def find_ink(
     image: np.ndarray, # uint8 (height, width, 3)
 ) -> InkImage:
     "Return the brightness of an image, and how far each pixel differs from the ground around it."
     channels = image.astype(np.uint16)
     gray = ((channels[..., 0] + 2 * channels[..., 1] + channels[..., 2]) // 4).astype(np.uint8)
-    return InkImage(gray, np.abs(gray.astype(np.int16) - _ground(gray)))
+    contrast = np.abs(gray.astype(np.int16) - _ground(gray))
+    tags = find_tags(gray)
+    for left, top, right, bottom in tags:
+        inside, beside = gray[top:bottom, left:right].astype(np.int16), round(0.35 * (bottom - top)) # a label under the tag
+        contrast[max(top - 2, 0):bottom + 2, max(left - beside, 0):right + beside] = 0
+        contrast[top:bottom, left:right] = np.abs(inside - np.int16(np.median(inside)))
+    return InkImage(gray, contrast, tags)
 
 # %% ../../nbs/charts/text_detection.ipynb #a692d766
-MAX_LETTERS = 60_000 # connected groups; an image with more is noise
-
 def _letter_boxes(contrast: np.ndarray, threshold: int) -> np.ndarray: # (n, 4) left, top, right, bottom, from left to right
     "Return the boxes of connected pixels that can be letters, signs or dots."
     labels, count = ndimage.label(contrast > threshold, np.ones((3, 3)))
@@ -99,16 +186,24 @@ def _word(boxes: np.ndarray) -> tuple: # a row of `WORD_COLUMNS`
     return (*boxes[:, :2].min(0), *boxes[:, 2:].max(0), np.median(tall[:, 1]), np.median(tall[:, 3]), len(boxes))
 
 # %% ../../nbs/charts/text_detection.ipynb #a6501d23
+def _in_tag(words: pd.DataFrame, tags: np.ndarray) -> np.ndarray: # bool (n,)
+    "Return which words lie within a tag that is at most 4 times as high as the word."
+    left, top, right, bottom = (words[name].to_numpy()[:, None] for name in ("left", "top", "right", "bottom"))
+    inside = (left >= tags[:, 0]) & (top >= tags[:, 1]) & (right <= tags[:, 2]) & (bottom <= tags[:, 3])
+    return (inside & (tags[:, 3] - tags[:, 1] <= 4 * (bottom - top))).any(1)
+
+# %% ../../nbs/charts/text_detection.ipynb #bf8af9a4
 def find_words(
     ink: InkImage,
     max_gap: float = 0.6, # between two letters of a word, as a share of their height
     threshold: int = 40, # least contrast of a letter, of 255
-) -> pd.DataFrame: # left, top, right, bottom; upper, lower: edges of the tall letters; letters: number of them
+) -> pd.DataFrame: # left, top, right, bottom; upper, lower: edges of the tall letters; letters: number; tag: in a filled box
     "Return the boxes of words at least 5 pixels high, from left to right."
     boxes = _letter_boxes(ink.contrast, threshold)
-    if not len(boxes): return pd.DataFrame(np.empty((0, 7)), columns=WORD_COLUMNS)
+    if not len(boxes): return pd.DataFrame(np.empty((0, 7)), columns=WORD_COLUMNS).assign(tag=False)
     word = _word_numbers(boxes, max_gap)
     order = np.argsort(word, kind="stable")
     groups = np.split(boxes[order], np.flatnonzero(np.diff(word[order])) + 1)
     table = pd.DataFrame([_word(group) for group in groups], columns=WORD_COLUMNS).astype(float)
-    return table[table.lower - table.upper >= 5].reset_index(drop=True)
+    table = table[table.lower - table.upper >= 5].reset_index(drop=True)
+    return table.assign(tag=_in_tag(table, ink.tags))

@@ -143,7 +143,25 @@ def _distant_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, far: f
     return at[:int(np.flatnonzero(gap > far)[-1]) + 1] if (gap > far).any() else at[:0]
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #b965699e
-def _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick):
+@compiled
+def _touches_border(labels, member, first, pitch, tops, bottoms):
+    "Return whether the pixels of each slot continue over its left or right border within the rows of its bar."
+    out = np.zeros(len(tops), np.bool_)
+    for k in range(len(tops)):
+        for side in (-0.5, 0.5):
+            x = int(np.round(first + (k + side) * pitch))
+            if tops[k] < 0 or x < 1 or x >= labels.shape[1]: continue
+            for y in range(int(tops[k]), int(bottoms[k])):
+                if member[labels[y, x - 1]] and member[labels[y, x]]: out[k] = True
+    return out
+
+def _same_row(tops: np.ndarray, least: int = 4) -> np.ndarray: # bool (n,)
+    "Return which pieces lie on a row with many others; NaN is no piece."
+    at = np.isfinite(tops)
+    near = (np.abs(tops[:, None] - tops[at]) <= 1).sum(1)
+    return near >= max(least, 0.3 * at.sum())
+
+def _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick):
     "Return which slots hold a piece of a line, or the side of a neighbor."
     some, height = tops >= 0, bottoms - tops
     usual, body = np.median(height[some]), np.median(wide[some])
@@ -152,11 +170,14 @@ def _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick):
     flat = thin & ((np.abs(wide - body) > max(1.5, 0.15 * body)) | (distance > 1.5 * usual))
     sloped = (stem < 0.6) & (height > 3) & (height < 0.5 * usual)
     aside = (np.abs(offset) >= 0.3 * pitch) & (wide <= 0.5 * body)
+    tall = some & ~thin
+    if touching[tall].mean() < 0.3: flat |= touching & (height <= np.maximum(thick, 0.25 * usual)) & (wide > 1.5)
+    flat |= thin & (touching | (np.abs(wide - body) > 1)) & _same_row(np.where(some & thin, tops, np.nan))
     return some & (flat | sloped | aside)
 
-def _mistaken_slots(tops, bottoms, wide, stem, offset, pitch, slot, thick):
+def _mistaken_slots(tops, bottoms, wide, stem, offset, touching, pitch, slot, thick):
     "Return which slots hold a price tag, a label or a piece of a line; a slot is `slot` pixels wide."
-    mistaken = _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick)
+    mistaken = _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick)
     at = np.flatnonzero((tops >= 0) & ~mistaken)
     if len(at) < 15: return mistaken
     crossing = (wide >= int(slot)) & (np.median(wide[at]) < int(slot))
@@ -375,6 +396,7 @@ def _candle_rows(tops, bottoms, bodies, fill, inner, whole):
 def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide):
     "Read empty slots between bars again with all colors; changes tops and bottoms."
     at = np.flatnonzero(tops >= 0)
+    if len(at) < 0.9 * (at[-1] - at[0] + 1): return # gaps in time leave slots empty
     every = member | neutral
     every[GRID] = False
     groups, _ = _slot_groups(labels, every, ~every & neutral, lattice.first, lattice.pitch, lattice.count, rows, 1, inset)
@@ -397,11 +419,56 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     tops, bottoms, share = _choose_groups(groups, total)
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
-    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, lattice.pitch, lattice.pitch - 2 * inset, thick)
+    touching = _touches_border(labels, member, *position, tops, bottoms)
+    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, lattice.pitch - 2 * inset, thick)
     tops[mistaken] = bottoms[mistaken] = -1
+    if lattice.pitch >= 3: _trim_ends(tops, bottoms, _centered_share(labels, member, *position, inset, tops, bottoms), share)
     if (tops >= 0).sum() < 10: return None
     _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
+    _fill_gaps(tops, bottoms)
     return tops, bottoms, share, wide, narrow
+
+@compiled
+def _best_segment(values):
+    "Return the first position and the last one + 1 of the stretch with the largest sum."
+    best, start, total, first, last = -np.inf, 0, 0.0, 0, len(values)
+    for k in range(len(values)):
+        if total <= 0: start, total = k, 0.0
+        total += values[k]
+        if total > best: best, first, last = total, start, k + 1
+    return first, last
+
+@compiled
+def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
+    "Return the share of the rows of each bar whose pixels lie on both sides of the middle alike."
+    out = np.zeros(len(tops))
+    for k in range(len(tops)):
+        if tops[k] < 0: continue
+        a, b = _slot_columns(first, pitch, k, inset, labels.shape[1])
+        middle, number, even = first + k * pitch, 0, 0
+        for y in range(int(tops[k]), int(bottoms[k])):
+            left, right = b, -1
+            for x in range(a, b):
+                if member[labels[y, x]]: left, right = min(left, x), x
+            if right < 0: continue
+            number += 1
+            even += abs((left + right + 1) / 2 - middle) <= max(1.0, 0.15 * pitch)
+        if number: out[k] = even / number
+    return out
+
+def _trim_ends(tops, bottoms, centered, share):
+    "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
+    good = (centered >= 0.5) & (share >= 0.4)
+    first, last = _best_segment(np.where(tops >= 0, np.where(good, 1.0, -1.0), -0.1))
+    tops[:first] = tops[last:] = bottoms[:first] = bottoms[last:] = -1
+
+def _fill_gaps(tops, bottoms):
+    "Place bars in the few empty slots of a chart without gaps in time, between their neighbors; changes tops and bottoms."
+    at = np.flatnonzero(tops >= 0)
+    slots = np.arange(at[0], at[-1] + 1)
+    if len(at) == len(slots) or len(at) < 0.94 * len(slots): return
+    empty = slots[tops[slots] < 0]
+    tops[empty], bottoms[empty] = np.rint(np.interp(empty, at, tops[at])), np.rint(np.interp(empty, at, bottoms[at]))
 
 def _mean_of(colors: np.ndarray, chosen: np.ndarray) -> np.ndarray: # red, green, blue; NaN without any
     return np.median(colors[chosen], axis=0) if chosen.any() else np.full(3, np.nan)

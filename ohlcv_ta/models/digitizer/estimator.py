@@ -136,7 +136,7 @@ def color_sets(
     found: Foreground,
 ) -> list[list[int]]: # positions in `found.families`
     "Return sets of families that may be the bars, the likeliest first."
-    rough = [k for k, family in enumerate(found.families) if not family.smooth]
+    rough = [k for k, family in enumerate(found.families) if not family.smooth and not family.panel]
     if not rough: return []
     most = max(found.families[k].count for k in rough)
     big = [k for k in rough if found.families[k].count >= 0.12 * most]
@@ -197,7 +197,7 @@ def read_with_colors(
     labels[:, :columns[0]] = labels[:, columns[1]:] = 0
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)
     if bars is None or not _is_plausible(bars, lattice): return None
-    counts = [family.count for family in found.families if not family.smooth]
+    counts = [family.count for family in found.families if not family.smooth and not family.panel]
     share = sum(found.families[k].count for k in chosen) / max(sum(counts), 1)
     score = _score(bars, lattice, found.labels.shape[1], min(share, 1.0))
     return BarReading(bars, lattice, found, volumes[0] if volumes else None, rows, columns, score, chosen)
@@ -209,7 +209,8 @@ def find_foregrounds(
     image: np.ndarray, # uint8 (height, width, 3)
 ) -> list[Foreground]: # one for each background, the most frequent first
     "Return the foreground of each background of an image."
-    parts = [extract_foreground(image, background) for background in find_backgrounds(image)]
+    colors = find_backgrounds(image)
+    parts = [extract_foreground(image, color, colors[:k] + colors[k + 1:]) for k, color in enumerate(colors)]
     return [found for found in parts if found is not None and found.families]
 
 def search_bars(

@@ -136,12 +136,6 @@ def _tag_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, crossing: 
     is_tag = bottom - top > 3 and (full.all() if length == 2 and joined else length >= 3 and full.mean() >= (0.75 if joined else 1))
     return at[:length] if is_tag else at[:0]
 
-def _distant_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, far: float) -> np.ndarray:
-    "Return up to twelve first slots that lie far above or below the next one."
-    top, bottom = tops[at[:13]], bottoms[at[:13]]
-    gap = np.maximum(top[1:], top[:-1]) - np.minimum(bottom[1:], bottom[:-1])
-    return at[:int(np.flatnonzero(gap > far)[-1]) + 1] if (gap > far).any() else at[:0]
-
 # %% ../../../nbs/models/digitizer/candles.ipynb #b965699e
 @compiled
 def _touches_border(labels, member, first, pitch, tops, bottoms):
@@ -175,15 +169,16 @@ def _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick):
     flat |= thin & (touching | (np.abs(wide - body) > 1)) & _same_row(np.where(some & thin, tops, np.nan))
     return some & (flat | sloped | aside)
 
-def _mistaken_slots(tops, bottoms, wide, stem, offset, touching, pitch, slot, thick):
-    "Return which slots hold a price tag, a label or a piece of a line; a slot is `slot` pixels wide."
+def _mistaken_slots(tops, bottoms, wide, stem, offset, touching, pitch, thick):
+    "Return which slots hold a price tag, a label or a piece of a line."
     mistaken = _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick)
     at = np.flatnonzero((tops >= 0) & ~mistaken)
     if len(at) < 15: return mistaken
-    crossing = (wide >= int(slot)) & (np.median(wide[at]) < int(slot))
+    middle = np.where((tops >= 0) & ~mistaken, (tops + bottoms) / 2, np.nan)
     far = max(6 * np.median((bottoms - tops)[at]), 0.25 * (bottoms[at].max() - tops[at].min()))
-    for find, last in ((_distant_slots, far), (_tag_slots, crossing)):
-        for side in (at, at[::-1]): mistaken[find(side, tops, bottoms, last)] = True
+    mistaken[np.abs(middle - _running_median(middle, 5)) > far] = True
+    crossing = touching & (touching[at].mean() < 0.5)
+    for side in (at, at[::-1]): mistaken[_tag_slots(side, tops, bottoms, crossing)] = True
     return mistaken
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #b14bd827
@@ -420,9 +415,9 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
     touching = _touches_border(labels, member, *position, tops, bottoms)
-    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, lattice.pitch - 2 * inset, thick)
+    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
     tops[mistaken] = bottoms[mistaken] = -1
-    if lattice.pitch >= 3: _trim_ends(tops, bottoms, _centered_share(labels, member, *position, inset, tops, bottoms), share)
+    if lattice.pitch >= 3: _trim_ends(tops, bottoms, _centered_share(labels, member, *position, inset, tops, bottoms), share, touching)
     if (tops >= 0).sum() < 10: return None
     _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
     _fill_gaps(tops, bottoms)
@@ -456,10 +451,14 @@ def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
         if number: out[k] = even / number
     return out
 
-def _trim_ends(tops, bottoms, centered, share):
+def _trim_ends(tops, bottoms, centered, share, touching):
     "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
-    good = (centered >= 0.5) & (share >= 0.4)
-    first, last = _best_segment(np.where(tops >= 0, np.where(good, 1.0, -1.0), -0.1))
+    some = tops >= 0
+    good = (centered >= 0.5) & (share >= 0.4) & ~(touching & (touching[some].mean() < 0.3))
+    value = np.where(good, 1.0, -1.0)
+    for empty in (0.1, 0.7):
+        first, last = _best_segment(np.where(some, value, -empty))
+        if some[first:last].mean() < 0.9: break # gaps in time: empty slots say little
     tops[:first] = tops[last:] = bottoms[:first] = bottoms[last:] = -1
 
 def _fill_gaps(tops, bottoms):

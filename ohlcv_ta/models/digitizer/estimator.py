@@ -194,7 +194,7 @@ def read_with_colors(
     rows = find_price_rows(labels[:, columns[0]:columns[1]], member)
     lattice = find_lattice(labels, member, neutral, rows, columns) if rows else None
     if lattice is None: return None
-    labels[:, :columns[0]] = labels[:, columns[1]:] = 0
+    lattice = lattice.extended(labels.shape[1])
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)
     if bars is None or not _is_plausible(bars, lattice): return None
     counts = [family.count for family in found.families if not family.smooth and not family.panel]

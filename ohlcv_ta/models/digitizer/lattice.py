@@ -225,6 +225,15 @@ class Lattice(NamedTuple):
         "Return the middle of each slot, in columns."
         return self.first + self.pitch * np.arange(self.count)
 
+    def extended(
+        self,
+        width: int, # columns to cover
+    ) -> Lattice:
+        "Return the lattice with slots over all columns."
+        before = int(self.first / self.pitch)
+        first = self.first - before * self.pitch
+        return self._replace(first=first, count=int((width - first) / self.pitch) + 1)
+
 def _quantile(counts, share):
     "Return the quantile of a histogram."
     total = np.cumsum(counts)

@@ -73,7 +73,7 @@ def _choose_groups(groups: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, n
     for _ in range(2):
         middle = np.where(some, (top + bottom)[slots, chosen] / 2, np.nan)
         usual, height = _running_median(middle, 5), np.median((bottom - top)[slots, chosen][some])
-        distance = np.where(ink > 0, np.abs((top + bottom) / 2 - usual[:, None]), np.inf)
+        distance = np.where(ink > 0.25 * ink.max(1)[:, None], np.abs((top + bottom) / 2 - usual[:, None]), np.inf)
         chosen = np.where(some & (np.abs(middle - usual) > 3 * height + 8), distance.argmin(1), chosen)
     share = ink[slots, chosen] / np.maximum(total, 1)
     return np.where(some, top[slots, chosen], -1), np.where(some, bottom[slots, chosen], -1), np.where(some, share, 0)
@@ -149,11 +149,11 @@ def _touches_border(labels, member, first, pitch, tops, bottoms):
                 if member[labels[y, x - 1]] and member[labels[y, x]]: out[k] = True
     return out
 
-def _same_row(tops: np.ndarray, least: int = 4) -> np.ndarray: # bool (n,)
-    "Return which pieces lie on a row with many others; NaN is no piece."
+def _on_line(tops: np.ndarray, odd: np.ndarray, least: int = 4) -> np.ndarray: # bool (n,)
+    "Return which pieces lie on a row with others, many of which are odd ones; NaN is no piece."
     at = np.isfinite(tops)
-    near = (np.abs(tops[:, None] - tops[at]) <= 1).sum(1)
-    return near >= max(least, 0.3 * at.sum())
+    near = np.abs(tops[:, None] - tops[at]) <= 1
+    return (near.sum(1) >= least) & ((near & odd[at]).sum(1) >= 0.3 * near.sum(1))
 
 def _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick):
     "Return which slots hold a piece of a line, or the side of a neighbor."
@@ -166,7 +166,10 @@ def _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick):
     aside = (np.abs(offset) >= 0.3 * pitch) & (wide <= 0.5 * body)
     tall = some & ~thin
     if touching[tall].mean() < 0.3: flat |= touching & (height <= np.maximum(thick, 0.25 * usual)) & (wide > 1.5)
-    flat |= thin & (touching | (np.abs(wide - body) > 1)) & _same_row(np.where(some & thin, tops, np.nan))
+    flat |= some & thin & _on_line(np.where(some & thin, tops, np.nan), touching | (np.abs(wide - body) > 1))
+    if thin[some].mean() < 0.3:
+        low = some & (height <= max(3, 0.2 * usual)) & touching
+        flat |= low & (np.r_[False, low[:-1]] | np.r_[low[1:], False])
     return some & (flat | sloped | aside)
 
 def _mistaken_slots(tops, bottoms, wide, stem, offset, touching, pitch, thick):
@@ -417,7 +420,12 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     touching = _touches_border(labels, member, *position, tops, bottoms)
     mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
     tops[mistaken] = bottoms[mistaken] = -1
-    if lattice.pitch >= 3: _trim_ends(tops, bottoms, _centered_share(labels, member, *position, inset, tops, bottoms), share, touching)
+    shift = float(np.median(offset[tops >= 0]))
+    centered = _centered_share(labels, member, lattice.first + shift, lattice.pitch, inset, tops, bottoms)
+    beside = (tops >= 0) & touching & (centered < 0.25) & (wide <= 0.6 * np.median(wide[tops >= 0]))
+    tops[beside] = bottoms[beside] = -1
+    if (tops >= 0).sum() < 10: return None
+    _trim_ends(tops, bottoms, centered, share, touching)
     if (tops >= 0).sum() < 10: return None
     _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
     _fill_gaps(tops, bottoms)
@@ -447,16 +455,21 @@ def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
                 if member[labels[y, x]]: left, right = min(left, x), x
             if right < 0: continue
             number += 1
-            even += abs((left + right + 1) / 2 - middle) <= max(1.0, 0.15 * pitch)
+            even += abs((left + right + 1) / 2 - middle) <= max(0.75, 0.15 * pitch)
         if number: out[k] = even / number
     return out
+
+def _are_blocks(tops, bottoms, touching):
+    "Return which slots continue a neighbor of the same rows, as a price tag does."
+    alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & touching[1:] & touching[:-1] & (bottoms[1:] - tops[1:] > 4)
+    return np.r_[alike, False] | np.r_[False, alike]
 
 def _trim_ends(tops, bottoms, centered, share, touching):
     "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
     some = tops >= 0
-    good = (centered >= 0.5) & (share >= 0.4) & ~(touching & (touching[some].mean() < 0.3))
+    good = (centered >= 0.5) & (share >= 0.4) & ~_are_blocks(tops, bottoms, touching)
     value = np.where(good, 1.0, -1.0)
-    for empty in (0.1, 0.7):
+    for empty in (0.1, 0.5):
         first, last = _best_segment(np.where(some, value, -empty))
         if some[first:last].mean() < 0.9: break # gaps in time: empty slots say little
     tops[:first] = tops[last:] = bottoms[:first] = bottoms[last:] = -1

@@ -88,8 +88,9 @@ def find_price_rows(
     bands = list(zip(edges[::2], edges[1::2], strict=True))
     cover = [ink[top:bottom].any(0) for top, bottom in bands]
     _join_bands(bands, cover, len(labels))
+    if not bands: return None
     score = [columns.sum() * np.sqrt(bottom - top) for columns, (top, bottom) in zip(cover, bands, strict=True)]
-    return bands[int(np.argmax(score))] if bands else None
+    return bands[int(np.argmax(score))]
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #c1aa5cda
 @compiled

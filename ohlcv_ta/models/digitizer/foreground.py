@@ -5,7 +5,6 @@
 # %% ../../../nbs/models/digitizer/foreground.ipynb #3528de1f
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -196,7 +195,6 @@ class Family(NamedTuple):
     color: np.ndarray # red, green, blue; 0 to 255
     count: int # pixels inside vertical strokes
     smooth: bool = False # whether its pixels form a smooth line, such as a moving average
-    panel: bool = False # whether it fills a panel of the picture
 
 def _full_color(colors, distance, count, member, seed):
     "Return the strongest color of a family that is not rare."
@@ -318,7 +316,6 @@ def _mark_grid(pixels, contrast, threshold, thick):
 def extract_foreground(
     image: np.ndarray, # uint8 (height, width, 3)
     background: np.ndarray, # (3,) color, from `find_backgrounds`
-    others: Sequence[np.ndarray] = (), # colors of other panels
 ) -> Foreground | None: # None if the background covers no area where a chart fits
     "Return the labels of the area that has a background color."
     height, width = image.shape[:2]
@@ -332,7 +329,5 @@ def extract_foreground(
     counts = _count_strokes(pixels, contrast, mask, threshold, int(10 + 1.5 * noise), max(thick // 2, 2))
     families = find_families(counts, mean_colors(*count_colors(pixels)), background)
     labels = _apply_labels(pixels, _label_colors(families, background, noise), mask)
-    families = [family._replace(smooth=is_smooth_line(labels, k + 1, thick),
-                                panel=any(np.abs(family.color - other).max() < 12 for other in others))
-                for k, family in enumerate(families)]
+    families = [family._replace(smooth=is_smooth_line(labels, k + 1, thick)) for k, family in enumerate(families)]
     return Foreground(background, box, pixels, labels, families, rows, columns, thick)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['AxisPoint', 'ChartInput', 'ChartOptions', 'chart_receiver', 'chart_openapi']
 
-# %% ../../../nbs/serving/http/chart_request.ipynb #8d4cac03
+# %% ../../../nbs/serving/http/chart_request.ipynb #51804ba4
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, cast
 
@@ -19,16 +19,16 @@ from ...charts.masks import axis_from_points
 from .request_body import MAX_IMAGE_VALUES, RawBody, validate, validate_json
 from .schemas import validation_error
 
-# %% ../../../nbs/serving/http/chart_request.ipynb #2917651a
+# %% ../../../nbs/serving/http/chart_request.ipynb #93d382ae
 _Finite = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 AxisPoint = tuple[_Finite, _Finite] # row in the image, 0 at its upper edge, and price
 
 class ChartOptions(BaseModel):
     "Options of every route that reads a chart."
     model_config = ConfigDict(extra="forbid")
-    axis: tuple[AxisPoint, AxisPoint] | None = Field(None, description="Two points of the price axis, [row, price] each; "
-                                                     "without them the axis is read from the image")
-    log: bool = Field(False, description="Whether the axis of these two points is logarithmic")
+    axis: tuple[AxisPoint, AxisPoint] | None = Field(default=None, description="Two points of the price axis, "
+                                                     "[row, price] each; without them the axis is read")
+    log: bool = Field(default=False, description="Whether the axis of these two points is logarithmic")
 
     @model_validator(mode="after")
     def _is_an_axis(self) -> "ChartOptions":
@@ -39,7 +39,7 @@ class ChartOptions(BaseModel):
                 raise validation_error("axis: {why}", why=str(error)) from None
         return self
 
-# %% ../../../nbs/serving/http/chart_request.ipynb #c814a8cd
+# %% ../../../nbs/serving/http/chart_request.ipynb #6c3ef586
 ChartInput = tuple[bytes, Any] # an image file, and the options of the route
 
 def _missing_field(name: str, sentence: str) -> RequestValidationError:
@@ -53,7 +53,7 @@ def _parse_axis(text: str) -> Any:
     except ValueError:
         raise _missing_field("axis", "Input should be JSON: [[row, price], [row, price]]") from None
 
-# %% ../../../nbs/serving/http/chart_request.ipynb #8b9d494a
+# %% ../../../nbs/serving/http/chart_request.ipynb #9d794c92
 def _with_image(options: type[ChartOptions]) -> Any: # a model
     "Return the model of a JSON request: the options, and the image in base64."
     image = (str, Field(description="PNG, JPEG, WebP, GIF or BMP in base64"))
@@ -68,7 +68,7 @@ async def _from_json(request: Request, adapter: TypeAdapter) -> Callable[[], Cha
 
     return read
 
-# %% ../../../nbs/serving/http/chart_request.ipynb #a92331dc
+# %% ../../../nbs/serving/http/chart_request.ipynb #cb1639d8
 async def _from_form(request: Request, adapter: TypeAdapter) -> Callable[[], ChartInput]:
     async with request.form(max_files=1, max_fields=8) as form:
         fields, file = cast(dict[str, Any], dict(form)), cast(Any, form.get("image"))
@@ -80,7 +80,7 @@ async def _from_form(request: Request, adapter: TypeAdapter) -> Callable[[], Cha
     options = {name: value for name, value in fields.items() if name != "image"} | {"axis": _parse_axis(fields.get("axis", ""))}
     return lambda: (content, validate(adapter, options))
 
-# %% ../../../nbs/serving/http/chart_request.ipynb #205d2da9
+# %% ../../../nbs/serving/http/chart_request.ipynb #d87a468b
 def chart_receiver(
     options: type[ChartOptions], # of the route
 ) -> Callable[[Request], Awaitable[Callable[[], ChartInput]]]:
@@ -98,7 +98,7 @@ def chart_receiver(
 
     return receive
 
-# %% ../../../nbs/serving/http/chart_request.ipynb #70bf73bc
+# %% ../../../nbs/serving/http/chart_request.ipynb #45e876b0
 def _field_schema(schema: dict[str, Any]) -> dict[str, Any]:
     "Return the schema of a form field, which is text where JSON has a list."
     return {"type": "string", "description": "JSON: [[row, price], [row, price]]"} if "anyOf" in schema else schema

@@ -6,9 +6,9 @@
 __all__ = ['DigitizeOptions', 'ChartBar', 'TrueBars', 'ChartBars', 'bar_table', 'bar_records', 'bars_to_csv', 'true_bars',
            'read_chart_bars']
 
-# %% ../../../nbs/serving/http/digitize.ipynb #54721169
+# %% ../../../nbs/serving/http/digitize.ipynb #232efba1
 import io
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,13 @@ from ...models.digitizer.series_match import match_embedded
 from .chart_request import ChartOptions
 from .levels import NO_CHART, AxisFound, ChartFound, describe_axis, describe_chart, read_picture
 
-# %% ../../../nbs/serving/http/digitize.ipynb #898954e3
+# %% ../../../nbs/serving/http/digitize.ipynb #52251ddf
 class DigitizeOptions(ChartOptions):
     "Options of reading bars."
-    overlay: bool = Field(False, description="Whether to return a picture of what was read, to check it by eye")
-    format: Literal["json", "csv"] = Field("json", description="csv: the bars only")
+    overlay: bool = Field(default=False, description="Whether to return a picture of what was read, to check it by eye")
+    format: Literal["json", "csv"] = Field(default="json", description="csv: the bars only")
 
-# %% ../../../nbs/serving/http/digitize.ipynb #3c99938a
+# %% ../../../nbs/serving/http/digitize.ipynb #927b0138
 class ChartBar(BaseModel):
     "One bar."
     time: str | None = Field(description="UTC, if the labels of the time axis tell it")
@@ -42,24 +42,24 @@ class ChartBar(BaseModel):
 class TrueBars(BaseModel):
     "The bars of the embedded series that the title names, at the place that the picture shows."
     correlation: float = Field(description="Of the closes that were read with the true ones")
-    difference: float | None = Field(description="Median distance of the prices read from the true ones, as a share of the range")
+    difference: float | None = Field(description="Median distance of the prices read, as a share of the range")
     bars: list[ChartBar]
 
 class ChartBars(BaseModel):
     "What was read from a picture of a chart."
-    chart: ChartFound | None = Field(None, description="None: no chart was found")
-    axis: AxisFound | None = Field(None, description="None: there are no labels that could be a price axis")
-    unit: Literal["price", "row"] = Field("row", description="Of the bars: prices, or rows of the picture from its upper edge")
+    chart: ChartFound | None = Field(default=None, description="None: no chart was found")
+    axis: AxisFound | None = Field(default=None, description="None: there are no labels that could be a price axis")
+    unit: Literal["price", "row"] = Field(default="row", description="Of the bars: prices, or rows from the upper edge")
     bars: list[ChartBar] = []
-    timeframe: str = Field("", description="Length of a bar, if the labels tell it")
-    exact_times: bool = Field(False, description="Whether every label agrees with the times; else they are interpolated")
-    symbol: str = Field("", description="From the title, if it was read")
+    timeframe: str = Field(default="", description="Length of a bar, if the labels tell it")
+    exact_times: bool = Field(default=False, description="Whether every label agrees; else times are interpolated")
+    symbol: str = Field(default="", description="From the title, if it was read")
     venue: str = ""
-    true_bars: TrueBars | None = Field(None, description="If the title names an embedded series that has these bars")
-    message: str = Field("", description="What is missing or doubtful, in words")
-    overlay: str | None = Field(None, description="PNG in base64, if it was asked for")
+    true_bars: TrueBars | None = Field(default=None, description="If the title names an embedded series that has these bars")
+    message: str = Field(default="", description="What is missing or doubtful, in words")
+    overlay: str | None = Field(default=None, description="PNG in base64, if it was asked for")
 
-# %% ../../../nbs/serving/http/digitize.ipynb #c301a078
+# %% ../../../nbs/serving/http/digitize.ipynb #fd627bed
 _PARTS = ["open", "high", "low", "close"]
 
 def bar_table(
@@ -68,7 +68,7 @@ def bar_table(
 ) -> pd.DataFrame: # one row for each bar: the fields of `ChartBar`
     "Return the bars that were read from a picture."
     bars = data.reading.bars
-    table = bars[["position", *_PARTS, "volume", "confidence"]].astype({"position": int})
+    table = cast(pd.DataFrame, bars[["position", *_PARTS, "volume", "confidence"]]).astype({"position": int})
     if in_prices: table = table.assign(**data.frame().set_axis(_TABLE, axis=1).reset_index(drop=True)[_PARTS])
     times = None if data.times is None else data.times.times.strftime("%Y-%m-%dT%H:%M:%SZ")
     table.insert(0, "time", times)
@@ -76,7 +76,7 @@ def bar_table(
 
 _TABLE = [*_PARTS, "volume"]
 
-# %% ../../../nbs/serving/http/digitize.ipynb #adfccba8
+# %% ../../../nbs/serving/http/digitize.ipynb #df9c55f5
 def bar_records(
     data: ChartData,
     in_prices: bool, # whether prices are returned, else rows of the picture
@@ -85,7 +85,7 @@ def bar_records(
     table = bar_table(data, in_prices)
     return [ChartBar(**row) for row in table.astype(object).where(table.notna(), None).to_dict("records")]
 
-# %% ../../../nbs/serving/http/digitize.ipynb #47eccbd0
+# %% ../../../nbs/serving/http/digitize.ipynb #7eb46e45
 def bars_to_csv(
     bars: list[ChartBar],
 ) -> str:
@@ -94,7 +94,7 @@ def bars_to_csv(
     pd.DataFrame([bar.model_dump() for bar in bars], columns=list(ChartBar.model_fields)).to_csv(file, index=False)
     return file.getvalue()
 
-# %% ../../../nbs/serving/http/digitize.ipynb #4da7d1f1
+# %% ../../../nbs/serving/http/digitize.ipynb #da666828
 def true_bars(
     data: ChartData,
 ) -> TrueBars | None: # None: the title names no embedded series, or it does not have these bars
@@ -107,7 +107,7 @@ def true_bars(
     difference = None if np.isnan(match.difference) else match.difference
     return TrueBars(correlation=match.correlation, difference=difference, bars=bars)
 
-# %% ../../../nbs/serving/http/digitize.ipynb #ab0fa43c
+# %% ../../../nbs/serving/http/digitize.ipynb #95ca634b
 def _overlay(content: bytes, data: ChartData) -> str:
     image = read_scaled_image(content, READING_PIXELS)
     pixels = image.pixels if image.width == image.pixels.shape[1] else resize(image.pixels, image.width, image.height)
@@ -116,7 +116,7 @@ def _overlay(content: bytes, data: ChartData) -> str:
 _UNSURE = "The bars were not read with confidence; check them against the picture."
 _ROWS = "The price axis was not read with confidence: values are rows of the picture. Send two points of the axis for prices."
 
-# %% ../../../nbs/serving/http/digitize.ipynb #caee55e1
+# %% ../../../nbs/serving/http/digitize.ipynb #6f6899c3
 def read_chart_bars(
     content: bytes, # of an image file
     options: DigitizeOptions,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pandas as pd
 from fastapi import HTTPException, Request
 from pydantic import BaseModel, Field
 
@@ -31,8 +30,8 @@ Reader = Literal["auto", "bars", "networks"]
 
 class LevelsOptions(ChartOptions):
     "Options of reading lines."
-    threshold: float = Field(0.5, gt=0, lt=1, description="Networks: probability from which a pixel belongs to a line")
-    reader: Reader = Field("auto", description="Lines of the bars that are read, or of the networks; auto: the more accurate")
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="Networks: probability of a pixel of a line")
+    reader: Reader = Field(default="auto", description="Lines of bars, or of networks; auto: the more accurate")
 
 # %% ../../../nbs/serving/http/levels.ipynb #ce6767c3
 class HorizontalLine(BaseModel):
@@ -40,10 +39,10 @@ class HorizontalLine(BaseModel):
     row: float = Field(description="Row in the image: 0 is its upper edge, the center of the first pixel 0.5")
     price: float | None = Field(description="If the axis is known")
     confidence: float = Field(ge=0, le=1, description="Strength by the rule, or the mean of the network's mask")
-    kind: str | None = Field(None, description="support or resistance, as of the last bar")
-    touches: int | None = Field(None, description="Visits of price, where bars were read")
-    last_touch: int | None = Field(None, description="Bars from the last touch to the last bar")
-    distance: float | None = Field(None, description="From the last close, in average true ranges")
+    kind: str | None = Field(default=None, description="support or resistance, as of the last bar")
+    touches: int | None = Field(default=None, description="Visits of price, where bars were read")
+    last_touch: int | None = Field(default=None, description="Bars from the last touch to the last bar")
+    distance: float | None = Field(default=None, description="From the last close, in average true ranges")
 
 class RayLine(BaseModel):
     "One ray, from left to right."
@@ -80,10 +79,10 @@ class ChartLevels(BaseModel):
     height: int
     horizontal: list[HorizontalLine]
     rays: list[RayLine]
-    reader: Literal["bars", "networks", "none"] = Field("networks", description="none: no chart was found")
-    axis: AxisFound | None = Field(None, description="None: there are no labels that could be a price axis")
+    reader: Literal["bars", "networks", "none"] = Field(default="networks", description="none: no chart was found")
+    axis: AxisFound | None = Field(default=None, description="None: there are no labels that could be a price axis")
     chart: ChartFound | None = None
-    message: str = Field("", description="What is missing or doubtful, in words")
+    message: str = Field(default="", description="What is missing or doubtful, in words")
 
 # %% ../../../nbs/serving/http/levels.ipynb #5827969c
 def describe_axis(
@@ -125,7 +124,7 @@ def extract_lines(
 def _prices(axis: PriceAxis | None, rows: Any) -> np.ndarray:
     return np.full(len(rows), np.nan) if axis is None else np.asarray(axis.price(rows.to_numpy()), float)
 
-def _rows(table: pd.DataFrame) -> list[Any]: # a dict for each row, which pydantic validates
+def _rows(table: Any) -> list[Any]: # of a frame; a dict for each row, which pydantic validates
     table = table.assign(confidence=table.confidence.clip(0, 1)).replace([np.inf, -np.inf], np.nan)
     return table.astype(object).where(table.notna(), None).to_dict("records")
 

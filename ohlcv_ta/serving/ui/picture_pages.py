@@ -6,11 +6,11 @@
 __all__ = ['NO_AXIS', 'AXIS_HINT', 'MaskSource', 'LAYERS', 'NO_CHART_PAGE', 'AxisInput', 'propose_axis', 'PictureLines',
            'find_picture_lines', 'render_image', 'render_overlay', 'render_picture_page']
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #da1cd3e6
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #9c359d0c
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from ..http.levels import ChartLevels, extract_bar_lines, extract_lines
 from .components import render_download, render_message, render_notes, render_table
 from .level_pages import file_name, render_downloads
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #5bea8322
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #23a6505a
 class AxisInput(NamedTuple):
     "Values of the price axis in the page."
     row1: float | None = None # pixels from the upper edge
@@ -48,7 +48,7 @@ def propose_axis(
     return AxisInput(round(row1, 2), float(f"{price1:.10g}"), round(row2, 2), float(f"{price2:.10g}"), data.axis.log,
                      data.axis.confidence >= SURE)
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #579de195
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #f147ba95
 def _missing(axis: AxisInput) -> list[str]: # names of fields
     return [f"the {what} of point {i}" for i in (1, 2) for what in ("row", "price") if getattr(axis, f"{what}{i}") is None]
 
@@ -56,16 +56,18 @@ def _axis_of(axis: AxisInput) -> PriceAxis | None: # None if it is not confirmed
     "Return the axis of the page. Raises `ValueError` if values are missing or make no axis."
     if not axis.confirmed: return None
     if missing := _missing(axis): raise ValueError(f"Still missing: {', '.join(missing)}.")
+    row1, price1, row2, price2 = (cast(float, value) for value in axis[:4])
     try:
-        return given_axis((axis.row1, axis.price1), (axis.row2, axis.price2), axis.log)
+        return given_axis((row1, price1), (row2, price2), axis.log)
     except ValueError as error:
         raise ValueError(f"These two points make no axis: {error}.") from None
 
 def _axis_notes(axis: AxisInput, height: int) -> Iterable[str]:
     "Yield reasons why an axis may be wrong."
-    if (axis.row1 < axis.row2) == (axis.price1 < axis.price2):
+    row1, price1, row2, price2 = (cast(float, value) for value in axis[:4])
+    if (row1 < row2) == (price1 < price2):
         yield "On this axis the higher price is below the lower one. Are the two prices exchanged?"
-    if abs(axis.row1 - axis.row2) < 0.2 * height:
+    if abs(row1 - row2) < 0.2 * height:
         yield "The two points of the axis are close together, which makes prices far from them less exact."
 
 def _axis_or_notes(axis: AxisInput, height: int) -> tuple[Any, list[str]]:
@@ -75,7 +77,7 @@ def _axis_or_notes(axis: AxisInput, height: int) -> tuple[Any, list[str]]:
         return None, [f"{error} Until then lines have rows, and no prices."]
     return found, [AXIS_HINT] if found is None else list(_axis_notes(axis, height))
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #aa99b577
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #635d2fda
 @dataclass
 class PictureLines:
     "Levels and rays of a picture, and what they were read from."
@@ -105,14 +107,14 @@ def find_picture_lines(
 ) -> PictureLines | None: # None: nothing was found
     "Return the lines of a picture by the chosen reader."
     doubtful = reader == "auto" and data is not None and not data.bars_are_sure
-    *both, size = masks() if masks and (reader == "networks" or doubtful) else (None, None, None)
-    if size is None and data is None: return None
-    given, notes = _axis_or_notes(axis, size[1] if size else data.height)
+    drawn = masks() if masks and (reader == "networks" or doubtful) else None
+    if drawn is None and data is None: return None
+    given, notes = _axis_or_notes(axis, drawn[2][1] if drawn else cast(ChartData, data).height)
     if data is not None: data = replace(data, axis=given, axis_given=given is not None)
-    found = extract_lines(both, threshold, given, size) if size else extract_bar_lines(data)
+    found = extract_lines(drawn[:2], threshold, given, drawn[2]) if drawn else extract_bar_lines(cast(ChartData, data))
     return PictureLines(title, found, axis, data, notes, given, true_bars(data) if data else None)
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #44b5e909
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #d91b712f
 LAYERS = ("Bars", "Levels", "Rays") # of the overlay
 _MAX_WIDTH = 1600 # pixels
 
@@ -133,15 +135,15 @@ def _segment(x0: float, y0: float, x1: float, y1: float, kind: str, confidence: 
     ends = f'x1="{x0:.1f}" y1="{y0:.2f}" x2="{x1:.1f}" y2="{y1:.2f}"'
     return f'<line class="{kind}" {ends} opacity="{0.35 + 0.65 * confidence:.2f}"/>'
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #cf82647d
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #f855c59a
 def _bar_path(data: ChartData) -> str:
     "Return all bars as one path: from high to low, with ticks at open and close; a line chart as a line."
     bars, half = data.reading.bars, max(0.3 * data.reading.pitch, 1)
     if data.reading.kind in ("line", "area"):
         points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(bars.column, bars.close, strict=True))
         return f'<polyline class="ta-read" points="{points}"/>'
-    steps = (f"M{bar.column:.1f} {bar.high:.1f}V{bar.low:.1f}M{bar.column - half:.1f} {bar.open:.1f}H{bar.column:.1f}"
-             f"M{bar.column:.1f} {bar.close:.1f}H{bar.column + half:.1f}" for bar in bars.itertuples())
+    steps = (f"M{x:.1f} {high:.1f}V{low:.1f}M{x - half:.1f} {start:.1f}H{x:.1f}M{x:.1f} {close:.1f}H{x + half:.1f}"
+             for x, start, high, low, close in bars[["column", "open", "high", "low", "close"]].to_numpy())
     return f'<path class="ta-read" d="{"".join(steps)}"/>'
 
 def _segments(lines: PictureLines, layers: Collection[str]) -> str:
@@ -153,7 +155,7 @@ def _segments(lines: PictureLines, layers: Collection[str]) -> str:
         parts += [_segment(one.x0, one.y0, one.x1, one.y1, "ta-line ta-ray", one.confidence) for one in found.rays]
     return "".join(parts)
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #c2dba59f
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #877f8cdf
 def _price(value: float | None, span: float | None) -> str:
     return "" if value is None or np.isnan(value) or not span else format_price(value, span)
 
@@ -172,7 +174,7 @@ def _mark(point: int, row: float | None, price: float | None, height: int) -> st
     label = f"{point}" if price is None else f"{point}: {price:,.10g}"
     return f'<span class="ta-mark" style="top:{100 * row / height:.2f}%">{label}</span>'
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #e8c00c05
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #308547c0
 def render_overlay(
     lines: PictureLines,
     layers: Collection[str] = LAYERS, # that are drawn
@@ -186,7 +188,7 @@ def render_overlay(
     return f"""<div class="ta-overlay"><svg viewBox="0 0 {found.width} {found.height}" preserveAspectRatio="none" role="img"
 aria-label="{label}">{_segments(lines, layers)}</svg>{marks}{tags}</div>"""
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #5751c3f7
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #7941e27e
 def _ago(lines: PictureLines, bars: int | None) -> str:
     "Return when a level was touched last: a time if the picture tells it, else bars before the last one."
     if bars is None: return ""
@@ -206,7 +208,7 @@ def _level_rows(lines: PictureLines) -> Iterable[list[str]]:
         else: yield [*first, one.kind or "", f"{one.confidence:.2f}", str(one.touches), _ago(lines, one.last_touch),
                      _from_close(lines, one.price), f"{one.distance:+.1f}" if one.distance is not None else ""]
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #e7fdeb53
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #dc847705
 _HEADS = {"networks": ["Price", "Row", "Confidence"],
           "bars": ["Price", "Kind", "Strength", "Touches", "Last touch", "From the close", "In ATR"]}
 
@@ -222,7 +224,7 @@ def _tables(lines: PictureLines) -> str:
     rays = render_table(["From (column, row)", "To", "Strength"], _ray_rows(lines), "Rays") if lines.found.rays else ""
     return f'<section class="ta-card">{levels}{rays}</section>' if levels or rays else ""
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #99a4a1d1
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #0bbcd5d3
 _READERS = {"bars": "Levels and rays are found by the rule on the bars that were read.",
             "networks": "Levels and rays are those of the networks; confidence is the mean of a mask along a line, and no "
                         "probability that price turns there."}
@@ -243,7 +245,7 @@ def _reading_notes(lines: PictureLines) -> list[str]:
         notes.append(f"One row of pixels is {format_price(step, 50 * step)} in price.")
     return notes
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #119672cd
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #9d52038b
 def _line_tables(lines: PictureLines) -> tuple[pd.DataFrame, pd.DataFrame]: # for files
     names = {"x0": "start_column", "y0": "start_row", "x1": "end_column", "y1": "end_row", "price0": "start_price",
              "price1": "end_price"}
@@ -265,7 +267,7 @@ def _files(lines: PictureLines) -> str:
     return render_downloads(levels, rays, lines.title, note, button, reader=lines.found.reader,
                             size=(lines.found.width, lines.found.height))
 
-# %% ../../../nbs/serving/ui/picture_pages.ipynb #8c975731
+# %% ../../../nbs/serving/ui/picture_pages.ipynb #de88d99b
 NO_CHART_PAGE = render_message("No chart was found in this picture",
                                "Nothing in it repeats as the bars of a price chart do. Crop the picture to the chart.")
 

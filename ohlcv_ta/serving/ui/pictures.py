@@ -6,7 +6,7 @@
 __all__ = ['EXAMPLES', 'Result', 'SLOW_EVENT', 'QUICK_EVENT', 'draw_example', 'ContentCache', 'move_points', 'PictureHandlers',
            'render_forecast', 'picture_inputs', 'picture_outputs', 'listen_to_pictures', 'add_forecast']
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #322ced40
+# %% ../../../nbs/serving/ui/pictures.ipynb #9dbe609e
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -41,7 +41,7 @@ from ohlcv_ta.serving.ui.picture_pages import (
 from .trend import render_trend_page
 from ..uploads import IMAGE_SUFFIXES, resolve_upload
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #46ef9d44
+# %% ../../../nbs/serving/ui/pictures.ipynb #8bd04064
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Candles and volume": {"bars": ("1h", "2019-07-12", 150), "style": "yahoo"},
     "Dark, narrow": {"bars": ("4h", "2018-06-30", 120), "style": "nightclouds", "width": 700, "height": 500, "volume": False},
@@ -59,7 +59,7 @@ def draw_example(
     timeframe, end, count = settings.pop("bars")
     return to_png(draw_mplfinance(load_series("BTC-USD", timeframe, end=end).tail(count), **settings)[0])
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #754b3ffa
+# %% ../../../nbs/serving/ui/pictures.ipynb #0d56af51
 Result = TypeVar("Result")
 
 class ContentCache(Generic[Result]):
@@ -87,18 +87,18 @@ class ContentCache(Generic[Result]):
                 self._entries.popitem(last=False)
         return entry
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #108a3535
+# %% ../../../nbs/serving/ui/pictures.ipynb #4eafd891
 def _compute_masks(predictor: MaskPredictor, content: bytes) -> ImageMasks: # uint8
-    *masks, size = compute_masks(content, predictor)
-    return ImageMasks(*(np.rint(255 * mask).astype(np.uint8) for mask in masks), size)
+    horizontal, ray, size = compute_masks(content, predictor)
+    return ImageMasks(np.rint(255 * horizontal).astype(np.uint8), np.rint(255 * ray).astype(np.uint8), size)
 
 def _bytes_of_masks(masks: ImageMasks) -> int: return masks.horizontal.nbytes + masks.ray.nbytes
 
 def _bytes_of_reading(data: ChartData | None) -> int: return 2000 if data is None else 2000 + 100 * len(data.reading.bars)
 
-def _read(content: bytes) -> ChartData | None: return read_picture(content, ChartOptions(), text=True)
+def _read(content: bytes) -> ChartData | None: return read_picture(content, ChartOptions(axis=None, log=False), text=True)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #0a379417
+# %% ../../../nbs/serving/ui/pictures.ipynb #bd4f6a63
 _NO_PICTURE = render_message("No chart is selected", "Paste, drop or choose a picture of a chart, or an example.")
 
 def _picture(path: str | None, name: str | None) -> tuple[bytes, str]: # file, title
@@ -116,7 +116,7 @@ def move_points(
         return row, second
     return first, row
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #e83968b6
+# %% ../../../nbs/serving/ui/pictures.ipynb #2a5779ab
 class PictureHandlers:
     "Event handlers for pictures of charts."
     def __init__(self,
@@ -129,7 +129,7 @@ class PictureHandlers:
 
     def lines(self, content: bytes, title: str, reader: str, threshold: float, axis: AxisInput) -> PictureLines | None:
         "Return the lines of a picture."
-        masks = self.masks and (lambda: self.masks(content))
+        masks = partial(self.masks, content) if self.masks else None
         return find_picture_lines(self.reading(content), masks, title, reader, threshold, axis)
 
     def redraw(self, name: str | None, path: str | None, reader: str, threshold: float, layers: list[str],
@@ -190,7 +190,7 @@ class PictureHandlers:
         except Exception as error: # a file may have any content
             return render_error(error, "image", "Is it a screenshot of a chart?")
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #996c47c6
+# %% ../../../nbs/serving/ui/pictures.ipynb #20573b47
 def _network_for(data: ChartData, networks: dict[str, TrendPredictor]) -> str | None:
     "Return the name of the network whose input the picture has."
     timeframe = (data.times.timeframe if data.times else "") or (data.title.timeframe if data.title else "")
@@ -213,7 +213,7 @@ def render_forecast(
     title = f"{lines.title}: network “{name}”, trained on bars of {network.about['timeframe']}"
     return render_trend_page(network, frame.fillna({"Volume": 0.0}), len(frame) - 1, title)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #e3d1bc93
+# %% ../../../nbs/serving/ui/pictures.ipynb #7659d97d
 _CLICK = """element.addEventListener('click', event => {
   const box = element.querySelector('.ta-overlay')?.getBoundingClientRect();
   if (box) trigger('click', {share: Math.min(Math.max((event.clientY - box.top) / box.height, 0), 1)});
@@ -233,7 +233,7 @@ def _axis_inputs() -> dict[str, Any]: # in the order of `AxisInput`
     fields["confirmed"] = gr.Checkbox(label="The axis is right", info="Prices are shown")
     return fields
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #03bbe3d5
+# %% ../../../nbs/serving/ui/pictures.ipynb #839c56ea
 def picture_inputs() -> tuple[Any, Any, dict[str, Any]]: # picture, examples, further inputs in the order of the handlers
     "Add the inputs of a picture inside a `gr.Blocks` context."
     # the unchanged upload, so that errors can be reported
@@ -258,7 +258,7 @@ def picture_outputs() -> list[Any]: # picture, overlay, page
                   gr.HTML(elem_classes="ta-over-layer", apply_default_css=False, js_on_load=_CLICK)]
     return [*layers, gr.HTML(elem_classes=["ta-result", "ta-of-picture"], apply_default_css=False)]
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #843e3d88
+# %% ../../../nbs/serving/ui/pictures.ipynb #702f8296
 def listen_to_pictures(
     handlers: PictureHandlers,
     image: Any, # gr.Image
@@ -282,7 +282,7 @@ def listen_to_pictures(
           **QUICK_EVENT)
     shown[1].click(handlers.click, everything, [inputs["row1"], inputs["row2"], *shown[1:]], api_name=False, **QUICK_EVENT)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #cad7e6d1
+# %% ../../../nbs/serving/ui/pictures.ipynb #eb9b99af
 def add_forecast(
     handlers: PictureHandlers,
     image: Any, # gr.Image

@@ -137,7 +137,7 @@ class Registry(BaseHTTPRequestHandler):
 
 @contextmanager
 def registry():
-    "A registry on loopback; gives its address and what it was asked."
+    "A registry on loopback; yields its address and the requests that it received."
     server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
     server.asked = Counter()
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -38,7 +38,7 @@ EAST = pd.Timedelta(hours=8)
 
 
 class LBank:
-    "The exchange: what it knows, how it behaves, and what it was asked."
+    "The exchange: its data, its behavior, and the requests that it received."
     def __init__(
         self,
         pairs=PAIRS,

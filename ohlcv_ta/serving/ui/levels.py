@@ -278,11 +278,13 @@ def _listen_to_pictures(pictures: _Pictures, image: Any, examples: Any, lines: d
                         blocks: gr.Blocks) -> None:
     threshold, *axis = lines.values()
     inputs = [examples, image, threshold, *axis]
-    gr.on([blocks.load, examples.input], pictures.example, [examples, threshold], [image, *axis, *shown],
-          api_name="levels_example", **_SLOW)
-    outputs = [examples, *axis, *shown]
-    image.upload(pictures.upload, [image, threshold], outputs, api_name="levels_picture", **_SLOW)
-    image.clear(pictures.clear, None, outputs, api_name=False, **_SLOW) # the event still sends the removed image
+    example = {"fn": pictures.example, "inputs": [examples, threshold], "outputs": [image, *axis, *shown], **_SLOW}
+    first, outputs = blocks.load(api_name=False, **example), [examples, *axis, *shown]
+    selected = examples.input(api_name="levels_example", cancels=[first], **example)
+    read = image.upload(pictures.upload, [image, threshold], outputs, api_name="levels_picture", cancels=[first, selected],
+                        **_SLOW)
+    image.clear(pictures.clear, None, outputs, api_name=False, cancels=[first, selected, read], **_SLOW) # still sends the image
+    examples.input(None, cancels=[read])
     gr.on([control.input for control in lines.values()], pictures.redraw, inputs, shown[1:], api_name="levels_redraw", **_QUICK)
     shown[1].click(pictures.click, inputs, [lines["row1"], lines["row2"], *shown[1:]], api_name=False, **_QUICK)
 
@@ -290,12 +292,13 @@ def _listen_to_pictures(pictures: _Pictures, image: Any, examples: Any, lines: d
 def _listen_to_bars(bars: _Bars, market: dict[str, Any], file: dict[str, Any], page: Any, by_series: gr.Tab,
                     by_file: gr.Tab) -> None:
     name, length, *rest = market.values()
-    gr.on([by_series.select, length.input, market["date"].submit, market["count"].release, market["scorer"].input],
-          bars.embedded, [name, length, *rest], page, api_name="levels_series", **_SLOW)
-    name.input(bars.select, [name, *rest], [length, page], api_name="levels_another", **_SLOW)
-    gr.on([by_file.select, file["path"].upload, file["path"].clear, file["tz"].input, file["repair"].input,
-           file["date"].submit, file["count"].release, file["scorer"].input], bars.file, list(file.values()), page,
-          api_name="levels_file", **_SLOW)
+    series = gr.on([by_series.select, length.input, market["date"].submit, market["count"].release, market["scorer"].input],
+                   bars.embedded, [name, length, *rest], page, api_name="levels_series", **_SLOW)
+    another = name.input(bars.select, [name, *rest], [length, page], api_name="levels_another", cancels=[series], **_SLOW)
+    read = gr.on([by_file.select, file["path"].upload, file["path"].clear, file["tz"].input, file["repair"].input,
+                  file["date"].submit, file["count"].release, file["scorer"].input], bars.file, list(file.values()), page,
+                 api_name="levels_file", cancels=[series, another], **_SLOW)
+    by_series.select(None, cancels=[read])
 
 # %% ../../../nbs/serving/ui/levels.ipynb #048c8185
 def _picture_outputs() -> list[Any]: # image, overlay, page

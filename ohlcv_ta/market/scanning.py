@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+# %% ../../nbs/market/scanning.ipynb #084df037
 from ..charts.candlestick import THEMES
 from ..charts.volume import draw_volume, flagged_periods, plotly_page, plotly_volume
 from ..data.frame import check

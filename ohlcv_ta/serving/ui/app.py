@@ -19,6 +19,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 
+# %% ../../../nbs/serving/ui/app.ipynb #c86435d3
 from ...charts.candlestick import THEMES
 from ...models.registry import load_models, warm_up
 from ..app_access import AppAccessMiddleware

@@ -28,6 +28,8 @@ from ohlcv_ta.models.breakout.inference import (
     explain_session,
     explanation_text,
 )
+
+# %% ../../../nbs/serving/ui/breakout.ipynb #023ec129
 from ..http.schemas import EXAMPLE_FEATURES
 from ohlcv_ta.serving.ui.components import (
     TIME_ZONES,

@@ -23,6 +23,8 @@ from ...charts.image_io import read_scaled_image, to_png
 from ...data import bar_length, load_series, read_catalog, session_hours
 from ...models.masks.inference import MaskPredictor
 from ..http.levels import ImageMasks, compute_masks
+
+# %% ../../../nbs/serving/ui/levels.ipynb #fe84d415
 from ohlcv_ta.serving.ui.components import (
     TIME_ZONES,
     Tab,

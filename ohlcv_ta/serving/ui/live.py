@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+# %% ../../../nbs/serving/ui/live.ipynb #5d075ea1
 from ...charts.candlestick import draw_candles
 from ...charts.image_io import to_base64
 from ...data import read_catalog

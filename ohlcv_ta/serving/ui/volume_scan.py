@@ -27,6 +27,8 @@ from ohlcv_ta.features.volume_anomaly import (
     normal_p_values,
     published_deviations,
 )
+
+# %% ../../../nbs/serving/ui/volume_scan.ipynb #aad044fa
 from ohlcv_ta.serving.ui.components import (
     NARROW_BARS,
     Tab,

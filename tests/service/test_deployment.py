@@ -29,7 +29,7 @@ from ohlcv_ta.serving.server import create_status_app, serve_in_thread
 
 @pytest.fixture
 def kept(tmp_path):
-    "A Redis with our settings on a folder, and what runs a script of ours beside it."
+    "A Redis with our settings on a folder, and a function that runs one of our scripts with it."
     config = tmp_path / "redis.conf" # our own, but for its folder
     config.write_text((DEPLOY / "redis" / "redis.conf").read_text().replace("dir /data\n", ""))
     folders = {name: tmp_path / name for name in ("data", "backup", "other")}

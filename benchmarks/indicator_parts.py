@@ -1,4 +1,4 @@
-"Speed of indicators beside pandas-ta-classic, of a backtest beside backtesting.py, and of following a market."
+"Speed of indicators compared with pandas-ta-classic, of a backtest compared with backtesting.py, and of following a market."
 
 import warnings
 from pathlib import Path

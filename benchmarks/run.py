@@ -1,4 +1,4 @@
-"""Speed of what is used most, beside its peers, on this machine: `make bench` writes results.json.
+"""Speed of the most used functions, compared with other libraries, on this machine: `make bench` writes results.json.
 
 Contestants take turns, so that a machine that slows down slows all of them; the median of the rounds counts.
 `python benchmarks/run.py drawing pictures` measures some parts again and keeps the rest.
@@ -85,7 +85,7 @@ def profiles(symbol, timeframe, days):
 
 
 def drawing(charts=400, bars=300):
-    "Charts a second on one core, in random styles at 256x512, beside mplfinance at 1150x575."
+    "Charts a second on one core, in random styles at 256x512, compared with mplfinance at 1150x575."
     series = load_series("BTC-USD", "1h")
     windows = [series.iloc[24 * k:24 * k + bars] for k in range(charts)]
     batch, rng = np.stack([window.to_numpy() for window in windows]), np.random.default_rng(0)

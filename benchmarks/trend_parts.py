@@ -1,4 +1,4 @@
-"Speed of images of bars: drawing beside copying and a plain loop, training beside a plain loop, a factor on two backends."
+"Speed of price images: drawing against copying and a plain loop, training against a plain loop, a factor on two backends."
 
 import time
 from pathlib import Path
@@ -52,7 +52,7 @@ def drawing(series, look, count, plain):
 
 
 def bars(in_turn, plain=60):
-    "Images a second on one core, in a buffer that is there already, beside copying as many pixels, and beside the plain loop."
+    "Images a second on one core, in an existing buffer, compared with copying as many pixels, and with the plain loop."
     series, rows = load_series("BTC-USD", "30m"), []
     for name, count in (("CNN9u", 20_000), ("I20", 8_000), ("CNN49u", 1_500)):
         look = PRICE_IMAGE_STYLES[name]
@@ -79,7 +79,7 @@ def plain_training(settings, images, labels, batch, rate):
 
 
 def training(in_turn, name="CNN49u", count=192, batch=32, rate=1e-4):
-    "Images a second that a network learns from on two cores, and the loss at the end, beside the plain loop."
+    "Images a second that a network learns from on two cores, and the loss at the end, compared with the plain loop."
     look, settings, series = PRICE_IMAGE_STYLES[name], ARCHITECTURES[name], load_series("SPY", "5m")
     last = np.random.default_rng(0).choice(np.arange(look.lookback, len(series)), count, replace=False)
     rose = series.Close.to_numpy()[last] > series.Open.to_numpy()[last - look.lookback + 1]

@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import blended_transform_factory
 
+# %% ../../nbs/charts/candlestick.ipynb #91631745
 from .geometry import ChartGeometry
 from .ticks import format_price, spread_labels, time_ticks
 from ..data.frame import check

@@ -45,6 +45,7 @@ def fill_box(image, x0, y0, x1, y1, color):
         row = rows[y]
         for k in range(len(row)): row[k] = rows[y0, k]
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #b464bddc
 @compiled
 def draw_dashes(image, clip, x0, y0, x1, y1, dash, color, opacity):
     "Draw a thin horizontal or vertical rectangle, broken into dashes if `dash` (in pixels) is above 0."
@@ -145,6 +146,7 @@ def _ink(code, u, v):
     lower = _SHAPE[code, i + 1, j] * (1 - fu) + _SHAPE[code, i + 1, j + 1] * fu
     return upper * (1 - fv) + lower * fv
 
+# %% ../../nbs/charts/drawing_primitives.ipynb #4a772fe8
 @compiled
 def _letter(image, clip, code, x0, y0, dot, across, up, color, opacity):
     "Draw a letter of a text that runs in the direction (across, up); `dot` is the size of a dot in pixels."

@@ -60,6 +60,7 @@ drawLevel(float price, string words) =>
         label.new(bar_index + 3, price, words, style = label.style_none, textcolor = shade)
 """
 
+# %% ../../nbs/charts/export.ipynb #9634207b
 _PINE_RAY = """
 drawRay(int start, float first, int end, float last) =>
     line.new(start, first, end, last, xloc = {xloc}, color = last > close ? above : below, width = 2)

@@ -42,7 +42,7 @@ class PriceImageStyle:
         "Return the height of the prices; one black row separates them from the volumes."
         return self.height - self.volume_rows - self.volume
 
-
+# %% ../../nbs/charts/price_images.ipynb #9e204ba4
 PRICE_IMAGE_STYLES = {
     "CNN9u": PriceImageStyle(9, 27), "CNN49u": PriceImageStyle(49, 147), "I5": PriceImageStyle(5, 32, True, 5),
     "I20": PriceImageStyle(20, 64, True, 20), "I60": PriceImageStyle(60, 96, True, 60),
@@ -138,7 +138,7 @@ def _columns(frame: pd.DataFrame, style: PriceImageStyle) -> tuple[np.ndarray, n
     if not style.average: return bars, np.full(len(bars), np.nan)
     return bars, frame.Close.rolling(style.average).mean().to_numpy(float)
 
-
+# %% ../../nbs/charts/price_images.ipynb #991b3fc4
 def draw_price_images(
     frame: pd.DataFrame, # n OHLCV bars
     style: PriceImageStyle,

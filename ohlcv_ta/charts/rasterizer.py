@@ -12,6 +12,10 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+# %% auto #0
+__all__ = ['draw_charts', 'draw_chart']
+
+# %% ../../nbs/charts/rasterizer.ipynb #edf2ff73
 from .axis_labels import price_codes, round_step, time_codes
 from ohlcv_ta.charts.drawing_primitives import (
     bar_at,
@@ -30,9 +34,6 @@ from ohlcv_ta.charts.drawing_primitives import (
 )
 from .geometry import ChartGeometry
 from .style import GEOMETRY_DTYPE, MAX_AVERAGES, STYLES, Style, to_records
-
-# %% auto #0
-__all__ = ['draw_charts', 'draw_chart']
 
 # %% ../../nbs/charts/rasterizer.ipynb #8edb47106e1a46a883d545849b8ab81b
 @compiled
@@ -164,6 +165,7 @@ def _moving_average(prices, length):
         if k >= length - 1: mean[k] = total / length
     return mean
 
+# %% ../../nbs/charts/rasterizer.ipynb #9331ac4e
 @compiled
 def _draw_lines(image, clip, bars, style, geometry, unit):
     "Draw the line or area of closes, and the moving averages."
@@ -316,6 +318,7 @@ def _draw_toolbars(image, clip, style, unit):
     draw_text(image, clip, style.title, x, y, size, style.ink, 1.0)
     _draw_fake_text(image, clip, style, x + text_width(style.title, size) + 2 * size, y, size, style.seed + 1)
 
+# %% ../../nbs/charts/rasterizer.ipynb #243b6629
 @compiled
 def _draw_title(image, clip, style, geometry, unit):
     "Draw the watermark in the middle, and the title in the corner if no toolbar is high enough for it."

@@ -144,6 +144,7 @@ _NEON: dict[str, Any] = {"up": "#000000", "down": "#ffffff", "up_edge": "#00ff00
 _YAHOO: dict[str, Any] = {"up": "#00b060", "down": "#fe3032", "up_edge": "#00b060", "down_edge": "#fe3032",
                           "volume_up": "#4dc790", "volume_down": "#fd6b6c"}
 
+# %% ../../nbs/charts/style.ipynb #3e2a3656
 STYLES = {
     "light": Style(),
     "dark": Style(**_DARK),

@@ -154,6 +154,7 @@ else document.getElementById("chart").textContent = "{script} is missing: put it
 </script></body></html>
 """
 
+# %% ../../nbs/charts/volume.ipynb #9bd153b5
 def plotly_page(
     plot: dict[str, Any], # of `plotly_volume`
     title: str = "",

@@ -150,7 +150,7 @@ def _format_scan(batch: Any) -> str:
     table = "" if flagged.empty else flagged.to_string(index=False, float_format="{:.3g}".format) + (
         "\ndeviations: of volume above the usual; chance: of such a bar where nothing is going on; discovery: share of "
         "false alarms among all that are as rare; confidence: that it is a spike\n")
-    return f"{table}{count}: {summary['flagged']} stand out{expected}; {summary['alerts']} worth an alert."
+    return f"{table}{count}: {summary['flagged']} stand out{expected}; alerts: {summary['alerts']}."
 
 # %% ../../nbs/cli/market.ipynb #7c90ae79
 def _write_scan(batch: Any, out: Path, channels: tuple, keep: int | None) -> None:
@@ -160,7 +160,7 @@ def _write_scan(batch: Any, out: Path, channels: tuple, keep: int | None) -> Non
 
     written = write_scan(batch, out)
     for pair, problem in written.failed.items(): typer.echo(f"Not written, {pair!r}: {problem}", err=True)
-    notify(find_alerts(batch), AlertSettings(*channels, told=DeliveryLog(out / ".told")))
+    notify(find_alerts(batch), AlertSettings(*channels, deliveries=DeliveryLog(out / ".deliveries")))
     if keep: prune_scans(out, max_scans=keep)
     typer.echo(f"All of it: {written.summary}")
 
@@ -326,7 +326,7 @@ def _format_equity(bar_store: Any, stream: Any, store: str) -> str:
     last = bar_store.read(series, last=1)
     if not len(last): return "No bar has come yet."
     equity = stream.handler.account.equity(last.Close.iloc[-1])
-    return f"{series.symbol} until {last.index[-1]:%Y-%m-%d %H:%M}: worth {equity:,.2f}. All is in {store}."
+    return f"{series.symbol} until {last.index[-1]:%Y-%m-%d %H:%M}: equity {equity:,.2f}. All is in {store}."
 
 # %% ../../nbs/cli/market.ipynb #5f787820
 def _select_period(bars, needed, start, end):
@@ -371,7 +371,7 @@ def _compare_with_controls(bars: Any, result: Any, rules: Any, draws: int) -> st
     random = random_entry_returns(bars, result, rules, draws) if len(result.trades) else np.zeros(draws)
     p_value = permutation_p_value(table.loc["traded", "return"], random)
     return (f"{table.to_string(formatters={name: form.format for name, form in _FORMATS.items()})}\n\n"
-            f"The same positions at random times gain as much in {p_value:.1%} of {draws} draws.")
+            f"The same positions at random times return as much in {p_value:.1%} of {draws} draws.")
 
 # %% ../../nbs/cli/market.ipynb #106ee31f
 @app.command("backtest")

@@ -37,7 +37,7 @@ class Backtest:
         cost, revenue = bought.units * bought.price + bought.fee, sold.units * sold.price - sold.fee
         return pd.DataFrame({
             "bought": bought.time, "sold": sold.time, "bars": sold.bar - bought.bar, "units": bought.units,
-            "entry": bought.price, "exit": sold.price, "gain": revenue - cost, "return": revenue / cost - 1,
+            "entry": bought.price, "exit": sold.price, "profit": revenue - cost, "return": revenue / cost - 1,
             "reason": sold.reason})
 
 # %% ../../nbs/evaluation/backtest.ipynb #47393c47

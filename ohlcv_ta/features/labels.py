@@ -135,8 +135,8 @@ def trend_labels(
     horizon: int, # bars to hold a position, 1 or more
     shift: int = 0, # bars until it is opened, 0 or more
     side: str = "RET_LONG", # "RET_LONG" or "RET_SHORT"
-) -> pd.DataFrame: # n rows: return, label (1.0 for a gain, else 0.0), end_bar (the last bar used); NaN and -1 if not known
-    """Return whether a position gains. Looks ahead, as far as `end_bar`.
+) -> pd.DataFrame: # n rows: return, label (1.0 if positive, else 0.0), end_bar (the last bar used); NaN and -1 if not known
+    """Return whether the return of a position is positive. Looks ahead, as far as `end_bar`.
 
     Raises `ValueError` if `side` is unknown, `horizon` is below 1 or `shift` below 0.
     """

@@ -128,7 +128,7 @@ class AlertSettings(NamedTuple):
     telegram_token: str | None = None # of the bot
     telegram_chat: str | None = None # number of the chat
     telegram_address: str = "https://api.telegram.org" # of the server
-    told: DeliveryLog | None = None # record of deliveries; None: a new one in memory
+    deliveries: DeliveryLog | None = None # record of deliveries; None: a new one in memory
     timeout: float = 10.0 # seconds for a response
     tries: int = 3
     wait: float = 1.0 # seconds before the second try
@@ -206,6 +206,6 @@ def notify(
     settings: AlertSettings = AlertSettings(), # noqa: B008 - immutable
 ) -> list[Delivery]: # one for each channel and alert
     "Send alerts by every channel that is set up, each alert once; never raises."
-    deliveries, alerts = settings.told or DeliveryLog(), list(alerts)
+    deliveries, alerts = settings.deliveries or DeliveryLog(), list(alerts)
     return [one for channel, send in _channels(settings).items()
             for one in _deliver(channel, send, alerts, settings, deliveries)]

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+# %% ../../nbs/market/scanning.ipynb #084df037
 from ..charts.candlestick import THEMES
 from ..charts.volume import draw_volume, flagged_periods, plotly_page, plotly_volume
 from ..data.frame import check
@@ -237,7 +238,7 @@ def _table_rows(values: Mapping[str, Any]) -> str:
 def _render_verdict(last: Any, batch: ScanResult) -> str:
     "Return a sentence on the last bar."
     if not np.isfinite(last.score):
-        return ("Nothing can be said of the last bar: it had no trades, or too few of the "
+        return ("The last bar cannot be assessed: it had no trades, or too few of the "
                 f"{batch.settings.window} bars before it had any.")
     if not last.flagged: return "The volume of the last closed bar does not stand out from the bars before it."
     return (f"The volume of the last closed bar stands out: {last.severity} severity, {last.deviations:.1f} deviations above "

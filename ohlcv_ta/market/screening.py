@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+# %% ../../nbs/market/screening.ipynb #6ad11488
 from ..data.catalog import find_series, load_series, read_catalog
 from ..data.formats import read_ohlcv
 from ..data.io import write_atomic, write_parquet

@@ -74,6 +74,7 @@ def _current_name(name: str) -> str:
     part, *rest = name.split(".", 1)
     return ".".join([_RENAMED.get(part, part), *rest])
 
+# %% ../../nbs/models/artifacts.ipynb #63eb2704
 def load_network(
     folder: str | Path, # a folder that `save_network` wrote
     build: Callable[..., nn.Module], # builds the network from the arguments under `network` in config.json

@@ -22,6 +22,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+# %% ../../nbs/serving/app_access.ipynb #fdf77786
 from .storage_errors import is_disk_full
 from ohlcv_ta.serving.uploads import (
     MAX_FILE_SIZE,

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
+# %% ../../nbs/serving/monitoring.ipynb #bbeb5557
 from fastapi import APIRouter, Request, Response
 from prometheus_client import (
     CONTENT_TYPE_LATEST,

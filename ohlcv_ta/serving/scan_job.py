@@ -56,7 +56,7 @@ def _write_files(batch: Any, settings: Settings) -> str | None: # a sentence on 
 def _open_delivery_log(settings: Settings) -> Any: # a `DeliveryLog`; of this scan alone if its folder cannot be written to
     from ohlcv_ta.market.alerts import DeliveryLog
 
-    folder = settings.cache / "told"
+    folder = settings.cache / "deliveries"
     try:
         if (deliveries := DeliveryLog(folder)) and os.access(folder, os.W_OK): return deliveries
         raise PermissionError("it is read-only")
@@ -76,7 +76,7 @@ def _send_alerts(alerts: list[Any], settings: Settings, metrics: ServiceMetrics)
 
     secrets = [value and value.get_secret_value() for value in (settings.webhook, settings.telegram_token)]
     for alert in alerts: metrics.alerts.labels(alert.severity).inc()
-    notify(alerts, AlertSettings(*secrets, settings.telegram_chat, told=_open_delivery_log(settings)))
+    notify(alerts, AlertSettings(*secrets, settings.telegram_chat, deliveries=_open_delivery_log(settings)))
 
 # %% ../../nbs/serving/scan_job.ipynb #da86685b
 _SUMMARY = ("started", "source", "pairs", "flagged", "discovered", "alerts", "severities") # fields that a run records

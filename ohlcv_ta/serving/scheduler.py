@@ -185,7 +185,7 @@ class JobRunner:
     ) -> dict[str, Any]: # timestamp, type, success, seconds, and message or summary or both
         """Run the job in this thread and return the record of the run.
 
-        Raises `JobRunning` if a run is in progress, `StorageUnavailable` if Redis cannot be asked, and what the job raises.
+        Raises `JobRunning` if a run is in progress, `StorageUnavailable` if Redis cannot be reached, and what the job raises.
         """
         with self._locked() as granted:
             if not granted: raise JobRunning("A run is going on already; see /api/v1/scheduler/status.")

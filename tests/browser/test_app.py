@@ -40,7 +40,7 @@ def page(browser, url):
 
 
 def settled(browser):
-    "Wait until no answer of the app has been awaited for a second: a page that loads asks for its example twice."
+    "Wait until no answer of the app has been pending for a second, in any tab."
     quiet = [time.monotonic()]
     def still():
         if browser.execute_script("return document.querySelector('.ta-result .pending, .ta-result .generating') !== null"):

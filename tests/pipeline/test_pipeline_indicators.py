@@ -1,4 +1,4 @@
-"Images of indicators, small: taught, tested, controlled, traded and followed."
+"Stages of system E at small size: training, evaluation, controls, trading and a replayed day."
 
 import pandas as pd
 import pytest
@@ -11,7 +11,7 @@ LAST = ["indicator_evaluate", "indicator_controls", "trading", "running_live"]
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    "A copy with networks that learned from a few days."
+    "A copy with networks trained on a few days."
     there = copied(tmp_path_factory.mktemp("project"), "indicators", only=("indicator", "trading", "running_live"))
     dvc(there, "repro", *LAST)
     return there

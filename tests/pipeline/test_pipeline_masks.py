@@ -1,4 +1,4 @@
-"The mask networks, small: rendered, taught, read and judged, up to date, and the same again."
+"Stages of the mask networks at small size: rendering, training, evaluation, and a second run."
 
 import pytest
 from support.smoke import copied, dvc, faults, prints
@@ -8,7 +8,7 @@ from ohlcv_ta.data.io import read_json
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    "A copy with networks that learned from a handful of small pictures."
+    "A copy with networks trained on a few small images."
     there = copied(tmp_path_factory.mktemp("project"), only="masks_")
     dvc(there, "repro", "masks_read", "masks_evaluate")
     return there

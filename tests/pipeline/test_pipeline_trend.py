@@ -1,4 +1,4 @@
-"Price images, small: drawn, taught, tested, controlled, and the same again after training was killed."
+"Stages of system C at small size: rendering, training, evaluation, controls, and a resumed training."
 
 import os
 import signal
@@ -17,7 +17,7 @@ LAST = ["trend_evaluate", "trend_controls", "trend_factor"]
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    "A copy with networks that learned from a few images."
+    "A copy with networks trained on a few images."
     there = copied(tmp_path_factory.mktemp("project"), only="trend_")
     dvc(there, "repro", *LAST)
     return there

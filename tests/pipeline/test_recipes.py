@@ -55,7 +55,7 @@ class Project:
         self.write(recipe, name, nbformat.writes(nbformat.v4.new_notebook(cells=made, metadata=kernel)))
 
     def run(self, *command):
-        "Return what a command prints; a failure shows it. Programs are those beside Python."
+        "Return what a command prints; a failure shows it. Programs come from the folder of Python."
         program = [sys.executable, *command[1:]] if command[0] == "python" else [
             Path(sys.executable).with_name(command[0]), *command[1:]]
         done = subprocess.run(program, cwd=self.folder, env=self.environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"Alerts to receivers that are down, slow or gone, told once over processes."
+"Alerts to receivers that are down, slow or gone, delivered once over processes."
 
 import json
 import logging
@@ -47,7 +47,7 @@ def receiver():
 def to(server, **more):
     base = f"http://127.0.0.1:{server.server_port}"
     return AlertSettings(webhook=f"{base}/hook-secret", telegram_token="123:token", telegram_chat="7", telegram_address=base,
-                         told=DeliveryLog(), timeout=0.3, wait=0.01)._replace(**more)
+                         deliveries=DeliveryLog(), timeout=0.3, wait=0.01)._replace(**more)
 
 
 @pytest.mark.parametrize("answers", [[500, 503], [429, 429], ["drop", 502], ["hang"]])
@@ -86,20 +86,20 @@ def test_no_secret_reaches_a_log(receiver, caplog):
 def test_nothing_that_happens_is_raised(tmp_path):
     told = DeliveryLog(tmp_path / "told")
     (tmp_path / "told").rmdir()
-    done = notify([ALERT], AlertSettings(told=told))
+    done = notify([ALERT], AlertSettings(deliveries=told))
     assert [one.sent for one in done] == [False] and done[0].problem
 
 
 def test_two_processes_tell_an_alert_once(tmp_path):
     code = ("import sys, pandas as pd; from ohlcv_ta.market.alerts import *; folder = sys.argv[1]\n"
             f"alert = Alert('eth_usdt', 'minute5', 'local', pd.Timestamp({str(ALERT.time)!r}), 5.0, 1.0, 9.0, .1, .9, 'low')\n"
-            "print(sum(one.sent for _ in range(50) for one in notify([alert], AlertSettings(told=DeliveryLog(folder)))))")
+            "print(sum(one.sent for _ in range(50) for one in notify([alert], AlertSettings(deliveries=DeliveryLog(folder)))))")
     command, quiet = [sys.executable, "-c", code, tmp_path / "told"], {"stderr": subprocess.DEVNULL, "text": True}
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, **quiet) for _ in range(2)]
     assert sorted(int(one.communicate()[0]) for one in running) == [0, 1]
 
 
 def test_what_was_told_is_forgotten_after_days(tmp_path):
-    notify([ALERT], AlertSettings(told=DeliveryLog(tmp_path)))
+    notify([ALERT], AlertSettings(deliveries=DeliveryLog(tmp_path)))
     for path in tmp_path.iterdir(): os.utime(path, (0, 0))
-    assert notify([ALERT], AlertSettings(told=DeliveryLog(tmp_path)))[0].sent
+    assert notify([ALERT], AlertSettings(deliveries=DeliveryLog(tmp_path)))[0].sent

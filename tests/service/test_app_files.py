@@ -81,7 +81,7 @@ def served(project, canary, models):
 
 @pytest.fixture(scope="module")
 def listener():
-    "An address that is never to be asked; gives it and the paths that were asked for."
+    "An address that must not get a request; yields it and the requested paths."
     asked = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -94,7 +94,7 @@ def test_a_failure_is_told_to_all_who_wait_and_kept_from_nobody_after(tmp_path):
 
 @needs_redis
 def test_shelves_agree(tmp_path):
-    "What one is told, all do the same way."
+    "All replicas follow a request to one of them."
     with running_redis() as redis:
         for shelf in (MemoryBackend(), DiskBackend(tmp_path / "disk"), RedisBackend(redis.url),
                       FallbackBackend(RedisBackend(redis.url, "shared:"), DiskBackend(tmp_path / "spare"))):

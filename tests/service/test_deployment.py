@@ -29,7 +29,7 @@ from ohlcv_ta.serving.server import create_status_app, serve_in_thread
 
 @pytest.fixture
 def kept(tmp_path):
-    "A Redis with our settings on a folder, and what runs a script of ours beside it."
+    "A Redis with our settings on a folder, and a function that runs one of our scripts with it."
     config = tmp_path / "redis.conf" # our own, but for its folder
     config.write_text((DEPLOY / "redis" / "redis.conf").read_text().replace("dir /data\n", ""))
     folders = {name: tmp_path / name for name in ("data", "backup", "other")}
@@ -137,7 +137,7 @@ class Registry(BaseHTTPRequestHandler):
 
 @contextmanager
 def registry():
-    "A registry on loopback; gives its address and what it was asked."
+    "A registry on loopback; yields its address and the requests that it received."
     server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
     server.asked = Counter()
     threading.Thread(target=server.serve_forever, daemon=True).start()

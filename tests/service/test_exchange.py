@@ -34,7 +34,7 @@ def ended(store, last):
 
 @pytest.fixture(scope="module")
 def thirty_hours(tmp_path_factory):
-    "The exchange, what was stored, and what the command said."
+    "The exchange, the store, and the output of the command."
     told = history(PAST + 60 * HOURS + 1)
     exchange, store = Exchange(told, PAST, speed=50), str(tmp_path_factory.mktemp("live") / "istream.db")
     frame = told.iloc[:-1] # the last one is never over

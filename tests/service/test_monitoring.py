@@ -32,7 +32,7 @@ def exported(url):
 
 @pytest.fixture(scope="module")
 def service():
-    "The running service, asked a few things."
+    "The running service, after a few requests."
     with running(create_app(small_models())) as url:
         for path in ("/health", "/ready", "/nowhere"): httpx.get(url + path)
         for _ in range(2): httpx.post(f"{url}/api/v1/analyze", json={"pair": "btc_usdt"}, timeout=120).raise_for_status()

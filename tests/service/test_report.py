@@ -37,7 +37,7 @@ def test_a_thousand_reports_by_rules(charts):
         figures += all_right(analysis)
         close = float(frame.Close.iloc[-1])
         told = read_numbers(re.search(r"last close is (\S+)\. ", analysis.english)[1])[0]
-        assert abs(told / close - 1) < 1e-5 # five digits of it, whatever it is worth
+        assert abs(told / close - 1) < 1e-5 # five digits, whatever the price
     assert figures > 10_000
 
 

@@ -23,7 +23,7 @@ def also(**more):
     return json.dumps({language: f"{text} {more.get(language, '')}" for language, text in PLAIN.items()}, ensure_ascii=False)
 
 
-TOLD = { # what models say that is not so, or not asked for
+TOLD = { # texts of models that are wrong, or not requested
     "a number of its own": also(english="The target is 9,999."),
     "a right number of its own": also(english=f"There are {len(DAYS)} bars."),
     "Persian digits in English": also(english="RSI(14) is ۵۵٫۲."),
@@ -57,7 +57,7 @@ TOLD = { # what models say that is not so, or not asked for
 
 
 class Model:
-    "An endpoint of this machine that says what it is told to say, or fails in the way it is told."
+    "A local endpoint that returns a given text, or fails in a given way."
     def __init__(self):
         self.says, self.status, self.headers, self.raw, self.slow = "", 200, {}, None, None
         self.asked, self.going = [], threading.Event()
@@ -159,7 +159,7 @@ def test_a_model_that_is_not_there():
 
 
 def test_no_report_leaves_with_a_wrong_number(model):
-    "Charts of many sizes, and on each another lie of every kind, told by a model."
+    "Charts of many sizes, each with another injected error of every kind in a model's text."
     heard = 0
     for k, frame in enumerate(walks()):
         if k % 4 or len(frame) < 30 or frame.High.max() == frame.Low.min(): continue

@@ -115,7 +115,7 @@ def test_a_key(serve):
 
 
 def test_a_request_that_has_begun_is_finished(tmp_path):
-    "The first analysis takes seconds, because its libraries are read; the process is told to stop meanwhile."
+    "The first analysis takes seconds, because its libraries are read; meanwhile the process gets SIGTERM."
     models = save_small_models(tmp_path / "models")
     with started(models, "--no-ui", OHLCV_TA_CACHE=str(tmp_path / "cache")) as (url, process), ThreadPoolExecutor() as pool:
         asked = pool.submit(httpx.post, f"{url}/api/v1/analyze", json={"pair": "eth_usdt"}, timeout=60)

@@ -1,4 +1,4 @@
-"System B's requests over real HTTP in replay: what is asked, what is answered, and what is refused."
+"System B's requests over HTTP in replay: answers and refusals."
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"A stream that is told by an adversary, and a store whose promises no database weakens."
+"A stream with adversarial data, and the guarantees of its store with each database."
 
 import numpy as np
 import pandas as pd

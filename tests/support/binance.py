@@ -37,7 +37,7 @@ def dealt(counts, dice):
 class Exchange:
     """Bars of one market, and a clock that runs as fast as wished and stands when the last of them has begun.
 
-    That bar is never over: it is told again and again, over connections that fail, for as long as somebody listens.
+    That bar never closes: it is sent again and again, over connections that fail, as long as a client listens.
     """
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""LBank on loopback: its REST protocol over a history that is known, on a clock of its own, with faults dealt from a deck.
+"""LBank on loopback: its REST protocol over a known history, on a clock of its own, with random faults.
 
 Days, weeks and months begin at midnight of UTC+8, and an answer begins with the bar into which the asked moment falls, as
 those of the real one do.
@@ -38,7 +38,7 @@ EAST = pd.Timedelta(hours=8)
 
 
 class LBank:
-    "The exchange: what it knows, how it behaves, and what it was asked."
+    "The exchange: its data, its behavior, and the requests that it received."
     def __init__(
         self,
         pairs=PAIRS,
@@ -265,7 +265,7 @@ def nested_values(closed):
 
 
 class Server(ThreadingHTTPServer):
-    "One that ends the connections that are kept open when it is closed."
+    "A server that ends open connections when it is closed."
     daemon_threads, request_queue_size = True, 256
 
     def __init__(self, *args):

@@ -37,7 +37,7 @@ def small_model(features, estimator="logistic"):
 
 
 def dark_pattern(path, kernel, height=128, width=256):
-    "A graph of one convolution, in the form of a served network: a line is where the kernel lies on dark pixels."
+    "A graph of one convolution, in the form of a served network: a line is where the kernel covers dark pixels."
     weight = np.broadcast_to(kernel / kernel.sum() / 765 * 30, (1, 3, *kernel.shape)).astype(np.float32)
     node, size = helper.make_node, [height, width]
     nodes = [node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT), node("Sub", ["white", "pixels"], ["dark"]),

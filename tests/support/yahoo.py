@@ -1,4 +1,4 @@
-"Yahoo Finance on loopback, and a server that behaves as it is told."
+"Yahoo Finance on loopback, and a server with prescribed answers."
 
 import json
 import threading
@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlparse
 
 
 class Service:
-    "A server on loopback that behaves as it is told, answer by answer, and counts."
+    "A server on loopback that gives the prescribed answers in turn, and counts requests."
     def __init__(self):
         self.faults, self.asked, self.answer = [], [], lambda path, query: (200, {}, {})
         service = self

@@ -24,7 +24,7 @@ from ohlcv_ta.serving.settings import list_secret_variables, list_variables, rea
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 PRODUCTION = sorted((DEPLOY / "kubernetes" / "production").iterdir())
 PULLED = {"models", "data"} # fetched by `dvc pull`, so not in every clone
-BIND = "${OHLCV_TA_BIND:-127.0.0.1}" # this machine, unless told otherwise
+BIND = "${OHLCV_TA_BIND:-127.0.0.1}" # this machine, unless configured otherwise
 READABLE = {name: f"{name}_FILE" for name in list_secret_variables()}
 
 

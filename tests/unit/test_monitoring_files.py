@@ -1,4 +1,4 @@
-"Rules, dashboards and the shipping of logs, judged by promtool."
+"Rules, dashboards and the shipping of logs, checked by promtool."
 
 import re
 import subprocess

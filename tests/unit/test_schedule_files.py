@@ -1,4 +1,4 @@
-"The set-up of cron and systemd, run with stand-ins for crontab and systemctl, and the units judged by systemd itself."
+"The set-up of cron and systemd, run with stand-ins for crontab and systemctl, and the units checked by systemd itself."
 
 import os
 import shutil
@@ -22,7 +22,7 @@ esac
 
 
 class Machine:
-    "A user's home with a table of cron, systemctl and our command, each of which writes down what is asked of it."
+    "A user's home with a table of cron, systemctl and our command, each of which records its arguments."
     def __init__(self, folder):
         self.folder, self.table, self.calls = folder, folder / "table", folder / "calls"
         (folder / "bin").mkdir(parents=True)

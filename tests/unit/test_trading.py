@@ -65,7 +65,7 @@ def test_resumed_trader_agrees_with_backtest(market, rules, slept):
 
 @pytest.mark.parametrize(("stop", "take"), [(0.0, 0.0), (0.03, 0.0), (0.02, 0.05)])
 def test_equity_agrees_with_another_library(stop, take):
-    "backtesting.py, given the same orders, has the same worth at every close, to the cent."
+    "backtesting.py, given the same orders, has the same equity at every close, to the cent."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from backtesting import Backtest, Strategy

@@ -13,6 +13,7 @@ from typing import cast
 
 import pandas as pd
 
+# %% ../../../nbs/data/exchanges/replay.ipynb #5e78e519
 from ..catalog import find_series, load_series, read_catalog
 from ohlcv_ta.data.exchanges.base import (
     MAX_BARS,

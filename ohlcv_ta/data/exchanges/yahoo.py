@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+# %% ../../../nbs/data/exchanges/yahoo.ipynb #d0c4853c
 from ohlcv_ta.data.exchanges.base import (
     TIMEFRAMES,
     Bars,

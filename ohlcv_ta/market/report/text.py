@@ -214,7 +214,7 @@ def _parse_draft(content):
     try:
         found = json.loads(bare)
     except (ValueError, RecursionError):
-        raise GenerationError("its answer is not the JSON that was asked for") from None
+        raise GenerationError("its answer is not the requested JSON") from None
     if not isinstance(found, dict) or not all(isinstance(found.get(language), str) for language in LANGUAGES):
         raise GenerationError("its JSON has no texts named english and persian")
     return Draft(*(found[language].strip() for language in LANGUAGES))

@@ -23,7 +23,7 @@ TREE_SETTINGS = {"n_estimators": 150, "num_leaves": 6, "learning_rate": 0.05, "m
                  "subsample_freq": 1, "colsample_bytree": 0.3, "reg_lambda": 10.0}
 SELECTION_SETTINGS = {"smooth": 2.0, "cost": 0.15, "spacing": 20} # in rows; least probability of a level; in rows
 
-
+# %% ../../../nbs/models/levels/estimator.ipynb #d1c04fdc
 @dataclass(frozen=True)
 class LevelScorer:
     "Score the levels of a chart with gradient-boosted trees; a scorer for `find_levels`."

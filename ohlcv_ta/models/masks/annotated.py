@@ -99,6 +99,7 @@ def _copy_classifier(row_classifier, maps):
     new.load_state_dict(row_classifier.state_dict())
     return new
 
+# %% ../../../nbs/models/masks/annotated.ipynb #5d879997
 def _train_fold(row_classifier, encoded, train, valid_rows, batch, seed, fit_options):
     "Train a copy of the row classifier; return it with the best shift of its logits on the validation charts."
     first = encoded[0]

@@ -25,8 +25,8 @@ class TrendPrediction(NamedTuple):
     time: pd.Timestamp # stamp of the window's last bar
     known: pd.Timestamp # end of that bar
     image: np.ndarray # uint8 (height, width)
-    heat: np.ndarray # float32 (height, width): positive where the image speaks for a gain, negative where against
-    probability: float # that the position gains
+    heat: np.ndarray # float32 (height, width): positive where the image speaks for a positive return, negative where against
+    probability: float # of a positive return
     calibration: dict[str, float] | None # forecast, observed, low, high, count of the nearest bin; None if not measured
 
 # %% ../../../nbs/models/trend/inference.ipynb #903f440a

@@ -53,16 +53,16 @@ class TrendRequest(BaseModel):
 class Calibration(BaseModel):
     "Outcomes of predictions of about this probability, on held-out bars."
     forecast: float = Field(description="Mean probability in this group")
-    observed: float = Field(description="Share of positions with a gain")
+    observed: float = Field(description="Share of positions with a positive return")
     low: float = Field(description="Lower end of a 95% interval, for independent rows")
     high: float
     count: int
 
 # %% ../../../nbs/serving/http/trend.ipynb #7415f565
 class TrendResponse(BaseModel):
-    "A prediction of whether a position taken at the close of the window's last bar gains."
+    "A prediction of whether a position taken at the close of the window's last bar has a positive return."
     model: str
-    probability: float = Field(ge=0, le=1, description="Of a gain")
+    probability: float = Field(ge=0, le=1, description="Of a positive return")
     prediction: Literal["up", "down"]
     time: datetime = Field(description="Stamp of the window's last bar")
     known: datetime = Field(description="End of that bar")
@@ -80,7 +80,7 @@ _BLUE, _RED = np.array([59, 125, 216.0]), np.array([209, 73, 91.0])
 
 def draw_heatmap(
     image: np.ndarray, # uint8 (height, width)
-    heat: np.ndarray, # float (height, width): positive where a pixel raises the probability of a gain
+    heat: np.ndarray, # float (height, width): positive where a pixel raises the probability of a positive return
 ) -> np.ndarray: # uint8 (height, width, 3)
     "Draw an image in gray, with positive heat in blue and negative heat in red."
     strength = np.abs(heat) / max(float(np.abs(heat).max()), 1e-12)

@@ -107,9 +107,10 @@ def build_analysis_tab(
         with gr.Column(scale=3, min_width=320):
             page = gr.HTML(elem_classes="ta-result", apply_default_css=False)
     inputs = [source, pair, timeframe, limit]
-    gr.on([source.input, pair.input, timeframe.input, limit.release], handlers.show, inputs, page, api_name="analyse",
-          **_SHARED)
-    return {"fn": handlers.show, "inputs": inputs, "outputs": page, "api_name": "analyse_first", **_SHARED}
+    triggers = [source.input, pair.input, timeframe.input, limit.release]
+    gr.on(triggers, handlers.show, inputs, page, api_name="analyse", **_SHARED)
+    return {"fn": handlers.show, "inputs": inputs, "outputs": page, "api_name": "analyse_first",
+            "cancelled_by": triggers, **_SHARED}
 
 # %% ../../../nbs/serving/ui/analysis.ipynb #dd508a12
 ANALYSIS_TAB = Tab("Analysis", build_analysis_tab,

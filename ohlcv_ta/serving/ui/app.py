@@ -19,6 +19,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 
+# %% ../../../nbs/serving/ui/app.ipynb #c86435d3
 from ...charts.candlestick import THEMES
 from ...models.registry import load_models, warm_up
 from ..app_access import AppAccessMiddleware
@@ -73,6 +74,13 @@ def _add_notes(note: TabNote, book: str | None, api: bool) -> None:
     if usage := render_usage(note, api):
         with gr.Accordion("Use from a program", open=False): gr.Markdown(usage)
 
+# %% ../../../nbs/serving/ui/app.ipynb #69d7fdc3
+def _open_with(tab: gr.Tab, event: dict[str, Any]) -> None:
+    "Fill a tab when it is selected; an input of the visitor cancels an answer that is still being computed."
+    inputs = event.pop("cancelled_by", [])
+    opened = tab.select(**event)
+    if inputs: gr.on(inputs, None, cancels=[opened])
+
 # %% ../../../nbs/serving/ui/app.ipynb #190dabd4
 def create_ui(
     models: dict[str, Any] | None = None, # loaded models by name; read from their folder by default
@@ -88,7 +96,7 @@ def create_ui(
                 with gr.Tab(entry.name) as tab:
                     opening_event = entry.build(models, blocks)
                     _add_notes(entry.note, book_url, api)
-                if opening_event: tab.select(**opening_event)
+                if opening_event: _open_with(tab, opening_event)
     blocks.has_launched = True # Gradio validates file paths only then, and mounting does not set it
     return blocks.queue(max_size=64, api_open=False)
 

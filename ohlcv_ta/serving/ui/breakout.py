@@ -28,6 +28,8 @@ from ohlcv_ta.models.breakout.inference import (
     explain_session,
     explanation_text,
 )
+
+# %% ../../../nbs/serving/ui/breakout.ipynb #023ec129
 from ..http.schemas import EXAMPLE_FEATURES
 from ohlcv_ta.serving.ui.components import (
     TIME_ZONES,
@@ -239,21 +241,31 @@ def build_breakout_tab(
                 file = _file_inputs()
         with gr.Column(scale=3, min_width=320):
             result = gr.HTML(elem_classes="ta-result", apply_default_css=False)
-    _listen(handlers.market, "breakout", market, result,
-            [blocks.load, embedded.select, market["date"].input, market["rule"].input])
-    market["name"].input(handlers.latest, [market["name"], market["rule"]], [market["date"], result],
-                         api_name="breakout_latest", **_SHARED)
-    _listen(handlers.file, "breakout_file", file, result,
-            [own.select, file["path"].upload, file["path"].clear, file["start"].submit, file["end"].submit,
-             *(file[name].input for name in ("tz", "repair", "date", "rule"))])
+    _listen_to_inputs(handlers, market, file, result, [blocks.load, embedded.select], own)
 
 # %% ../../../nbs/serving/ui/breakout.ipynb #f8464730
 _SHARED: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", "show_progress": "minimal",
                            "trigger_mode": "always_last"} # otherwise an event during a running one would be dropped
 
-def _listen(handler: Any, name: str, inputs: dict[str, Any], result: Any, triggers: list[Any]) -> None:
-    gr.on(triggers, handler, list(inputs.values()), outputs=[inputs["date"], result], api_name=name, **_SHARED)
+def _listen(handler: Any, name: str, inputs: dict[str, Any], result: Any, triggers: list[Any], **options: Any) -> Any:
+    return gr.on(triggers, handler, list(inputs.values()), outputs=[inputs["date"], result], api_name=name,
+                 **_SHARED | options)
 
+# %% ../../../nbs/serving/ui/breakout.ipynb #0f885b3d
+def _listen_to_inputs(handlers: _Handlers, market: dict[str, Any], file: dict[str, Any], result: Any, opening: list[Any],
+                      own: gr.Tab) -> None:
+    # Both opening events fire when the page loads; in this mode the second one is left out while the first one runs.
+    opened = _listen(handlers.market, "breakout", market, result, opening, trigger_mode="once")
+    selected = _listen(handlers.market, "breakout_session", market, result, [market["date"].input, market["rule"].input],
+                       cancels=[opened])
+    latest = market["name"].input(handlers.latest, [market["name"], market["rule"]], [market["date"], result],
+                                  api_name="breakout_latest", cancels=[opened], **_SHARED)
+    triggers = [own.select, file["path"].upload, file["path"].clear, file["start"].submit, file["end"].submit,
+                *(file[name].input for name in ("tz", "repair", "date", "rule"))]
+    read = _listen(handlers.file, "breakout_file", file, result, triggers, cancels=[opened, selected, latest])
+    opening[-1](None, cancels=[read])
+
+# %% ../../../nbs/serving/ui/breakout.ipynb #13185cc1
 def _rule_input() -> Any:
     return gr.Radio(VALUE_AREA_LABELS, value="two_rows", label="Value area rule")
 

@@ -133,9 +133,12 @@ class TabNote(NamedTuple):
 
 
 class Tab(NamedTuple):
-    "A tab of the app."
+    """A tab of the app.
+
+    The opening event holds the arguments of `tab.select`, and under `cancelled_by` the inputs that replace its answer.
+    """
     name: str # title of the tab
-    build: Callable[[dict[str, Any], Any], dict[str, Any] | None] # of models and blocks; returns the event of opening the tab
+    build: Callable[[dict[str, Any], Any], dict[str, Any] | None] # of models and blocks; returns the opening event
     note: TabNote
 
 # %% ../../../nbs/serving/ui/components.ipynb #f5a1fa73e5044315a093ec459c9be902

@@ -132,12 +132,13 @@ def _show_column(triggers: list[Any], shown: gr.Column, hidden: gr.Column) -> No
 def _listen_to_bars(bars: _Bars, market: dict[str, Any], file: dict[str, Any], page: Any, by_series: gr.Tab,
                     by_file: gr.Tab) -> None:
     name, length, *rest = market.values()
-    gr.on([by_series.select, length.input, market["date"].submit, market["count"].release, market["scorer"].input],
-          bars.embedded, [name, length, *rest], page, api_name="levels_series", **SLOW_EVENT)
-    name.input(bars.select, [name, *rest], [length, page], api_name="levels_another", **SLOW_EVENT)
-    gr.on([by_file.select, file["path"].upload, file["path"].clear, file["tz"].input, file["repair"].input,
-           file["date"].submit, file["count"].release, file["scorer"].input], bars.file, list(file.values()), page,
-          api_name="levels_file", **SLOW_EVENT)
+    series = gr.on([by_series.select, length.input, market["date"].submit, market["count"].release, market["scorer"].input],
+                   bars.embedded, [name, length, *rest], page, api_name="levels_series", **SLOW_EVENT)
+    another = name.input(bars.select, [name, *rest], [length, page], api_name="levels_another", cancels=[series], **SLOW_EVENT)
+    read = gr.on([by_file.select, file["path"].upload, file["path"].clear, file["tz"].input, file["repair"].input,
+                  file["date"].submit, file["count"].release, file["scorer"].input], bars.file, list(file.values()), page,
+                 api_name="levels_file", cancels=[series, another], **SLOW_EVENT)
+    by_series.select(None, cancels=[read])
 
 # %% ../../../nbs/serving/ui/levels.ipynb #08610509
 def _bar_inputs(bars: _Bars) -> dict[str, Any]:

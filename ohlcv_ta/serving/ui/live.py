@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+# %% ../../../nbs/serving/ui/live.ipynb #5d075ea1
 from ...charts.candlestick import draw_candles
 from ...charts.image_io import to_base64
 from ...data import read_catalog
@@ -40,7 +41,7 @@ def _equity_line(values: np.ndarray) -> str:
     low, span = values.min(), max(float(np.ptp(values)), 1e-9)
     along, up = np.linspace(0, 100, len(values)), 31 - 30 * (values - low) / span
     points = " ".join(f"{x:.2f},{y:.2f}" for x, y in zip(along, up, strict=True))
-    return (f'<svg class="ta-worth" viewBox="0 0 100 32" preserveAspectRatio="none" role="img" '
+    return (f'<svg class="ta-equity" viewBox="0 0 100 32" preserveAspectRatio="none" role="img" '
             f'aria-label="Equity over the bars of the chart"><polyline points="{points}"/></svg>')
 
 # %% ../../../nbs/serving/ui/live.ipynb #10b84871

@@ -6,7 +6,7 @@
 __all__ = ['EXAMPLES', 'Result', 'SLOW_EVENT', 'QUICK_EVENT', 'draw_example', 'ContentCache', 'move_points', 'PictureHandlers',
            'render_forecast', 'picture_inputs', 'picture_outputs', 'listen_to_pictures', 'add_forecast']
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #9dbe609e
+# %% ../../../nbs/serving/ui/pictures.ipynb #8970561a
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -41,7 +41,7 @@ from ohlcv_ta.serving.ui.picture_pages import (
 from .trend import render_trend_page
 from ..uploads import IMAGE_SUFFIXES, resolve_upload
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #8bd04064
+# %% ../../../nbs/serving/ui/pictures.ipynb #105d9282
 EXAMPLES: dict[str, dict[str, Any]] = {
     "Candles and volume": {"bars": ("1h", "2019-07-12", 150), "style": "yahoo"},
     "Dark, narrow": {"bars": ("4h", "2018-06-30", 120), "style": "nightclouds", "width": 700, "height": 500, "volume": False},
@@ -59,7 +59,7 @@ def draw_example(
     timeframe, end, count = settings.pop("bars")
     return to_png(draw_mplfinance(load_series("BTC-USD", timeframe, end=end).tail(count), **settings)[0])
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #0d56af51
+# %% ../../../nbs/serving/ui/pictures.ipynb #6b38f364
 Result = TypeVar("Result")
 
 class ContentCache(Generic[Result]):
@@ -87,7 +87,7 @@ class ContentCache(Generic[Result]):
                 self._entries.popitem(last=False)
         return entry
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #4eafd891
+# %% ../../../nbs/serving/ui/pictures.ipynb #4c953a16
 def _compute_masks(predictor: MaskPredictor, content: bytes) -> ImageMasks: # uint8
     horizontal, ray, size = compute_masks(content, predictor)
     return ImageMasks(np.rint(255 * horizontal).astype(np.uint8), np.rint(255 * ray).astype(np.uint8), size)
@@ -98,7 +98,7 @@ def _bytes_of_reading(data: ChartData | None) -> int: return 2000 if data is Non
 
 def _read(content: bytes) -> ChartData | None: return read_picture(content, ChartOptions(axis=None, log=False), text=True)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #bd4f6a63
+# %% ../../../nbs/serving/ui/pictures.ipynb #4209a438
 _NO_PICTURE = render_message("No chart is selected", "Paste, drop or choose a picture of a chart, or an example.")
 
 def _picture(path: str | None, name: str | None) -> tuple[bytes, str]: # file, title
@@ -116,7 +116,7 @@ def move_points(
         return row, second
     return first, row
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #2a5779ab
+# %% ../../../nbs/serving/ui/pictures.ipynb #1e8849f7
 class PictureHandlers:
     "Event handlers for pictures of charts."
     def __init__(self,
@@ -190,7 +190,7 @@ class PictureHandlers:
         except Exception as error: # a file may have any content
             return render_error(error, "image", "Is it a screenshot of a chart?")
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #20573b47
+# %% ../../../nbs/serving/ui/pictures.ipynb #dabcb982
 def _network_for(data: ChartData, networks: dict[str, TrendPredictor]) -> str | None:
     "Return the name of the network whose input the picture has."
     timeframe = (data.times.timeframe if data.times else "") or (data.title.timeframe if data.title else "")
@@ -213,7 +213,7 @@ def render_forecast(
     title = f"{lines.title}: network “{name}”, trained on bars of {network.about['timeframe']}"
     return render_trend_page(network, frame.fillna({"Volume": 0.0}), len(frame) - 1, title)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #7659d97d
+# %% ../../../nbs/serving/ui/pictures.ipynb #e1574365
 _CLICK = """element.addEventListener('click', event => {
   const box = element.querySelector('.ta-overlay')?.getBoundingClientRect();
   if (box) trigger('click', {share: Math.min(Math.max((event.clientY - box.top) / box.height, 0), 1)});
@@ -233,7 +233,7 @@ def _axis_inputs() -> dict[str, Any]: # in the order of `AxisInput`
     fields["confirmed"] = gr.Checkbox(label="The axis is right", info="Prices are shown")
     return fields
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #839c56ea
+# %% ../../../nbs/serving/ui/pictures.ipynb #cd6fceb4
 def picture_inputs() -> tuple[Any, Any, dict[str, Any]]: # picture, examples, further inputs in the order of the handlers
     "Add the inputs of a picture inside a `gr.Blocks` context."
     # the unchanged upload, so that errors can be reported
@@ -258,7 +258,7 @@ def picture_outputs() -> list[Any]: # picture, overlay, page
                   gr.HTML(elem_classes="ta-over-layer", apply_default_css=False, js_on_load=_CLICK)]
     return [*layers, gr.HTML(elem_classes=["ta-result", "ta-of-picture"], apply_default_css=False)]
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #702f8296
+# %% ../../../nbs/serving/ui/pictures.ipynb #f9c272c8
 def listen_to_pictures(
     handlers: PictureHandlers,
     image: Any, # gr.Image
@@ -270,11 +270,14 @@ def listen_to_pictures(
     "Connect the components of a picture with their handlers."
     reader, threshold, layers, *axis = options = list(inputs.values())
     results, choices = [*axis, *shown], [reader, threshold, layers]
-    first = gr.on([blocks.load, examples.input], handlers.example, [examples, *choices], [image, *results],
-                  api_name="levels_example", **SLOW_EVENT)
-    image.upload(handlers.upload, [image, *choices], [examples, *results], api_name="levels_picture", cancels=[first],
-                 **SLOW_EVENT)
-    image.clear(handlers.clear, None, [examples, *results], api_name=False, **SLOW_EVENT) # the event still sends the old image
+    example = {"fn": handlers.example, "inputs": [examples, *choices], "outputs": [image, *results], **SLOW_EVENT}
+    first = blocks.load(api_name=False, **example)
+    selected = examples.input(api_name="levels_example", cancels=[first], **example)
+    read = image.upload(handlers.upload, [image, *choices], [examples, *results], api_name="levels_picture",
+                        cancels=[first, selected], **SLOW_EVENT)
+    image.clear(handlers.clear, None, [examples, *results], api_name=False, cancels=[first, selected, read],
+                **SLOW_EVENT) # the event still sends the removed picture
+    examples.input(None, cancels=[read])
     everything = [examples, image, *options]
     gr.on([*(control.input for control in choices), axis[-1].input], handlers.redraw, everything, shown[1:],
           api_name="levels_redraw", **QUICK_EVENT)
@@ -282,7 +285,7 @@ def listen_to_pictures(
           **QUICK_EVENT)
     shown[1].click(handlers.click, everything, [inputs["row1"], inputs["row2"], *shown[1:]], api_name=False, **QUICK_EVENT)
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #eb9b99af
+# %% ../../../nbs/serving/ui/pictures.ipynb #b93616d5
 def add_forecast(
     handlers: PictureHandlers,
     image: Any, # gr.Image

@@ -27,6 +27,8 @@ from ohlcv_ta.features.volume_anomaly import (
     normal_p_values,
     published_deviations,
 )
+
+# %% ../../../nbs/serving/ui/volume_scan.ipynb #aad044fa
 from ohlcv_ta.serving.ui.components import (
     NARROW_BARS,
     Tab,
@@ -184,9 +186,11 @@ def build_scan_tab(
             page = gr.HTML(elem_classes="ta-result", apply_default_css=False)
     sliders = [window, k, one_in]
     inputs = [market, timeframe, *sliders]
-    gr.on([timeframe.input, *(slider.release for slider in sliders)], handlers.show, inputs, page, api_name="volume", **_SHARED)
+    triggers = [timeframe.input, *(slider.release for slider in sliders)]
+    gr.on(triggers, handlers.show, inputs, page, api_name="volume", **_SHARED)
     market.input(handlers.market, [market, *sliders], [timeframe, page], api_name="volume_market", **_SHARED)
-    return {"fn": handlers.show, "inputs": inputs, "outputs": page, "api_name": "volume_first", **_SHARED}
+    return {"fn": handlers.show, "inputs": inputs, "outputs": page, "api_name": "volume_first",
+            "cancelled_by": [market.input, *triggers], **_SHARED}
 
 # %% ../../../nbs/serving/ui/volume_scan.ipynb #4ae6cd23
 SCAN_TAB = Tab("Volume scan", build_scan_tab,

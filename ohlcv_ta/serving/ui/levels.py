@@ -281,7 +281,7 @@ def _listen_to_pictures(pictures: _Pictures, image: Any, examples: Any, lines: d
     threshold, *axis = lines.values()
     inputs = [examples, image, threshold, *axis]
     example = {"fn": pictures.example, "inputs": [examples, threshold], "outputs": [image, *axis, *shown], **_SLOW}
-    first, outputs = blocks.load(api_name=False, **example), [examples, *axis, *shown]
+    first, outputs = blocks.load(api_name="levels_first", **example), [examples, *axis, *shown]
     selected = examples.input(api_name="levels_example", cancels=[first], **example)
     read = image.upload(pictures.upload, [image, threshold], outputs, api_name="levels_picture", cancels=[first, selected],
                         **_SLOW)

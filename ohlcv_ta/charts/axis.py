@@ -18,7 +18,7 @@ from .axis_lines import snap_to_lines
 from .axis_text import ChartTitle, parse_price, parse_time, parse_title
 from .geometry import ChartGeometry
 from .masks import axis_from_points
-from .text_detection import InkImage, find_ink, find_words
+from .text_detection import InkImage, find_ink, find_words, middle_rows
 from .text_recognition import TEXT_CHARACTERS, TextRecognizer, shared_recognizer, word_image
 
 # %% auto #0
@@ -131,15 +131,25 @@ def _best_column(read: _WordReader, shape: tuple[int, int], plot=None, most: int
 # %% ../../nbs/charts/axis.ipynb #cb65dec7
 _CONFIDENCE = {"constant": -4.8, "exact": 0.8, "share": 1.2, "roundness": 0.9, "extent": 2.2, "snapped": 1.0} # log odds
 
+def _is_ambiguous(texts: pd.Series) -> bool:
+    "Return whether labels can be thousands as well as decimals: 5.120 and 5.100, but not 5.125 or 12.5."
+    return bool(texts.str.fullmatch(r"\D*[1-9]\d{0,2}[.,]\d\d0\D*").all())
+
 def _evidence(column: _ReadColumn, height: int, snapped: int) -> dict[str, float]:
     "Return what tells right axes from wrong ones."
-    found, rows = column.found, column.words.row.to_numpy()
+    found, rows, tag = column.found, column.words.row.to_numpy(), column.words.tag.to_numpy(bool)
+    plain = found.inlier[~tag[found.inlier]]
+    extent, readable = float(np.ptp(rows[found.inlier])), np.isfinite(found.price) & ~tag
+    between = readable & (rows > rows[found.inlier].min()) & (rows < rows[found.inlier].max())
     return {"exact": min(found.line.exact, 6.0), "share": len(found.inlier) / len(rows), "roundness": found.roundness,
-            "extent": float(np.ptp(rows[found.inlier])) / height, "snapped": float(snapped > 2)}
+            "extent": extent / height, "snapped": float(snapped > 2), "plain": len(plain), "between": between.sum() - len(plain) +2,
+            "size": column.size / extent, "residual": found.line.residual / extent * 100, "log": float(found.log),
+            "ambiguous": float(_is_ambiguous(column.words.text.iloc[plain])), "score": found.score, "snap2": float(snapped > 0),
+            "thousand": float(column.words.text.iloc[plain].str.contains(",").all()), "beyond": float(len(rows)), "point": float(column.words.text.iloc[plain].str.fullmatch(r"\D*[1-9]\d{0,2}[.]\d\d0\D*").all())}
 
 def _confidence(evidence: dict[str, float]) -> float:
     "Return the estimated probability that an axis is right."
-    odds = _CONFIDENCE["constant"] + sum(_CONFIDENCE[name] * value for name, value in evidence.items())
+    odds = _CONFIDENCE["constant"] + sum(_CONFIDENCE[name] * evidence[name] for name in _CONFIDENCE if name != 'constant')
     return float(1 / (1 + np.exp(-odds)))
 
 # %% ../../nbs/charts/axis.ipynb #efeb172b
@@ -171,7 +181,7 @@ def read_axis(
     ink = find_ink(image)
     words = find_words(ink)
     if len(words) < 2: return None
-    words = words.assign(row=(words.upper + words.lower) / 2)
+    words = words.assign(row=middle_rows(ink, words))
     column = _best_column(_WordReader(ink, words, recognizer or shared_recognizer()), ink.gray.shape, plot)
     return column and _to_axis(column, ink.gray)
 

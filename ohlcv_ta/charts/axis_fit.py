@@ -157,7 +157,7 @@ def _score(fit: LabelFit, row: np.ndarray, tag: np.ndarray, height: int) -> floa
     extent, readable = np.ptp(inlier) / height, np.isfinite(fit.price) & ~tag
     between = readable & (row > inlier.min()) & (row < inlier.max())
     between[fit.inlier] = False
-    score = min(1.3 * exact, 6) + 0.4 * max(exact - 4.6, 0) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
+    score = min(1.3 * exact, 6) + 0.7 * max(exact - 4.6, 0) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
     score += 10 * min(extent, 0.35) + 3 * max(extent - 0.35, 0) + 1.5 * (1 - inlier.mean() / height) - 3 * (extent < 0.1)
     return float(score - min(1.2 * between.sum(), 8) - 2 * (count == 2 and readable.sum() > 3))
 

@@ -14,7 +14,7 @@ from .axis_fit import LineFit, fit_line
 __all__ = ['RAISED', 'snap_to_lines']
 
 # %% ../../nbs/charts/axis_lines.ipynb #fae7720f
-RAISED = 0.065 # median over programs and fonts, as a share of the height of a digit
+RAISED = 0.055 # median over programs and fonts, as a share of the height of a digit
 
 def _line_response(gray: np.ndarray, left: float, right: float, size: float) -> np.ndarray | None: # (height,)
     "Return how much each row of a strip differs from the rows around it."
@@ -47,6 +47,12 @@ def _line_rows(response: np.ndarray, rows: np.ndarray) -> np.ndarray: # NaN wher
         found[k] = weight @ (np.arange(first, first + len(near)) + 0.5) / weight.sum()
     return found
 
+def _usual_offset(responses: list[np.ndarray], rows: np.ndarray, size: float) -> float:
+    "Return the distance from labels to single lines that are very near to them; the usual distance if there are none."
+    near = np.concatenate([_line_rows(np.where(response >= 6, response, 0), rows) - rows for response in responses] or [[]])
+    near = near[np.abs(near) <= 0.15 * size]
+    return float(np.median(near)) if len(near) else RAISED * size
+
 def snap_to_lines(
     gray: np.ndarray, # uint8 (height, width)
     fit: LineFit, # of the labels
@@ -54,7 +60,7 @@ def snap_to_lines(
     columns: tuple[float, float], # left and right edge of the labels, in pixels
     size: float, # height of a digit, in pixels
 ) -> tuple[float, float, int]: # start and slope of the line, number of ticks
-    "Return the map through ticks or grid lines near the labels; the given one, lowered, and 0 if there are none."
+    "Return the map through ticks or grid lines near the labels; the given one, moved, and 0 if there are none."
     left, right = columns
     fitted, wide = fit.start + fit.slope * value, 0.3 * gray.shape[1]
     reach = ((0.1 * size, 0.6 * size), (0.6 * size, wide), (0.7 * size, 2.5 * size))
@@ -64,8 +70,10 @@ def snap_to_lines(
     rank, offset, k = max(ranked, default=(0.0, 0.0, 0))
     rows = _line_rows(responses[k], fitted + offset) if rank else np.full(len(fitted), np.nan)
     there = np.isfinite(rows)
-    if there.sum() < max(2, 0.5 * len(rows)): return fit.start + RAISED * size, fit.slope, 0
-    lines = fit_line(rows[there], value[there], np.zeros(there.sum()), np.zeros(there.sum(), bool), 0.5, size, spread=2)
+    alone = fit.start + _usual_offset(responses, fitted, size), fit.slope, 0
+    if there.sum() < max(2, 0.5 * len(rows)): return alone
+    none, tight = np.zeros(there.sum()), max(0.5, 0.05 * size) # lines are drawn at whole pixels of a page, which may be enlarged
+    lines = fit_line(rows[there], value[there], none, none.astype(bool), tight, size, spread=2)
     moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
-    if lines is None or moved > 0.5 * size: return fit.start + RAISED * size, fit.slope, 0
+    if lines is None or moved > 0.5 * size: return alone
     return lines.start, lines.slope, int(lines.inlier.sum())

@@ -61,6 +61,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'ohlcv_ta.charts.axis_fit._fit_reading': ( 'charts/axis_fit.html#_fit_reading',
                                                                                      'ohlcv_ta/charts/axis_fit.py'),
                                           'ohlcv_ta.charts.axis_fit._pairs': ('charts/axis_fit.html#_pairs', 'ohlcv_ta/charts/axis_fit.py'),
+                                          'ohlcv_ta.charts.axis_fit._precision': ( 'charts/axis_fit.html#_precision',
+                                                                                   'ohlcv_ta/charts/axis_fit.py'),
                                           'ohlcv_ta.charts.axis_fit._refined': ( 'charts/axis_fit.html#_refined',
                                                                                  'ohlcv_ta/charts/axis_fit.py'),
                                           'ohlcv_ta.charts.axis_fit._score': ('charts/axis_fit.html#_score', 'ohlcv_ta/charts/axis_fit.py'),

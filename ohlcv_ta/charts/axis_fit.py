@@ -151,14 +151,19 @@ class LabelFit(NamedTuple):
         "Return the positions of the labels on the map."
         return self.used[self.line.inlier]
 
-def _score(fit: LabelFit, row: np.ndarray, tag: np.ndarray, height: int) -> float:
+def _precision(size: float) -> float:
+    "Return how exact the row of a label is, in pixels, for digits of a height."
+    return max(0.9, 0.05 * size)
+
+def _score(fit: LabelFit, row: np.ndarray, tag: np.ndarray, height: int, size: float) -> float:
     "Return how likely a map is: many labels on it, few beside it, and a large extent."
     inlier, count, exact = row[fit.inlier], len(fit.inlier), fit.line.exact
     extent, readable = np.ptp(inlier) / height, np.isfinite(fit.price) & ~tag
     between = readable & (row > inlier.min()) & (row < inlier.max())
     between[fit.inlier] = False
-    score = min(1.3 * exact, 6) + 0.7 * max(exact - 4.6, 0) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
+    score = min(1.3 * exact, 6) + 0.45 * np.clip(exact - 4.6, 0, 2.4) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
     score += 10 * min(extent, 0.35) + 3 * max(extent - 0.35, 0) + 1.5 * (1 - inlier.mean() / height) - 3 * (extent < 0.1)
+    score -= 0.4 * min(fit.line.residual / _precision(size), 3)
     return float(score - min(1.2 * between.sum(), 8) - 2 * (count == 2 and readable.sum() > 3))
 
 # %% ../../nbs/charts/axis_fit.ipynb #9723e7d7
@@ -169,11 +174,11 @@ def _fit_reading(row, tag, reading: Reading, log: bool, height: int, size: float
     if len(used) < least: return None
     prices, rounding = price[used], 0.5 * reading.unit[used]
     value, rounding = (np.log(prices), rounding / prices) if log else (prices, rounding)
-    line = fit_line(row[used], value, rounding, tag[used], max(0.9, 0.05 * size), size)
+    line = fit_line(row[used], value, rounding, tag[used], _precision(size), size)
     if line is None or line.inlier.sum() < least: return None
     plain = prices[line.inlier & ~tag[used]]
     fit = LabelFit(0.0, line, used, price, log, reading.percent, roundness(plain if len(plain) > 1 else prices[line.inlier]))
-    return fit._replace(score=_score(fit, row, tag, height) - reading.penalty)
+    return fit._replace(score=_score(fit, row, tag, height, size) - reading.penalty)
 
 def fit_labels(
     row: np.ndarray, # (n,) middles of labels, in pixels

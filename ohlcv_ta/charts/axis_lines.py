@@ -49,9 +49,12 @@ def _line_rows(response: np.ndarray, rows: np.ndarray) -> np.ndarray: # NaN wher
 
 def _usual_offset(responses: list[np.ndarray], rows: np.ndarray, size: float) -> float:
     "Return the distance from labels to single lines that are very near to them; the usual distance if there are none."
-    near = np.concatenate([_line_rows(np.where(response >= 6, response, 0), rows) - rows for response in responses] or [[]])
-    near = near[np.abs(near) <= 0.15 * size]
-    return float(np.median(near)) if len(near) else RAISED * size
+    offsets = []
+    for response in responses:
+        away = _line_rows(np.where(response >= 6, response, 0), rows) - rows
+        near = away[np.abs(away) <= 0.15 * size]
+        if len(near) > 0.34 * len(rows): offsets.append(np.median(near))
+    return float(np.median(offsets)) if offsets else RAISED * size
 
 def snap_to_lines(
     gray: np.ndarray, # uint8 (height, width)
@@ -72,7 +75,7 @@ def snap_to_lines(
     there = np.isfinite(rows)
     alone = fit.start + _usual_offset(responses, fitted, size), fit.slope, 0
     if there.sum() < max(2, 0.5 * len(rows)): return alone
-    none, tight = np.zeros(there.sum()), max(0.5, 0.05 * size) # lines are drawn at whole pixels of a page, which may be enlarged
+    none, tight = np.zeros(there.sum()), max(0.5, 0.035 * size) # lines are drawn at whole pixels of a page, which may be enlarged
     lines = fit_line(rows[there], value[there], none, none.astype(bool), tight, size, spread=2)
     moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
     if lines is None or moved > 0.5 * size: return alone

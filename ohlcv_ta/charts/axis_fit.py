@@ -50,7 +50,7 @@ def fit_line(
     tag: np.ndarray, # bool (n,): which are tags
     tight: float, # precision of a row, in pixels
     wide: float, # labels are at least twice this far apart, in pixels
-    spread: float = 6.0, # score of a map whose labels span all rows
+    spread: float = 3.0, # score of a map whose labels span all rows
 ) -> LineFit | None: # None: no two labels make a map
     "Fit rows to values by trying all pairs of labels; prices fall from the top down. Takes O(n^3)."
     best, span = None, np.ptp(row) + 1

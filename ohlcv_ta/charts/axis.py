@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from .axis_columns import find_columns, is_beside, widen_column
-from .axis_fit import LabelFit, fit_labels
+from .axis_fit import LabelFit, fit_labels, starts_at_zero
 from .axis_lines import snap_to_lines
 from .axis_text import ChartTitle, parse_price, parse_time, parse_title
 from .geometry import ChartGeometry
@@ -143,7 +143,7 @@ def _evidence(column: _ReadColumn, height: int, snapped: int) -> dict[str, float
     between = readable & (rows > rows[found.inlier].min()) & (rows < rows[found.inlier].max())
     return {"exact": min(found.line.exact, 6.0), "share": len(found.inlier) / len(rows), "roundness": found.roundness,
             "extent": extent / height, "snapped": float(snapped > 2), "plain": len(plain), "between": between.sum() - len(plain) +2,
-            "size": column.size / extent, "residual": found.line.residual / extent * 100, "log": float(found.log),
+            "size": column.size / extent, "residual": found.line.residual / extent * 100, "zero": float(starts_at_zero(found.price[found.inlier]) and not found.log), "log": float(found.log),
             "ambiguous": float(_is_ambiguous(column.words.text.iloc[plain])), "score": found.score, "snap2": float(snapped > 0),
             "thousand": float(column.words.text.iloc[plain].str.contains(",").all()), "beyond": float(len(rows)), "point": float(column.words.text.iloc[plain].str.fullmatch(r"\D*[1-9]\d{0,2}[.]\d\d0\D*").all())}
 

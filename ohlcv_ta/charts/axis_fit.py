@@ -15,7 +15,7 @@ import numpy as np
 from .axis_text import parse_price
 
 # %% auto #0
-__all__ = ['LineFit', 'fit_line', 'roundness', 'Reading', 'readings', 'LabelFit', 'fit_labels']
+__all__ = ['LineFit', 'fit_line', 'roundness', 'starts_at_zero', 'Reading', 'readings', 'LabelFit', 'fit_labels']
 
 # %% ../../nbs/charts/axis_fit.ipynb #55830acd
 class LineFit(NamedTuple):
@@ -87,6 +87,14 @@ def roundness(
     steps = [step for step in steps if 0.19 * gap <= step <= 1.001 * gap]
     away = [np.abs(prices / step - np.round(prices / step)) < 0.01 * max(1, gap / step) for step in steps]
     return max((float(share.mean()) for share in away), default=0.0)
+
+# %% ../../nbs/charts/axis_fit.ipynb #3468527a
+def starts_at_zero(
+    prices: np.ndarray, # of the labels on a map
+) -> bool:
+    "Return whether the lowest label is zero or one step above zero."
+    prices = np.unique(prices)
+    return bool(len(prices) > 1 and (prices[0] == 0 or abs(prices[0] - np.diff(prices).min()) < 1e-6 * prices[0]))
 
 # %% ../../nbs/charts/axis_fit.ipynb #f8c000f6
 _POWER_LABEL = re.compile(r"^(\d(?:\.\d+)?)[×%]10(-?\d)?$")
@@ -164,6 +172,7 @@ def _score(fit: LabelFit, row: np.ndarray, tag: np.ndarray, height: int, size: f
     score = min(1.3 * exact, 6) + 0.45 * np.clip(exact - 4.6, 0, 2.4) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
     score += 10 * min(extent, 0.35) + 3 * max(extent - 0.35, 0) + 1.5 * (1 - inlier.mean() / height) - 3 * (extent < 0.1)
     score -= 0.4 * min(fit.line.residual / _precision(size), 3)
+    score -= 2 * (starts_at_zero(fit.price[fit.inlier]) and not fit.log)
     return float(score - min(1.2 * between.sum(), 8) - 2 * (count == 2 and readable.sum() > 3))
 
 # %% ../../nbs/charts/axis_fit.ipynb #9723e7d7

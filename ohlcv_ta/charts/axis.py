@@ -22,7 +22,7 @@ from .text_detection import InkImage, find_ink, find_words, middle_rows
 from .text_recognition import TEXT_CHARACTERS, TextRecognizer, shared_recognizer, word_image
 
 # %% auto #0
-__all__ = ['MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'read_axis', 'read_time_labels', 'read_title']
+__all__ = ['MAX_WORDS', 'MAX_LABELS', 'SURE', 'PriceAxis', 'read_axis', 'read_time_labels', 'read_title']
 
 # %% ../../nbs/charts/axis.ipynb #97d45b76
 @dataclass(frozen=True)
@@ -129,27 +129,27 @@ def _best_column(read: _WordReader, shape: tuple[int, int], plot=None, most: int
     return best and best[1]
 
 # %% ../../nbs/charts/axis.ipynb #cb65dec7
-_CONFIDENCE = {"constant": -4.8, "exact": 0.8, "share": 1.2, "roundness": 0.9, "extent": 2.2, "snapped": 1.0} # log odds
+SURE = 0.94 # least confidence of an axis that needs no check
+_CONFIDENCE = {"constant": -3.0, "exact": 0.28, "share": 0.95, "roundness": 1.77, "extent": 2.87, "snapped": 1.65, "few": -1.32,
+               "ambiguous": -1.41, "residual": -4.6, "size": -1.14, "zero": -4.24} # log odds
 
 def _is_ambiguous(texts: pd.Series) -> bool:
     "Return whether labels can be thousands as well as decimals: 5.120 and 5.100, but not 5.125 or 12.5."
-    return bool(texts.str.fullmatch(r"\D*[1-9]\d{0,2}[.,]\d\d0\D*").all())
+    return bool(texts.str.fullmatch(r"\D*[1-9]\d{0,2}\.\d\d0\D*").all())
 
 def _evidence(column: _ReadColumn, height: int, snapped: int) -> dict[str, float]:
     "Return what tells right axes from wrong ones."
     found, rows, tag = column.found, column.words.row.to_numpy(), column.words.tag.to_numpy(bool)
-    plain = found.inlier[~tag[found.inlier]]
-    extent, readable = float(np.ptp(rows[found.inlier])), np.isfinite(found.price) & ~tag
-    between = readable & (rows > rows[found.inlier].min()) & (rows < rows[found.inlier].max())
+    plain, extent = found.inlier[~tag[found.inlier]], float(np.ptp(rows[found.inlier]))
+    zero = starts_at_zero(found.price[found.inlier]) and not found.log
     return {"exact": min(found.line.exact, 6.0), "share": len(found.inlier) / len(rows), "roundness": found.roundness,
-            "extent": extent / height, "snapped": float(snapped > 2), "plain": len(plain), "between": between.sum() - len(plain) +2,
-            "size": column.size / extent, "residual": found.line.residual / extent * 100, "zero": float(starts_at_zero(found.price[found.inlier]) and not found.log), "log": float(found.log),
-            "ambiguous": float(_is_ambiguous(column.words.text.iloc[plain])), "score": found.score, "snap2": float(snapped > 0),
-            "thousand": float(column.words.text.iloc[plain].str.contains(",").all()), "beyond": float(len(rows)), "point": float(column.words.text.iloc[plain].str.fullmatch(r"\D*[1-9]\d{0,2}[.]\d\d0\D*").all())}
+            "extent": extent / height, "snapped": float(snapped > 2), "few": float(len(plain) <= 2),
+            "ambiguous": float(_is_ambiguous(column.words.text.iloc[plain])), "residual": 100 * found.line.residual / extent,
+            "size": column.size / extent, "zero": float(zero)}
 
 def _confidence(evidence: dict[str, float]) -> float:
     "Return the estimated probability that an axis is right."
-    odds = _CONFIDENCE["constant"] + sum(_CONFIDENCE[name] * evidence[name] for name in _CONFIDENCE if name != 'constant')
+    odds = _CONFIDENCE["constant"] + sum(_CONFIDENCE[name] * value for name, value in evidence.items())
     return float(1 / (1 + np.exp(-odds)))
 
 # %% ../../nbs/charts/axis.ipynb #efeb172b

@@ -11,10 +11,11 @@ from scipy.ndimage import median_filter
 from .axis_fit import LineFit, fit_line
 
 # %% auto #0
-__all__ = ['RAISED', 'snap_to_lines']
+__all__ = ['RAISED', 'LOWERED', 'snap_to_lines']
 
 # %% ../../nbs/charts/axis_lines.ipynb #fae7720f
 RAISED = 0.055 # median over programs and fonts, as a share of the height of a digit
+LOWERED = 0.012 # of lines, likewise: some programs draw them in the middle of the pixel that holds the price
 
 def _line_response(gray: np.ndarray, left: float, right: float, size: float) -> np.ndarray | None: # (height,)
     "Return how much each row of a strip differs from the rows around it."
@@ -75,8 +76,8 @@ def snap_to_lines(
     there = np.isfinite(rows)
     alone = fit.start + _usual_offset(responses, fitted, size), fit.slope, 0
     if there.sum() < max(2, 0.5 * len(rows)): return alone
-    none, tight = np.zeros(there.sum()), max(0.5, 0.035 * size) # lines are drawn at whole pixels of a page, which may be enlarged
+    none, tight = np.zeros(there.sum()), max(0.5, 0.035 * size) # lines lie at whole pixels of a page that may be enlarged
     lines = fit_line(rows[there], value[there], none, none.astype(bool), tight, size, spread=2)
     moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
     if lines is None or moved > 0.5 * size: return alone
-    return lines.start, lines.slope, int(lines.inlier.sum())
+    return lines.start - LOWERED * size, lines.slope, int(lines.inlier.sum())

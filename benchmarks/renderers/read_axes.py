@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from render import HELD_OUT, LIBRARIES
 
-from ohlcv_ta.charts.axis import read_axis
+from ohlcv_ta.charts.axis import SURE, read_axis
 from ohlcv_ta.charts.image_io import read_image
 from ohlcv_ta.charts.text_recognition import TextRecognizer
 
@@ -50,7 +50,7 @@ def measure(truth: dict, folder: Path, recognizer: TextRecognizer) -> dict:
     }
 
 
-def table(rows: pd.DataFrame, confident: float = 0.9) -> pd.DataFrame:
+def table(rows: pd.DataFrame, confident: float = SURE) -> pd.DataFrame:
     "Return shares of pictures found, right, and confident, the median error in percent of the plot's height, and times."
     right, sure = rows.error < 0.5, rows.confidence >= confident
     grouped = rows.assign(right=right, sure=sure, wrong_sure=sure & ~right).groupby("library", sort=False)

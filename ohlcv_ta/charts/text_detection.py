@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import ndimage
 
 # %% auto #0
-__all__ = ['MAX_LETTERS', 'WORD_COLUMNS', 'InkImage', 'find_tags', 'find_ink', 'find_words']
+__all__ = ['MAX_LETTERS', 'WORD_COLUMNS', 'InkImage', 'find_tags', 'find_ink', 'find_words', 'middle_rows']
 
 # %% ../../nbs/charts/text_detection.ipynb #b8fb6a90
 MAX_LETTERS = 60_000 # connected groups; an image with more is noise
@@ -197,7 +197,7 @@ def find_words(
     ink: InkImage,
     max_gap: float = 0.6, # between two letters of a word, as a share of their height
     threshold: int = 40, # least contrast of a letter, of 255
-) -> pd.DataFrame: # left, top, right, bottom; upper, lower: edges of the tall letters; letters: number; tag: in a filled box
+) -> pd.DataFrame: # left, top, right, bottom; upper, lower: edges of tall letters; letters: number; tag: in a filled box
     "Return the boxes of words at least 5 pixels high, from left to right."
     boxes = _letter_boxes(ink.contrast, threshold)
     if not len(boxes): return pd.DataFrame(np.empty((0, 7)), columns=WORD_COLUMNS).assign(tag=False)
@@ -207,3 +207,22 @@ def find_words(
     table = pd.DataFrame([_word(group) for group in groups], columns=WORD_COLUMNS).astype(float)
     table = table[table.lower - table.upper >= 5].reset_index(drop=True)
     return table.assign(tag=_in_tag(table, ink.tags))
+
+# %% ../../nbs/charts/text_detection.ipynb #6c6235f2
+def _covered(contrast: np.ndarray, row: int, peak: float) -> float: # 0 to 1
+    "Return how much of a row of pixels the darkest letter of a word covers."
+    return min(float(contrast[row].max()) / peak, 1.0) if 0 <= row < len(contrast) else 0.0
+
+def middle_rows(
+    ink: InkImage,
+    words: pd.DataFrame, # of `find_words`
+) -> np.ndarray: # (n,), in pixels; rows between pixels, 0 is the upper edge of the image
+    "Return the middle between the upper and the lower edge of the tall letters of words, to a fraction of a pixel."
+    middles = []
+    for word in words.itertuples():
+        contrast, upper, lower = ink.contrast[:, int(word.left):int(word.right)], int(word.upper), int(word.lower)
+        peak = max(float(np.quantile(contrast[upper:lower], 0.97)), 1.0)
+        top = upper + 1 - _covered(contrast, upper, peak) - _covered(contrast, upper - 1, peak)
+        bottom = lower - 1 + _covered(contrast, lower - 1, peak) + _covered(contrast, lower, peak)
+        middles.append((top + bottom) / 2)
+    return np.array(middles)

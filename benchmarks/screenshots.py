@@ -2,10 +2,10 @@
 
     python benchmarks/screenshots.py FOLDER [--libraries echarts ...] [--count N] [--annotated FOLDER] [--networks models/masks]
 
-FOLDER holds a folder for each library with pictures and their JSON files, as renderers/render.py draws them, and a folder `none`
-of pictures without a chart. Held-out libraries are read only if they are named. Results are added to benchmarks/screenshots.json;
-a library that is read again takes the place of its earlier results. With --annotated, charts with lines that people drew are drawn
-by mplfinance and read too."""
+FOLDER holds a folder for each library with pictures and their JSON files, as renderers/render.py draws them, and a folder
+`none` of pictures without a chart. Held-out libraries are read only if they are named. Results are added to
+benchmarks/screenshots.json; a library that is read again takes the place of its earlier results. With --annotated, charts with
+lines that people drew are drawn by mplfinance and read too."""
 
 import argparse
 import json
@@ -123,11 +123,11 @@ def compare_with_annotators(folder, count, predictor):
     for frame, priced, true in annotated_charts(folder, count):
         found = score_rule(priced, true)
         if predictor: found["networks"] = score_lines(lines_of_masks(predictor.predict(priced.chart.image)), true, priced)
-        scores.append({(reader, name): value for reader, values in found.items() for name, value in values.items()})
+        scores.append(found)
         frames.append(frame)
-    table, groups = pd.DataFrame(scores), duplicate_groups(frames)
-    readers = {reader: intervals(table[reader], groups) for reader in table.columns.levels[0]}
-    return {"charts": len(table), "groups": len(set(groups)), "readers": readers}
+    groups = duplicate_groups(frames)
+    readers = {name: intervals(pd.DataFrame([one[name] for one in scores]), groups) for name in scores[0]}
+    return {"charts": len(scores), "groups": len(set(groups)), "readers": readers}
 
 
 def add(results):

@@ -1,6 +1,6 @@
 """How exactly pictures by other programs are read: price axes, bars, levels and rays, with time and memory.
 
-    python benchmarks/screenshots.py FOLDER [--libraries echarts ...] [--count N] [--annotated FOLDER] [--networks models/masks]
+    python benchmarks/screenshots.py FOLDER [--libraries echarts ...] [--count N] [--networks models/masks] [--cost]
 
 FOLDER holds a folder for each library with pictures and their JSON files, as renderers/render.py draws them, and a folder
 `none` of pictures without a chart. Held-out libraries are read only if they are named. Results are added to
@@ -12,16 +12,23 @@ import json
 import platform
 import resource
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 
 from ohlcv_ta.charts.candlestick import draw_mplfinance
-from ohlcv_ta.charts.image_io import read_image
+from ohlcv_ta.charts.image_io import read_image, to_png
+from ohlcv_ta.charts.rasterizer import draw_chart
+from ohlcv_ta.charts.style import STYLES
 from ohlcv_ta.data.io import read_json, to_jsonable, write_json
 from ohlcv_ta.data.raw_tables import PRICES
+from ohlcv_ta.data.synthetic import random_walk
 from ohlcv_ta.evaluation.level_metrics import duplicate_groups, mean_scores
 from ohlcv_ta.models.digitizer.chart_data import read_chart
 from ohlcv_ta.models.digitizer.chart_metrics import (
@@ -41,6 +48,7 @@ from ohlcv_ta.models.masks.inference import MaskPredictor
 
 HELD_OUT = ("apexcharts", "klinecharts")
 CONDITIONS = ("dark", "around", "jpeg", "rescale", "log", "gaps", "overlays", "crosshair", "watermark", "percent")
+SIZES = ((640, 360), (1200, 640), (1920, 1080), (3840, 2160)) # width and height in pixels
 OUT = Path(__file__).with_name("screenshots.json")
 
 
@@ -130,6 +138,29 @@ def compare_with_annotators(folder, count, predictor):
     return {"charts": len(scores), "groups": len(set(groups)), "readers": readers}
 
 
+def reading_cost(width, height):
+    "Median seconds and memory of reading a picture of 200 candles, in a process of its own."
+    bars = random_walk(200, seed=1)
+    picture = to_png(draw_chart(bars, STYLES["light"], width, height)[0])
+    before = psutil.Process().memory_info().rss / 2**20
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        read_chart(picture)
+        times.append(time.perf_counter() - start)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    return {"width": width, "height": height, "seconds": float(np.median(times[1:])), "memory_mib": grown}
+
+
+def reading_costs():
+    "Cost of reading by the size of a picture."
+    rows = []
+    for size in SIZES:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            rows.append(pool.submit(reading_cost, *size).result())
+    return rows
+
+
 def add(results):
     "Add results to the file, and print them."
     stored = read_json(OUT) if OUT.exists() else {}
@@ -145,12 +176,13 @@ def main():
     parser.add_argument("--count", type=int, help="pictures of each library")
     parser.add_argument("--annotated", type=Path, help="folder of annotated charts of system A")
     parser.add_argument("--networks", type=Path, help="folder of the two mask networks")
+    parser.add_argument("--cost", action="store_true", help="measure time and memory by the size of a picture, too")
     parser.add_argument("--scores", type=Path, help="CSV file for the scores of each picture")
     chosen = parser.parse_args()
     predictor = MaskPredictor(chosen.networks) if chosen.networks else None
     present = sorted(path.name for path in chosen.folder.iterdir() if path.is_dir())
     names = [name for name in present if name not in HELD_OUT] if chosen.libraries is None else chosen.libraries
-    tables, memory = {}, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tables = {}
     for name in names:
         if name == "none": add({"none": pictures_without_chart(chosen.folder / name, chosen.count)})
         else:
@@ -159,12 +191,13 @@ def main():
             add({"libraries": [result]})
             shares = share_right(tables[name]).mean()
             print(name, pd.Series(result["errors"]).round(2).to_dict(), shares.round(2).to_dict(), flush=True)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024
-    about = {"machine": {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}}
     if tables:
         scores = pd.concat(tables, ignore_index=True)
-        if not any(name in HELD_OUT for name in tables): add(about | {"conditions": by_condition(scores), "memory_mib": grown})
+        if not any(name in HELD_OUT for name in tables): add({"conditions": by_condition(scores)})
         if chosen.scores: scores.to_csv(chosen.scores, index=False)
+    if chosen.cost:
+        about = {"processor": platform.processor() or platform.machine(), "cores": psutil.cpu_count(), "sizes": reading_costs()}
+        add({"machine": about})
     if chosen.annotated: add({"annotated": compare_with_annotators(chosen.annotated, chosen.count, predictor)})
 
 

@@ -460,15 +460,21 @@ def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
     return out
 
 def _are_blocks(tops, bottoms, touching):
-    "Return which slots continue a neighbor of the same rows, as a price tag does."
+    "Return which slots continue two neighbors of the same rows (one, where bars stand apart), as a price tag does."
     alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & touching[1:] & touching[:-1] & (bottoms[1:] - tops[1:] > 4)
-    return np.r_[alike, False] | np.r_[False, alike]
+    if touching[tops >= 0].mean() > 0.3: alike = alike & (np.r_[False, alike[:-1]] | np.r_[alike[1:], False])
+    block, top, bottom = np.r_[alike, False] | np.r_[False, alike], tops.copy(), bottoms.copy()
+    for side in (1, -1):
+        for k in range(1, len(tops)) if side == 1 else range(len(tops) - 2, -1, -1): # text on a tag cuts its rows short
+            inside = touching[k] and tops[k] >= top[k - side] - 1 and bottoms[k] <= bottom[k - side] + 1
+            if block[k - side] and inside and not block[k]: block[k], top[k], bottom[k] = True, top[k - side], bottom[k - side]
+    return block
 
 def _trim_ends(tops, bottoms, centered, share, touching):
     "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
     some = tops >= 0
-    good = (centered >= 0.5) & (share >= 0.4) & ~_are_blocks(tops, bottoms, touching)
-    value = np.where(good, 1.0, -1.0)
+    good = (centered >= 0.5) & (share >= 0.4)
+    value = np.where(_are_blocks(tops, bottoms, touching), -1.6, np.where(good, 1.0, -0.8))
     for empty in (0.1, 0.5):
         first, last = _best_segment(np.where(some, value, -empty))
         if some[first:last].mean() < 0.9: break # gaps in time: empty slots say little

@@ -5,6 +5,7 @@
 # %% ../../../nbs/models/digitizer/lattice.ipynb #5c8c3058
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -265,7 +266,7 @@ def _evaluate(labels, member, neutral, profile, rows, start, end, pitch, strengt
 def _slot_stems(ink: np.ndarray, lattice: Lattice) -> np.ndarray: # (count,)
     "Return the number of pixels in the fullest column of each slot."
     edges = np.clip(np.ceil(lattice.first + (np.arange(lattice.count + 1) - 0.5) * lattice.pitch - 0.5), 0, len(ink)).astype(int)
-    return np.array([ink[a:b].max(initial=0) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    return np.array([ink[a:b].max(initial=0) for a, b in pairwise(edges)])
 
 def _multiple(ink: np.ndarray, lattice: Lattice, most: int = 12) -> int: # 1: the lattice is not too fine
     "Return the period in slots after which a slot is always the tallest: a lattice too fine has its bars there."

@@ -96,7 +96,7 @@ def _count_column(labels, member, x, top, bottom):
 
 @compiled
 def _slot_widths(labels, member, first, pitch, inset, tops, bottoms):
-    "Return the largest and the smallest width of each bar (one odd row excepted), its rows in the fullest column, and its offset."
+    "Return the largest and smallest width of each bar (one odd row excepted), its rows in the fullest column, its offset."
     count = len(tops)
     wide, narrow, stem, offset = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
     for k in range(count):
@@ -461,11 +461,13 @@ def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
 
 def _are_blocks(tops, bottoms, touching):
     "Return which slots continue two neighbors of the same rows (one, where bars stand apart), as a price tag does."
-    alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & touching[1:] & touching[:-1] & (bottoms[1:] - tops[1:] > 4)
+    alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & (bottoms[1:] - tops[1:] > 4)
+    alike &= touching[1:] & touching[:-1]
     if touching[tops >= 0].mean() > 0.3: alike = alike & (np.r_[False, alike[:-1]] | np.r_[alike[1:], False])
     block, top, bottom = np.r_[alike, False] | np.r_[False, alike], tops.copy(), bottoms.copy()
     for side in (1, -1):
-        for k in range(1, len(tops)) if side == 1 else range(len(tops) - 2, -1, -1): # text on a tag cuts its rows short
+        order = range(1, len(tops)) if side == 1 else range(len(tops) - 2, -1, -1)
+        for k in order: # text on a tag cuts its rows short
             inside = touching[k] and tops[k] >= top[k - side] - 1 and bottoms[k] <= bottom[k - side] + 1
             if block[k - side] and inside and not block[k]: block[k], top[k], bottom[k] = True, top[k - side], bottom[k - side]
     return block

@@ -12,7 +12,7 @@ import numpy as np
 from ...charts.drawing_primitives import compiled
 from .candles import SlotBars, read_slots
 from .curves import Curve, find_curve
-from .foreground import VOLUME, Foreground, extract_foreground, find_backgrounds, line_ends
+from .foreground import VOLUME, Foreground, edge_contrast, extract_foreground, find_backgrounds, line_ends
 from .lattice import Lattice, find_lattice
 
 # %% auto #0
@@ -198,6 +198,7 @@ def read_with_colors(
     lattice = lattice.extended(labels.shape[1])
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)
     if bars is None or not _is_plausible(bars, lattice): return None
+    if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
     counts = [family.count for family in found.families if not family.smooth and not family.panel]
     share = sum(found.families[k].count for k in chosen) / max(sum(counts), 1)
     score = _score(bars, lattice, found.labels.shape[1], min(share, 1.0))

@@ -15,8 +15,8 @@ from ...charts.drawing_primitives import compiled
 
 # %% auto #0
 __all__ = ['Box', 'VOLUME', 'GRID', 'OTHER', 'count_colors', 'mean_colors', 'find_backgrounds', 'measure_contrast', 'find_pane',
-           'thin_pixels', 'mark_lines', 'line_ends', 'Family', 'find_families', 'is_smooth_line', 'Foreground',
-           'extract_foreground']
+           'thin_pixels', 'mark_lines', 'line_ends', 'Family', 'find_families', 'is_smooth_line', 'edge_contrast',
+           'Foreground', 'extract_foreground']
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #bfaf73fa
 @compiled
@@ -108,9 +108,7 @@ def _usual_color(pixels, on):
 
 @compiled
 def _is_color(pixel, color, reach):
-    for c in range(3):
-        if abs(int(pixel[c]) - color[c]) > reach: return False
-    return True
+    return max(abs(int(pixel[0]) - color[0]), abs(int(pixel[1]) - color[1]), abs(int(pixel[2]) - color[2])) <= reach
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #b596d7df
 @compiled
@@ -289,6 +287,16 @@ def is_smooth_line(
     return bool(filled and np.median(bend) <= 1.5 and np.percentile(bend, 80) <= 1.5 * thick + 2)
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #0dc8a134
+def edge_contrast(
+    pixels: np.ndarray, # uint8 (height, width, 3)
+    columns: np.ndarray, # (n,)
+    rows: np.ndarray, # (n,) of edges
+) -> float: # 0 to 255
+    "Return the usual difference of the colors above and below edges; small in a gradient."
+    x, y = np.clip(columns, 0, pixels.shape[1] - 1).astype(int), np.rint(rows).astype(int)
+    above, below = (pixels[np.clip(y + step, 0, len(pixels) - 1), x].astype(int) for step in (-2, 1))
+    return float(np.median(np.abs(above - below).max(1)))
+
 @dataclass
 class Foreground:
     "Hold the labels of a part of an image, and the colors and lines that were found in it."

@@ -265,7 +265,8 @@ def _evaluate(labels, member, neutral, profile, rows, start, end, pitch, strengt
 
 def _slot_stems(ink: np.ndarray, lattice: Lattice) -> np.ndarray: # (count,)
     "Return the number of pixels in the fullest column of each slot."
-    edges = np.clip(np.ceil(lattice.first + (np.arange(lattice.count + 1) - 0.5) * lattice.pitch - 0.5), 0, len(ink)).astype(int)
+    borders = lattice.first + (np.arange(lattice.count + 1) - 0.5) * lattice.pitch
+    edges = np.clip(np.ceil(borders - 0.5), 0, len(ink)).astype(int)
     return np.array([ink[a:b].max(initial=0) for a, b in pairwise(edges)])
 
 def _multiple(ink: np.ndarray, lattice: Lattice, most: int = 12) -> int: # 1: the lattice is not too fine

@@ -73,7 +73,7 @@ def _choose_groups(groups: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, n
     for _ in range(2):
         middle = np.where(some, (top + bottom)[slots, chosen] / 2, np.nan)
         usual, height = _running_median(middle, 5), np.median((bottom - top)[slots, chosen][some])
-        distance = np.where(ink > 0, np.abs((top + bottom) / 2 - usual[:, None]), np.inf)
+        distance = np.where(ink > 0.25 * ink.max(1)[:, None], np.abs((top + bottom) / 2 - usual[:, None]), np.inf)
         chosen = np.where(some & (np.abs(middle - usual) > 3 * height + 8), distance.argmin(1), chosen)
     share = ink[slots, chosen] / np.maximum(total, 1)
     return np.where(some, top[slots, chosen], -1), np.where(some, bottom[slots, chosen], -1), np.where(some, share, 0)
@@ -96,7 +96,7 @@ def _count_column(labels, member, x, top, bottom):
 
 @compiled
 def _slot_widths(labels, member, first, pitch, inset, tops, bottoms):
-    "Return the largest and the smallest width of each bar (one odd row excepted), its rows in the fullest column, and its offset."
+    "Return the largest and smallest width of each bar (one odd row excepted), its rows in the fullest column, its offset."
     count = len(tops)
     wide, narrow, stem, offset = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
     for k in range(count):
@@ -136,14 +136,26 @@ def _tag_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, crossing: 
     is_tag = bottom - top > 3 and (full.all() if length == 2 and joined else length >= 3 and full.mean() >= (0.75 if joined else 1))
     return at[:length] if is_tag else at[:0]
 
-def _distant_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, far: float) -> np.ndarray:
-    "Return up to twelve first slots that lie far above or below the next one."
-    top, bottom = tops[at[:13]], bottoms[at[:13]]
-    gap = np.maximum(top[1:], top[:-1]) - np.minimum(bottom[1:], bottom[:-1])
-    return at[:int(np.flatnonzero(gap > far)[-1]) + 1] if (gap > far).any() else at[:0]
-
 # %% ../../../nbs/models/digitizer/candles.ipynb #b965699e
-def _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick):
+@compiled
+def _touches_border(labels, member, first, pitch, tops, bottoms):
+    "Return whether the pixels of each slot continue over its left or right border within the rows of its bar."
+    out = np.zeros(len(tops), np.bool_)
+    for k in range(len(tops)):
+        for side in (-0.5, 0.5):
+            x = int(np.round(first + (k + side) * pitch))
+            if tops[k] < 0 or x < 1 or x >= labels.shape[1]: continue
+            for y in range(int(tops[k]), int(bottoms[k])):
+                if member[labels[y, x - 1]] and member[labels[y, x]]: out[k] = True
+    return out
+
+def _on_line(tops: np.ndarray, odd: np.ndarray, least: int = 4) -> np.ndarray: # bool (n,)
+    "Return which pieces lie on a row with others, many of which are odd ones; NaN is no piece."
+    at = np.isfinite(tops)
+    near = np.abs(tops[:, None] - tops[at]) <= 1
+    return (near.sum(1) >= least) & ((near & odd[at]).sum(1) >= 0.3 * near.sum(1))
+
+def _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick):
     "Return which slots hold a piece of a line, or the side of a neighbor."
     some, height = tops >= 0, bottoms - tops
     usual, body = np.median(height[some]), np.median(wide[some])
@@ -152,17 +164,24 @@ def _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick):
     flat = thin & ((np.abs(wide - body) > max(1.5, 0.15 * body)) | (distance > 1.5 * usual))
     sloped = (stem < 0.6) & (height > 3) & (height < 0.5 * usual)
     aside = (np.abs(offset) >= 0.3 * pitch) & (wide <= 0.5 * body)
+    tall = some & ~thin
+    if touching[tall].mean() < 0.3: flat |= touching & (height <= np.maximum(thick, 0.25 * usual)) & (wide > 1.5)
+    flat |= some & thin & _on_line(np.where(some & thin, tops, np.nan), touching | (np.abs(wide - body) > 1))
+    if thin[some].mean() < 0.3:
+        low = some & (height <= max(3, 0.2 * usual)) & touching
+        flat |= low & (np.r_[False, low[:-1]] | np.r_[low[1:], False])
     return some & (flat | sloped | aside)
 
-def _mistaken_slots(tops, bottoms, wide, stem, offset, pitch, slot, thick):
-    "Return which slots hold a price tag, a label or a piece of a line; a slot is `slot` pixels wide."
-    mistaken = _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick)
+def _mistaken_slots(tops, bottoms, wide, stem, offset, touching, pitch, thick):
+    "Return which slots hold a price tag, a label or a piece of a line."
+    mistaken = _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick)
     at = np.flatnonzero((tops >= 0) & ~mistaken)
     if len(at) < 15: return mistaken
-    crossing = (wide >= int(slot)) & (np.median(wide[at]) < int(slot))
+    middle = np.where((tops >= 0) & ~mistaken, (tops + bottoms) / 2, np.nan)
     far = max(6 * np.median((bottoms - tops)[at]), 0.25 * (bottoms[at].max() - tops[at].min()))
-    for find, last in ((_distant_slots, far), (_tag_slots, crossing)):
-        for side in (at, at[::-1]): mistaken[find(side, tops, bottoms, last)] = True
+    mistaken[np.abs(middle - _running_median(middle, 5)) > far] = True
+    crossing = touching & (touching[at].mean() < 0.5)
+    for side in (at, at[::-1]): mistaken[_tag_slots(side, tops, bottoms, crossing)] = True
     return mistaken
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #b14bd827
@@ -375,6 +394,7 @@ def _candle_rows(tops, bottoms, bodies, fill, inner, whole):
 def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide):
     "Read empty slots between bars again with all colors; changes tops and bottoms."
     at = np.flatnonzero(tops >= 0)
+    if len(at) < 0.9 * (at[-1] - at[0] + 1): return # gaps in time leave slots empty
     every = member | neutral
     every[GRID] = False
     groups, _ = _slot_groups(labels, every, ~every & neutral, lattice.first, lattice.pitch, lattice.count, rows, 1, inset)
@@ -397,11 +417,78 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     tops, bottoms, share = _choose_groups(groups, total)
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
-    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, lattice.pitch, lattice.pitch - 2 * inset, thick)
+    touching = _touches_border(labels, member, *position, tops, bottoms)
+    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
     tops[mistaken] = bottoms[mistaken] = -1
+    shift = float(np.median(offset[tops >= 0]))
+    centered = _centered_share(labels, member, lattice.first + shift, lattice.pitch, inset, tops, bottoms)
+    beside = (tops >= 0) & touching & (centered < 0.25) & (wide <= 0.6 * np.median(wide[tops >= 0]))
+    tops[beside] = bottoms[beside] = -1
+    if (tops >= 0).sum() < 10: return None
+    _trim_ends(tops, bottoms, centered, share, touching)
     if (tops >= 0).sum() < 10: return None
     _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
+    _fill_gaps(tops, bottoms)
     return tops, bottoms, share, wide, narrow
+
+@compiled
+def _best_segment(values):
+    "Return the first position and the last one + 1 of the stretch with the largest sum."
+    best, start, total, first, last = -np.inf, 0, 0.0, 0, len(values)
+    for k in range(len(values)):
+        if total <= 0: start, total = k, 0.0
+        total += values[k]
+        if total > best: best, first, last = total, start, k + 1
+    return first, last
+
+@compiled
+def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
+    "Return the share of the rows of each bar whose pixels lie on both sides of the middle alike."
+    out = np.zeros(len(tops))
+    for k in range(len(tops)):
+        if tops[k] < 0: continue
+        a, b = _slot_columns(first, pitch, k, inset, labels.shape[1])
+        middle, number, even = first + k * pitch, 0, 0
+        for y in range(int(tops[k]), int(bottoms[k])):
+            left, right = b, -1
+            for x in range(a, b):
+                if member[labels[y, x]]: left, right = min(left, x), x
+            if right < 0: continue
+            number += 1
+            even += abs((left + right + 1) / 2 - middle) <= max(0.75, 0.15 * pitch)
+        if number: out[k] = even / number
+    return out
+
+def _are_blocks(tops, bottoms, touching):
+    "Return which slots continue two neighbors of the same rows (one, where bars stand apart), as a price tag does."
+    alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & (bottoms[1:] - tops[1:] > 4)
+    alike &= touching[1:] & touching[:-1]
+    if touching[tops >= 0].mean() > 0.3: alike = alike & (np.r_[False, alike[:-1]] | np.r_[alike[1:], False])
+    block, top, bottom = np.r_[alike, False] | np.r_[False, alike], tops.copy(), bottoms.copy()
+    for side in (1, -1):
+        order = range(1, len(tops)) if side == 1 else range(len(tops) - 2, -1, -1)
+        for k in order: # text on a tag cuts its rows short
+            inside = touching[k] and tops[k] >= top[k - side] - 1 and bottoms[k] <= bottom[k - side] + 1
+            if block[k - side] and inside and not block[k]: block[k], top[k], bottom[k] = True, top[k - side], bottom[k - side]
+    return block
+
+def _trim_ends(tops, bottoms, centered, share, touching):
+    "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
+    some = tops >= 0
+    good = (centered >= 0.5) & (share >= 0.4)
+    value = np.where(_are_blocks(tops, bottoms, touching), -1.6, np.where(good, 1.0, -0.8))
+    for empty in (0.1, 0.5):
+        first, last = _best_segment(np.where(some, value, -empty))
+        if some[first:last].mean() < 0.9: break # gaps in time: empty slots say little
+    tops[:first] = tops[last:] = bottoms[:first] = bottoms[last:] = -1
+
+def _fill_gaps(tops, bottoms):
+    "Place bars in the few empty slots of a chart without gaps in time, between their neighbors; changes tops and bottoms."
+    at = np.flatnonzero(tops >= 0)
+    slots = np.arange(at[0], at[-1] + 1)
+    if len(at) == len(slots) or len(at) < 0.94 * len(slots): return
+    empty = slots[tops[slots] < 0]
+    tops[empty], bottoms[empty] = np.rint(np.interp(empty, at, tops[at])), np.rint(np.interp(empty, at, bottoms[at]))
 
 def _mean_of(colors: np.ndarray, chosen: np.ndarray) -> np.ndarray: # red, green, blue; NaN without any
     return np.median(colors[chosen], axis=0) if chosen.any() else np.full(3, np.nan)

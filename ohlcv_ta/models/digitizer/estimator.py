@@ -12,7 +12,7 @@ import numpy as np
 from ...charts.drawing_primitives import compiled
 from .candles import SlotBars, read_slots
 from .curves import Curve, find_curve
-from .foreground import VOLUME, Foreground, extract_foreground, find_backgrounds, line_ends
+from .foreground import VOLUME, Foreground, edge_contrast, extract_foreground, find_backgrounds, line_ends
 from .lattice import Lattice, find_lattice
 
 # %% auto #0
@@ -88,8 +88,9 @@ def find_price_rows(
     bands = list(zip(edges[::2], edges[1::2], strict=True))
     cover = [ink[top:bottom].any(0) for top, bottom in bands]
     _join_bands(bands, cover, len(labels))
+    if not bands: return None
     score = [columns.sum() * np.sqrt(bottom - top) for columns, (top, bottom) in zip(cover, bands, strict=True)]
-    return bands[int(np.argmax(score))] if bands else None
+    return bands[int(np.argmax(score))]
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #c1aa5cda
 @compiled
@@ -136,7 +137,7 @@ def color_sets(
     found: Foreground,
 ) -> list[list[int]]: # positions in `found.families`
     "Return sets of families that may be the bars, the likeliest first."
-    rough = [k for k, family in enumerate(found.families) if not family.smooth]
+    rough = [k for k, family in enumerate(found.families) if not family.smooth and not family.panel]
     if not rough: return []
     most = max(found.families[k].count for k in rough)
     big = [k for k in rough if found.families[k].count >= 0.12 * most]
@@ -194,10 +195,11 @@ def read_with_colors(
     rows = find_price_rows(labels[:, columns[0]:columns[1]], member)
     lattice = find_lattice(labels, member, neutral, rows, columns) if rows else None
     if lattice is None: return None
-    labels[:, :columns[0]] = labels[:, columns[1]:] = 0
+    lattice = lattice.extended(labels.shape[1])
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)
     if bars is None or not _is_plausible(bars, lattice): return None
-    counts = [family.count for family in found.families if not family.smooth]
+    if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
+    counts = [family.count for family in found.families if not family.smooth and not family.panel]
     share = sum(found.families[k].count for k in chosen) / max(sum(counts), 1)
     score = _score(bars, lattice, found.labels.shape[1], min(share, 1.0))
     return BarReading(bars, lattice, found, volumes[0] if volumes else None, rows, columns, score, chosen)
@@ -209,7 +211,8 @@ def find_foregrounds(
     image: np.ndarray, # uint8 (height, width, 3)
 ) -> list[Foreground]: # one for each background, the most frequent first
     "Return the foreground of each background of an image."
-    parts = [extract_foreground(image, background) for background in find_backgrounds(image)]
+    colors = find_backgrounds(image)
+    parts = [extract_foreground(image, color, colors[:k] + colors[k + 1:]) for k, color in enumerate(colors)]
     return [found for found in parts if found is not None and found.families]
 
 def search_bars(

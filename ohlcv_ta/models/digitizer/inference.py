@@ -17,7 +17,8 @@ from .estimator import BarReading, find_foregrounds, search_bars, search_curve
 from .foreground import Foreground, line_ends
 
 # %% auto #0
-__all__ = ['BAR_COLUMNS', 'CLEAR_BARS', 'CLEAR_CURVE', 'LEAST_SCORE', 'PriceAxis', 'ChartReading', 'read_bars']
+__all__ = ['BAR_COLUMNS', 'CLEAR_BARS', 'CLEAR_CURVE', 'LEAST_SCORE', 'PriceAxis', 'ChartReading', 'count_probability',
+           'read_bars']
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #92eed115
 BAR_COLUMNS = ["position", "column", "open", "high", "low", "close", "volume", "confidence"]
@@ -76,18 +77,26 @@ def _plot_box(found: Foreground, left: float, right: float, rows: tuple[float, f
     return float(start + x), float(top + y), float(end + x), float(bottom + y)
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #a9621803
+def count_probability(
+    score: float, # consistency of a reading, 0 to 1
+) -> float: # 0 to 1
+    "Return the probability that the number of bars is right within one: a logistic curve fitted to charts by other programs."
+    return float(1 / (1 + np.exp(6.06 - 9.09 * score)))
+
 def _from_bars(reading: BarReading) -> ChartReading:
     "Return the reading of a chart of candles or OHLC bars, in pixels of the picture."
     bars, (x, y) = reading.bars, reading.found.box[:2]
     opens, highs, lows, closes = bars.rows.T
     opens, closes = np.clip(opens, highs, lows), np.clip(closes, highs, lows)
     confidence = np.clip(reading.score * bars.share * np.where(bars.seen, 1.0, 0.6), 0, 1)
-    table = [bars.slots - bars.slots[0], bars.columns + x, opens + y, highs + y, lows + y, closes + y, _volume(reading), confidence]
+    position, column = bars.slots - bars.slots[0], bars.columns + x
+    table = [position, column, opens + y, highs + y, lows + y, closes + y, _volume(reading), confidence]
     frame = pd.DataFrame(dict(zip(BAR_COLUMNS, table, strict=True)))
     half = reading.lattice.pitch / 2
     base = None if reading.volume is None else float(reading.volume.tops[reading.volume.tops >= 0].min())
     plot = _plot_box(reading.found, bars.columns[0] - half, bars.columns[-1] + half, reading.rows, base)
-    return ChartReading(bars.kind, frame, plot, reading.lattice.pitch, _color(bars.up), _color(bars.down), reading.score)
+    return ChartReading(bars.kind, frame, plot, reading.lattice.pitch, _color(bars.up), _color(bars.down),
+                        count_probability(reading.score))
 
 def _from_curve(curve: Curve, found: Foreground, most: int = 800) -> ChartReading:
     "Return the reading of a line or area chart: the close at every pixel column, or at fewer if there are many."

@@ -194,7 +194,7 @@ def _label_lines(words: pd.DataFrame, most: int = 4) -> list[pd.DataFrame]: # th
     for _, word in words.iterrows():
         size = word.lower - word.upper
         on_line = ((words.row - word.row).abs() < 0.4 * size) & ((words.lower - words.upper - size).abs() < 0.3 * size)
-        line = words[on_line].sort_values("left")
+        line = words.loc[on_line].sort_values(by="left")
         if len(line) > 1 and (line.left.to_numpy()[1:] - line.right.to_numpy()[:-1] > 1.2 * size).all():
             lines[tuple(sorted(line.index))] = line
     return sorted(lines.values(), key=lambda line: line.left.min() - line.right.max())[:most]

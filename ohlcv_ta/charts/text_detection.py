@@ -106,7 +106,7 @@ def find_tags(
 ) -> np.ndarray: # int64 (n, 4): left, top, right, bottom
     "Return the boxes of filled regions that are 8 to 90 pixels high, 1.2 to 12 times as wide, and hold text."
     regions, boxes = _flat_regions(gray, tolerance), []
-    for number, x, y, end, low in _region_boxes(regions):
+    for number, x, y, end, low in np.array(_region_boxes(regions), np.int64).reshape(-1, 5):
         if (box := _inner_box(regions[y:low, x:end] == number)) is None: continue
         left, top, right, bottom = np.add(box, (x, y, x, y))
         fits = bottom - top >= 8 and 1.2 * (bottom - top) <= right - left <= 12 * (bottom - top)
@@ -131,7 +131,8 @@ def find_ink(
 # %% ../../nbs/charts/text_detection.ipynb #a692d766
 def _letter_boxes(contrast: np.ndarray, threshold: int) -> np.ndarray: # (n, 4) left, top, right, bottom, from left to right
     "Return the boxes of connected pixels that can be letters, signs or dots."
-    labels, count = ndimage.label(contrast > threshold, np.ones((3, 3)))
+    labels = np.empty(contrast.shape, np.int32)
+    count = int(ndimage.label(contrast > threshold, np.ones((3, 3)), output=labels)) # pyright: ignore[reportArgumentType]
     if count == 0 or count > MAX_LETTERS: return np.empty((0, 4), np.int64)
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)], np.int64)
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
@@ -190,7 +191,7 @@ def _in_tag(words: pd.DataFrame, tags: np.ndarray) -> np.ndarray: # bool (n,)
     "Return which words lie within a tag that is at most 4 times as high as the word."
     left, top, right, bottom = (words[name].to_numpy()[:, None] for name in ("left", "top", "right", "bottom"))
     inside = (left >= tags[:, 0]) & (top >= tags[:, 1]) & (right <= tags[:, 2]) & (bottom <= tags[:, 3])
-    return (inside & (tags[:, 3] - tags[:, 1] <= 4 * (bottom - top))).any(1)
+    return np.any(inside & (tags[:, 3] - tags[:, 1] <= 4 * (bottom - top)), axis=1)
 
 # %% ../../nbs/charts/text_detection.ipynb #bf8af9a4
 def find_words(
@@ -205,7 +206,7 @@ def find_words(
     order = np.argsort(word, kind="stable")
     groups = np.split(boxes[order], np.flatnonzero(np.diff(word[order])) + 1)
     table = pd.DataFrame([_word(group) for group in groups], columns=WORD_COLUMNS).astype(float)
-    table = table[table.lower - table.upper >= 5].reset_index(drop=True)
+    table = table.loc[table.lower - table.upper >= 5].reset_index(drop=True)
     return table.assign(tag=_in_tag(table, ink.tags))
 
 # %% ../../nbs/charts/text_detection.ipynb #6c6235f2
@@ -219,8 +220,8 @@ def middle_rows(
 ) -> np.ndarray: # (n,), in pixels; rows between pixels, 0 is the upper edge of the image
     "Return the middle between the upper and the lower edge of the tall letters of words, to a fraction of a pixel."
     middles = []
-    for word in words.itertuples():
-        contrast, upper, lower = ink.contrast[:, int(word.left):int(word.right)], int(word.upper), int(word.lower)
+    for left, right, upper, lower in words[["left", "right", "upper", "lower"]].to_numpy(int):
+        contrast = ink.contrast[:, left:right]
         peak = max(float(np.quantile(contrast[upper:lower], 0.97)), 1.0)
         top = upper + 1 - _covered(contrast, upper, peak) - _covered(contrast, upper - 1, peak)
         bottom = lower - 1 + _covered(contrast, lower - 1, peak) + _covered(contrast, lower, peak)

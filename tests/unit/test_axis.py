@@ -1,11 +1,11 @@
 "Price axes read from pictures: numbers in the formats of charts, our own renderers at several sizes, and noise."
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-pytest.importorskip("rapidocr_onnxruntime")
 
 from ohlcv_ta.charts.axis import SURE, parse_price, read_axis
 from ohlcv_ta.charts.candlestick import draw_mplfinance
@@ -14,6 +14,7 @@ from ohlcv_ta.charts.rasterizer import draw_chart
 from ohlcv_ta.charts.style import STYLES
 from ohlcv_ta.data import load_series
 
+pytestmark = pytest.mark.skipif(find_spec("rapidocr_onnxruntime") is None, reason="the text recognizer is not installed")
 SIZES = [(720, 400), (1000, 480), (1600, 900)]
 
 
@@ -73,7 +74,7 @@ def test_axis_of_our_renderer_is_right(bars, style, width, height):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_axis_of_mplfinance_is_right(bars, size):
-    image, geometry = draw_mplfinance(bars, size)
+    image, geometry = draw_mplfinance(bars, width=size[0], height=size[1])
     axis = read_axis(image)
     assert axis is not None
     assert error(axis, geometry) < 0.005

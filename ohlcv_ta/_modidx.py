@@ -4063,6 +4063,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'ohlcv_ta/serving/http/levels.py'),
                                               'ohlcv_ta.serving.http.levels._predict_with_networks': ( 'serving/http/levels.html#_predict_with_networks',
                                                                                                        'ohlcv_ta/serving/http/levels.py'),
+                                              'ohlcv_ta.serving.http.levels._predict_without_bars': ( 'serving/http/levels.html#_predict_without_bars',
+                                                                                                      'ohlcv_ta/serving/http/levels.py'),
                                               'ohlcv_ta.serving.http.levels._prices': ( 'serving/http/levels.html#_prices',
                                                                                         'ohlcv_ta/serving/http/levels.py'),
                                               'ohlcv_ta.serving.http.levels._ray_rows': ( 'serving/http/levels.html#_ray_rows',

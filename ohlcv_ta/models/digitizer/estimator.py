@@ -57,12 +57,12 @@ class VolumeRows(NamedTuple):
 def take_out_volume(
     labels: np.ndarray, # uint8 (height, width), changed in place
     member: np.ndarray, # bool (256,): labels of strokes
-) -> VolumeRows | None: # None if no row carries half of the columns
+) -> VolumeRows | None: # None if no row carries two fifths of the columns
     "Relabel the runs that stand on a common row."
     ends, columns = _count_run_ends(labels, member)
     near = np.convolve(ends, np.ones(3), "same")
     base = int(near.argmax())
-    if columns < 10 or near[base] < 0.5 * columns: return None
+    if columns < 10 or near[base] < 0.4 * columns: return None
     return VolumeRows(base, _take_out(labels, member, base, 2))
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #1dd25482

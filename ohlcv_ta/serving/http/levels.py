@@ -211,6 +211,13 @@ def _read_image_axis(image: ScaledImage) -> PriceAxis | None: # in pixels of the
     found = read_axis(image.pixels)
     return found and scale_axis(found, image.height / image.pixels.shape[0])
 
+def _predict_without_bars(content: bytes, options: LevelsOptions, predictor: MaskPredictor | None) -> ChartLevels:
+    "Return the lines of the networks for a picture with a sure price axis, whose bars are too fine to be read; else none."
+    image = read_scaled_image(content, READING_PIXELS)
+    axis = _read_image_axis(image) if options.reader == "auto" and predictor else None
+    if axis and axis.confidence >= SURE: return _predict_with_networks(content, options, require_networks(predictor), None)
+    return ChartLevels(width=image.width, height=image.height, horizontal=[], rays=[], reader="none", message=NO_CHART)
+
 def _predict_with_networks(content: bytes, options: LevelsOptions, predictor: MaskPredictor,
                            data: ChartData | None) -> ChartLevels:
     "Return the lines of the networks, with the axis that was given or read."
@@ -230,9 +237,7 @@ def predict_levels(
     "Return the lines of an image file. Raises `ImageError` if it is no image, `HTTPException` 503 without networks."
     if options.reader == "networks": return _predict_with_networks(content, options, require_networks(predictor), None)
     data = read_picture(content, options)
-    if data is None:
-        size = read_scaled_image(content)
-        return ChartLevels(width=size.width, height=size.height, horizontal=[], rays=[], reader="none", message=NO_CHART)
+    if data is None: return _predict_without_bars(content, options, predictor)
     if options.reader == "auto" and not data.bars_are_sure and predictor is not None:
         return _predict_with_networks(content, options, predictor, data)
     axis = describe_axis(data.axis, data.axis_given)

@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ...charts.drawing_primitives import compiled
+from .direction import find_direction
 from .foreground import GRID
 from .lattice import Lattice
+from .slot_checks import mistaken_slots, running_median
 
 # %% auto #0
-__all__ = ['find_direction', 'SlotBars', 'read_slots']
+__all__ = ['SlotBars', 'read_slots']
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #eb4e5c5d
 @compiled
@@ -57,14 +59,6 @@ def _slot_groups(labels, member, neutral, first, pitch, count, rows, bridge, ins
     return groups, total
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #28e00858
-def _running_median(values: np.ndarray, half: int) -> np.ndarray:
-    "Return the median of the values up to `half` positions away; NaN values do not count."
-    padded = np.pad(values, half, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    out, some = np.full(len(values), np.nan), np.isfinite(windows).any(1)
-    out[some] = np.nanmedian(windows[some], axis=1)
-    return out
-
 def _choose_groups(groups: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Return top and bottom row of the bar in each slot (-1 without one), and its share of the slot's pixels."
     top, bottom, ink = groups.transpose(2, 0, 1)
@@ -72,7 +66,7 @@ def _choose_groups(groups: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, n
     if not some.any(): return np.full(len(ink), -1.0), np.full(len(ink), -1.0), np.zeros(len(ink))
     for _ in range(2):
         middle = np.where(some, (top + bottom)[slots, chosen] / 2, np.nan)
-        usual, height = _running_median(middle, 5), np.median((bottom - top)[slots, chosen][some])
+        usual, height = running_median(middle, 5), np.median((bottom - top)[slots, chosen][some])
         distance = np.where(ink > 0.25 * ink.max(1)[:, None], np.abs((top + bottom) / 2 - usual[:, None]), np.inf)
         chosen = np.where(some & (np.abs(middle - usual) > 3 * height + 8), distance.argmin(1), chosen)
     share = ink[slots, chosen] / np.maximum(total, 1)
@@ -122,21 +116,6 @@ def _body_threshold(wide: np.ndarray, narrow: np.ndarray, pitch: float) -> float
     return min(threshold, body - 0.4)
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #6185885a
-def _tag_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, crossing: np.ndarray) -> np.ndarray:
-    "Return the first slots if they lie side by side within the same rows, fill them, and cross into each other: a price tag."
-    pair = np.abs(np.diff(tops[at[:2]])).max() <= 1.5 and np.abs(np.diff(bottoms[at[:2]])).max() <= 1.5
-    first = at[:2] if pair or np.abs(np.diff(at[:3])).max() > 1 else at[:3]
-    top, bottom, length = tops[first].min(), bottoms[first].max(), 1
-    while length < len(at) // 3 and abs(at[length] - at[length - 1]) == 1:
-        if tops[at[length]] < top - 1.5 or bottoms[at[length]] > bottom + 1.5: break
-        length += 1
-    full = (np.abs(tops[at[:length]] - top) <= 1.5) & (np.abs(bottoms[at[:length]] - bottom) <= 1.5)
-    length = int(np.flatnonzero(full)[-1]) + 1 if full.any() else 1
-    full, joined = full[:length], crossing[at[:length]].mean() >= 0.5
-    is_tag = bottom - top > 3 and (full.all() if length == 2 and joined else length >= 3 and full.mean() >= (0.75 if joined else 1))
-    return at[:length] if is_tag else at[:0]
-
-# %% ../../../nbs/models/digitizer/candles.ipynb #b965699e
 @compiled
 def _touches_border(labels, member, first, pitch, tops, bottoms):
     "Return whether the pixels of each slot continue over its left or right border within the rows of its bar."
@@ -148,41 +127,6 @@ def _touches_border(labels, member, first, pitch, tops, bottoms):
             for y in range(int(tops[k]), int(bottoms[k])):
                 if member[labels[y, x - 1]] and member[labels[y, x]]: out[k] = True
     return out
-
-def _on_line(tops: np.ndarray, odd: np.ndarray, least: int = 4) -> np.ndarray: # bool (n,)
-    "Return which pieces lie on a row with others, many of which are odd ones; NaN is no piece."
-    at = np.isfinite(tops)
-    near = np.abs(tops[:, None] - tops[at]) <= 1
-    return (near.sum(1) >= least) & ((near & odd[at]).sum(1) >= 0.3 * near.sum(1))
-
-def _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick):
-    "Return which slots hold a piece of a line, or the side of a neighbor."
-    some, height = tops >= 0, bottoms - tops
-    usual, body = np.median(height[some]), np.median(wide[some])
-    distance = np.abs((tops + bottoms) / 2 - _running_median(np.where(some, (tops + bottoms) / 2, np.nan), 5))
-    thin = height <= max(3, 0.5 * thick, 0.15 * usual)
-    flat = thin & ((np.abs(wide - body) > max(1.5, 0.15 * body)) | (distance > 1.5 * usual))
-    sloped = (stem < 0.6) & (height > 3) & (height < 0.5 * usual)
-    aside = (np.abs(offset) >= 0.3 * pitch) & (wide <= 0.5 * body)
-    tall = some & ~thin
-    if touching[tall].mean() < 0.3: flat |= touching & (height <= np.maximum(thick, 0.25 * usual)) & (wide > 1.5)
-    flat |= some & thin & _on_line(np.where(some & thin, tops, np.nan), touching | (np.abs(wide - body) > 1))
-    if thin[some].mean() < 0.3:
-        low = some & (height <= max(3, 0.2 * usual)) & touching
-        flat |= low & (np.r_[False, low[:-1]] | np.r_[low[1:], False])
-    return some & (flat | sloped | aside)
-
-def _mistaken_slots(tops, bottoms, wide, stem, offset, touching, pitch, thick):
-    "Return which slots hold a price tag, a label or a piece of a line."
-    mistaken = _line_pieces(tops, bottoms, wide, stem, offset, touching, pitch, thick)
-    at = np.flatnonzero((tops >= 0) & ~mistaken)
-    if len(at) < 15: return mistaken
-    middle = np.where((tops >= 0) & ~mistaken, (tops + bottoms) / 2, np.nan)
-    far = max(6 * np.median((bottoms - tops)[at]), 0.25 * (bottoms[at].max() - tops[at].min()))
-    mistaken[np.abs(middle - _running_median(middle, 5)) > far] = True
-    crossing = touching & (touching[at].mean() < 0.5)
-    for side in (at, at[::-1]): mistaken[_tag_slots(side, tops, bottoms, crossing)] = True
-    return mistaken
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #b14bd827
 @compiled
@@ -313,52 +257,6 @@ def _slot_ticks(labels, member, first, pitch, tops, bottoms):
         out[k, 1] = _tick_row(labels, member, right, b, top, bottom)
     return out
 
-# %% ../../../nbs/models/digitizer/candles.ipynb #f0671201
-def _two_groups(colors: np.ndarray) -> np.ndarray | None: # which of n colors belong to the second group
-    "Split colors into two groups along their main axis; None if the groups are not apart."
-    centered = colors - colors.mean(0)
-    position = centered @ np.linalg.svd(centered, full_matrices=False)[2][0]
-    low, high = np.percentile(position, [10, 90])
-    if high - low < 1: low, high = position.min(), position.max()
-    for _ in range(12):
-        second = np.abs(position - high) < np.abs(position - low)
-        if second.all() or not second.any(): return None
-        low, high = position[~second].mean(), position[second].mean()
-    spread = position[second].std() + position[~second].std() + 4
-    return second if (high - low) / spread > 1 else None
-
-def _gap(upper: np.ndarray, lower: np.ndarray, up: np.ndarray) -> float:
-    "Return the mean distance from close to open, the largest tenth limited."
-    opens, closes = np.where(up, lower, upper), np.where(up, upper, lower)
-    gaps = np.abs(opens[1:] - closes[:-1])
-    return float(np.minimum(gaps, np.percentile(gaps, 90) + 1).mean())
-
-def _connected(upper: np.ndarray, lower: np.ndarray) -> np.ndarray: # which of n bars rise
-    "Return the directions that together have the smallest gaps, by dynamic programming."
-    cost, before = np.zeros(2), np.zeros((len(upper), 2), int) # state 1: rising
-    for k in range(1, len(upper)):
-        close, opening = np.array([lower[k - 1], upper[k - 1]]), np.array([upper[k], lower[k]])
-        total = cost + np.abs(opening[:, None] - close)
-        before[k], cost = total.argmin(1), total.min(1)
-    state, up = int(cost.argmin()), np.zeros(len(upper), bool)
-    for k in range(len(upper) - 1, -1, -1): up[k], state = state, before[k, state]
-    return up
-
-# %% ../../../nbs/models/digitizer/candles.ipynb #284522e2
-def find_direction(
-    upper: np.ndarray, # (n,) upper rows of bodies
-    lower: np.ndarray, # (n,) lower rows
-    fill: np.ndarray, # (n,) share of the body that is filled
-    inner: np.ndarray, # (n, 3) color inside the body
-    whole: np.ndarray, # (n, 3) color of the bar
-) -> np.ndarray: # bool (n,)
-    "Return which bars rise."
-    if len(upper) < 4: return np.zeros(len(upper), bool)
-    splits = [split for split in (_two_groups(inner), _two_groups(whole), fill < 0.5)
-              if split is not None and 0.02 <= split.mean() <= 0.98]
-    if not splits: return _connected(upper, lower)
-    return min((up for split in splits for up in (split, ~split)), key=lambda up: _gap(upper, lower, up))
-
 # %% ../../../nbs/models/digitizer/candles.ipynb #a830ebc0
 class SlotBars(NamedTuple):
     "Hold the bars of a lattice."
@@ -399,7 +297,7 @@ def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wi
     every[GRID] = False
     groups, _ = _slot_groups(labels, every, ~every & neutral, lattice.first, lattice.pitch, lattice.count, rows, 1, inset)
     upper, lower = groups[..., 0], groups[..., 1]
-    usual, height = _running_median(np.where(tops >= 0, (tops + bottoms) / 2, np.nan), 5), np.median((bottoms - tops)[at])
+    usual, height = running_median(np.where(tops >= 0, (tops + bottoms) / 2, np.nan), 5), np.median((bottoms - tops)[at])
     distance = np.where(lower > upper, np.abs((upper + lower) / 2 - usual[:, None]), np.inf)
     best, slots = distance.argmin(1), np.arange(lattice.count)
     top, bottom = upper[slots, best], lower[slots, best]
@@ -418,7 +316,7 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
     touching = _touches_border(labels, member, *position, tops, bottoms)
-    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
+    mistaken = mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
     tops[mistaken] = bottoms[mistaken] = -1
     shift = float(np.median(offset[tops >= 0]))
     centered = _centered_share(labels, member, lattice.first + shift, lattice.pitch, inset, tops, bottoms)
@@ -514,7 +412,7 @@ def read_slots(
     ticks = _are_ticks(_slot_sides(labels, member, *position, tops, bottoms)[at], (bottoms - tops)[at], lattice.pitch)
     read, seen = (_bar_rows(labels, member, lattice, tops, bottoms) if ticks else
                   _candle_rows(tops[at], bottoms[at], bodies, fill, inner, whole))
-    if ticks: read, seen = read[at], seen[at]
+    if ticks: read, seen = read[at], np.asarray(seen)[at]
     kind = "bars" if ticks else "hollow" if (fill[seen] < 0.5).mean() > 0.1 else "candles"
     up = read[:, 3] < read[:, 0]
-    return SlotBars(at, lattice.centers[at], read, share[at], seen, kind, _mean_of(whole, up), _mean_of(whole, ~up))
+    return SlotBars(at, lattice.centers[at], read, share[at], np.asarray(seen), kind, _mean_of(whole, up), _mean_of(whole, ~up))

@@ -23,7 +23,7 @@ from ...features.support_resistance.levels import find_levels
 from ...features.support_resistance.rays import find_rays
 from .chart_data import ChartData, read_chart
 from .chart_lines import find_chart_lines
-from .dataset import SIZES, LabelledChart, label_chart
+from .dataset import MPLFINANCE_STYLES, SIZES, LabelledChart, label_chart
 from .experiment import match_bars, score_reading
 
 # %% auto #0
@@ -101,11 +101,9 @@ def mplfinance_priced_charts(
     types: Iterable[str] = ("candle", "candle", "candle", "ohlc", "hollow_and_filled", "line"), # of mplfinance, in turn
 ) -> Iterator[PricedChart]:
     "Draw charts in the styles of mplfinance, with price labels."
-    import mplfinance
-
     from ohlcv_ta.charts.candlestick import draw_mplfinance
 
-    rng, styles, types = np.random.default_rng(seed), mplfinance.available_styles(), list(types)
+    rng, styles, types = np.random.default_rng(seed), MPLFINANCE_STYLES, list(types)
     for k, (name, frame, width, height) in enumerate(_windows(series, count, rng, 25)):
         style = styles[k % len(styles)]
         kind = "candle" if (types[k % len(types)], style) == _INVISIBLE else types[k % len(types)]
@@ -204,7 +202,7 @@ def score_lines(
     levels = level_scores(found.rows / priced.span, true.rows / priced.span, tolerance)
     ends = [one.rays / [1, priced.span, 1, priced.span] for one in (found, true)]
     for one in ends: one[:, [0, 2]] = np.interp(one[:, [0, 2]], columns, np.arange(count))
-    rays = ray_scores(*ends, 2 * tolerance, count)
+    rays = ray_scores(ends[0], ends[1], 2 * tolerance, count)
     return {f"{kind}_{name}": scores[name] for kind, scores in (("level", levels), ("ray", rays))
             for name in ("f1", "precision", "recall")}
 

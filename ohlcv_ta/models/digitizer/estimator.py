@@ -12,7 +12,14 @@ import numpy as np
 from ...charts.drawing_primitives import compiled
 from .candles import SlotBars, read_slots
 from .curves import Curve, find_curve
-from .foreground import VOLUME, Foreground, edge_contrast, extract_foreground, find_backgrounds, line_ends
+from ohlcv_ta.models.digitizer.foreground import (
+    VOLUME,
+    Foreground,
+    edge_contrast,
+    extract_foreground,
+    find_backgrounds,
+    line_ends,
+)
 from .lattice import Lattice, find_lattice
 
 # %% auto #0
@@ -193,7 +200,8 @@ def read_with_colors(
     if rows is None: return None
     columns = find_price_columns(labels, member, rows, found.rows)
     rows = find_price_rows(labels[:, columns[0]:columns[1]], member)
-    lattice = find_lattice(labels, member, neutral, rows, columns) if rows else None
+    if rows is None: return None
+    lattice = find_lattice(labels, member, neutral, rows, columns)
     if lattice is None: return None
     lattice = lattice.extended(labels.shape[1])
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)

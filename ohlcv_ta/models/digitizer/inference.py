@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -44,15 +44,18 @@ class ChartReading:
         times: pd.DatetimeIndex | None = None, # of the bars; None: a day a position from 2000-01-01
     ) -> pd.DataFrame: # n OHLCV bars; volume is relative to the largest
         "Return the bars in prices. Raises `ValueError` if there is not one time for each bar."
-        if times is None: times = pd.Timestamp("2000-01-01", tz="UTC") + pd.to_timedelta(self.bars.position, unit="D")
+        days = pd.to_timedelta(self.bars.position.to_numpy(), unit="D")
+        times = pd.DatetimeIndex(pd.Timestamp("2000-01-01", tz="UTC") + days if times is None else times, name="time")
         if len(times) != len(self.bars): raise ValueError(f"{len(self.bars)} bars and {len(times)} times; pass one for each")
         rows = self.bars[["open", "high", "low", "close"]].to_numpy()
         values = np.column_stack([axis.price(rows), self.bars.volume])
-        return pd.DataFrame(values, pd.DatetimeIndex(times, name="time"), [*PRICES, *COLUMNS[4:]])
+        return pd.DataFrame(values, times, [*PRICES, *COLUMNS[4:]])
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #858f5730
 def _color(values: np.ndarray) -> tuple[int, int, int] | None:
-    return None if np.isnan(values).any() else tuple(int(v) for v in np.rint(values))
+    if np.isnan(values).any(): return None
+    red, green, blue = (int(v) for v in np.rint(values))
+    return red, green, blue
 
 def _volume(reading: BarReading) -> np.ndarray: # (n,) 0 to 1; NaN without volume
     "Return the volume of each bar, relative to the largest."
@@ -108,7 +111,7 @@ def _from_curve(curve: Curve, found: Foreground, most: int = 800) -> ChartReadin
     frame = frame.assign(volume=np.nan, confidence=curve.certainty)
     plot = _plot_box(found, columns[0], columns[-1], (rows.min(), rows.max()), None)
     color = _color(found.families[curve.label - 1].color)
-    return ChartReading(curve.kind, frame[BAR_COLUMNS], plot, float(step), color, color, curve.certainty)
+    return ChartReading(curve.kind, cast(pd.DataFrame, frame[BAR_COLUMNS]), plot, float(step), color, color, curve.certainty)
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #ea096000
 CLEAR_BARS, CLEAR_CURVE, LEAST_SCORE = 0.6, 0.7, 0.45 # scores: of bars that no line replaces, of a line, of any bars

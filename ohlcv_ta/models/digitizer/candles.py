@@ -295,11 +295,11 @@ def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wi
     if len(at) < 0.9 * (at[-1] - at[0] + 1): return # gaps in time leave slots empty
     every = member | neutral
     every[GRID] = False
-    groups, _ = _slot_groups(labels, every, ~every & neutral, lattice.first, lattice.pitch, lattice.count, rows, 1, inset)
+    groups, _ = _slot_groups(labels, every, ~every & neutral, lattice.first, lattice.pitch, lattice.slots, rows, 1, inset)
     upper, lower = groups[..., 0], groups[..., 1]
     usual, height = running_median(np.where(tops >= 0, (tops + bottoms) / 2, np.nan), 5), np.median((bottoms - tops)[at])
     distance = np.where(lower > upper, np.abs((upper + lower) / 2 - usual[:, None]), np.inf)
-    best, slots = distance.argmin(1), np.arange(lattice.count)
+    best, slots = distance.argmin(1), np.arange(lattice.slots)
     top, bottom = upper[slots, best], lower[slots, best]
     width, _, stem, offset = _slot_widths(labels, every, lattice.first, lattice.pitch, inset, top, bottom)
     likely = (bottom - top >= 0.3 * height) & (bottom - top <= 4 * height) & (distance.min(1) <= 1.5 * height)
@@ -311,7 +311,7 @@ def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wi
 def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     "Return top, bottom, share and width of the bar in each slot; -1 where none stands."
     position = lattice.first, lattice.pitch
-    groups, total = _slot_groups(labels, member, neutral, *position, lattice.count, rows, bridge, inset)
+    groups, total = _slot_groups(labels, member, neutral, *position, lattice.slots, rows, bridge, inset)
     tops, bottoms, share = _choose_groups(groups, total)
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)

@@ -146,8 +146,8 @@ def color_sets(
     "Return sets of families that may be the bars, the likeliest first."
     rough = [k for k, family in enumerate(found.families) if not family.smooth and not family.panel]
     if not rough: return []
-    most = max(found.families[k].count for k in rough)
-    big = [k for k in rough if found.families[k].count >= 0.12 * most]
+    most = max(found.families[k].size for k in rough)
+    big = [k for k in rough if found.families[k].size >= 0.12 * most]
     sets = []
     for chosen in (big[:2], big, rough, big[:1], big[1:2], big[1:3], big[:1] + big[2:3]):
         if chosen and chosen not in sets: sets.append(chosen)
@@ -207,8 +207,8 @@ def read_with_colors(
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)
     if bars is None or not _is_plausible(bars, lattice): return None
     if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
-    counts = [family.count for family in found.families if not family.smooth and not family.panel]
-    share = sum(found.families[k].count for k in chosen) / max(sum(counts), 1)
+    counts = [family.size for family in found.families if not family.smooth and not family.panel]
+    share = sum(found.families[k].size for k in chosen) / max(sum(counts), 1)
     score = _score(bars, lattice, found.labels.shape[1], min(share, 1.0))
     return BarReading(bars, lattice, found, volumes[0] if volumes else None, rows, columns, score, chosen)
 

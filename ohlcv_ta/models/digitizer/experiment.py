@@ -88,7 +88,8 @@ def summarize(
     means, medians = ["found", "kind_right", "count_right", "matched"], [*_PARTS]
     scores = scores.reindex(columns=[*dict.fromkeys([*scores.columns, *_PARTS, "direction"])])
     groups = scores.groupby(by)
-    table = pd.DataFrame({"charts": groups.size()}).join(groups[means].mean()).join(groups[medians].median())
+    table = pd.DataFrame({"charts": groups.size()})
+    table[means], table[medians] = groups[means].mean(), groups[medians].median()
     return table.assign(direction=groups["direction"].mean(), seconds=groups["seconds"].median())
 
 # %% ../../../nbs/models/digitizer/experiment.ipynb #c050c20f

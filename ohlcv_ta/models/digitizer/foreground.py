@@ -192,7 +192,7 @@ def _count_strokes(pixels, contrast, mask, threshold, tolerance, reach):
 class Family(NamedTuple):
     "Hold the color of strokes and the number of their pixels."
     color: np.ndarray # red, green, blue; 0 to 255
-    count: int # pixels inside vertical strokes
+    size: int # pixels inside vertical strokes
     smooth: bool = False # whether its pixels form a smooth line, such as a moving average
     panel: bool = False # whether it fills a panel of the picture
 
@@ -225,7 +225,7 @@ def find_families(
     used = np.flatnonzero(counts)
     used = used[np.linalg.norm(mean[used] - background, axis=1) >= 40]
     found = _group_colors(mean[used], counts[used].astype(float), background)
-    return [family for family in found if family.count >= 0.004 * counts[used].sum()]
+    return [family for family in found if family.size >= 0.004 * counts[used].sum()]
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #9077d792
 VOLUME, GRID, OTHER = 253, 254, 255 # labels; 0 is background, and 1 upward are families

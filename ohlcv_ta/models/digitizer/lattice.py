@@ -215,7 +215,7 @@ class Lattice(NamedTuple):
     "Hold the slots of bars along the time axis."
     first: float # middle of the first slot, in columns
     pitch: float # distance of two slots, in columns
-    count: int # slots, empty ones included
+    slots: int # number of slots, empty ones included
     cost: float # the lower, the better the lattice explains the image
     fit: float # share of the pixels that bars explain
     asymmetry: float # of slots, over that at other positions: 0 to 1
@@ -224,7 +224,7 @@ class Lattice(NamedTuple):
     @property
     def centers(self) -> np.ndarray: # (count,)
         "Return the middle of each slot, in columns."
-        return self.first + self.pitch * np.arange(self.count)
+        return self.first + self.pitch * np.arange(self.slots)
 
     def extended(
         self,
@@ -233,7 +233,7 @@ class Lattice(NamedTuple):
         "Return the lattice with slots over all columns."
         before = int(self.first / self.pitch)
         first = self.first - before * self.pitch
-        return self._replace(first=first, count=int((width - first) / self.pitch) + 1)
+        return self._replace(first=first, slots=int((width - first) / self.pitch) + 1)
 
 def _quantile(counts, share):
     "Return the quantile of a histogram."
@@ -265,7 +265,7 @@ def _evaluate(labels, member, neutral, profile, rows, start, end, pitch, strengt
 
 def _slot_stems(ink: np.ndarray, lattice: Lattice) -> np.ndarray: # (count,)
     "Return the number of pixels in the fullest column of each slot."
-    borders = lattice.first + (np.arange(lattice.count + 1) - 0.5) * lattice.pitch
+    borders = lattice.first + (np.arange(lattice.slots + 1) - 0.5) * lattice.pitch
     edges = np.clip(np.ceil(borders - 0.5), 0, len(ink)).astype(int)
     return np.array([ink[a:b].max(initial=0) for a, b in pairwise(edges)])
 

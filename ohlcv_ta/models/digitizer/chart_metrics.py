@@ -258,5 +258,5 @@ def median_errors(
     scores = scores.reindex(columns=[*dict.fromkeys([*scores.columns, "open", "high", "low", "close"])])
     lines = scores.kind.isin(["line", "area"])
     errors = {"axis": scores["axis_error"][scores.labelled].median()}
-    errors |= {part: scores[part][~lines].median() for part in ("open", "high", "low", "close")}
-    return pd.Series(errors | {"line or area": scores.close[lines].median(), "price": scores["price_error"].median()})
+    errors |= {part: scores.loc[~lines, part].median() for part in ("open", "high", "low", "close")}
+    return pd.Series(errors | {"line or area": scores.loc[lines, "close"].median(), "price": scores["price_error"].median()})

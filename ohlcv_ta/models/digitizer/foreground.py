@@ -145,7 +145,7 @@ def mark_lines(pixels, contrast, threshold, thick, least, mask):
     "Mark the thin pixels of horizontal lines in a mask; return share, start and end of the line in each row."
     lines, thin = np.zeros((len(contrast), 3)), thin_pixels(contrast, threshold, thick)
     for y in range(len(contrast)):
-        if thin[y].sum() < 0.15 * least * thin.shape[1]: continue
+        if thin[y].sum() < 0.15 * least * len(thin[y]): continue
         share, first, last, color = _find_line(pixels[y], thin[y], contrast[y] >= threshold, least)
         if share == 0: continue
         lines[y, 0], lines[y, 1], lines[y, 2] = share, first, last

@@ -188,8 +188,8 @@ def _around(rng, width, height, theme):
     names = ["AAPL", "BTCUSD", "EURUSD", "SPX", "NDX", "TSLA", "GOLD", "DXY", "VIX", "ETHUSD", "MSFT", "OIL"]
     watch = "\n".join(f"{n:8s} {rng.uniform(1, 5000):,.2f}  {rng.uniform(-4, 4):+.2f}%" for n in names * 3)
     words = (
-        "The index closed higher after a quiet session while volume stayed below its average. Traders watch the level of the last "
-        "high, and the moving averages point upward. Support was tested twice in March. "
+        "The index closed higher after a quiet session while volume stayed below its average. Traders watch the level of the "
+        "last high, and the moving averages point upward. Support was tested twice in March. "
     ) * 6
     part = {"bg": _color(rng, 30, 60) if theme["dark"] else _color(rng, 235, 256)}
     parts = [

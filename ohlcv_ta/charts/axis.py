@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 
 from .axis_columns import find_columns, is_beside, widen_column
-from .axis_fit import LabelFit, fit_labels
+from .axis_fit import LabelFit, fit_labels, starts_at_zero
 from .axis_lines import snap_to_lines
 from .axis_text import ChartTitle, parse_price, parse_time, parse_title
 from .geometry import ChartGeometry
 from .masks import axis_from_points
-from .text_detection import InkImage, find_ink, find_words
+from .text_detection import InkImage, find_ink, find_words, middle_rows
 from .text_recognition import TEXT_CHARACTERS, TextRecognizer, shared_recognizer, word_image
 
 # %% auto #0
-__all__ = ['SURE', 'MAX_WORDS', 'MAX_LABELS', 'PriceAxis', 'read_axis', 'read_time_labels', 'read_title']
+__all__ = ['MAX_WORDS', 'MAX_LABELS', 'SURE', 'PriceAxis', 'read_axis', 'read_time_labels', 'read_title']
 
 # %% ../../nbs/charts/axis.ipynb #97d45b76
 @dataclass(frozen=True)
@@ -61,7 +61,6 @@ class PriceAxis:
         return ChartGeometry(width, height, left, top, right, bottom, *bars, low, high, self.log)
 
 # %% ../../nbs/charts/axis.ipynb #cc01a66d
-SURE = 0.9 # confidence from which prices are given without asking
 MAX_WORDS = 90 # read in one image
 MAX_LABELS = 14 # read in one column
 
@@ -130,13 +129,23 @@ def _best_column(read: _WordReader, shape: tuple[int, int], plot=None, most: int
     return best and best[1]
 
 # %% ../../nbs/charts/axis.ipynb #cb65dec7
-_CONFIDENCE = {"constant": -4.8, "exact": 0.8, "share": 1.2, "roundness": 0.9, "extent": 2.2, "snapped": 1.0} # log odds
+SURE = 0.94 # least confidence of an axis that needs no check
+_CONFIDENCE = {"constant": -3.0, "exact": 0.28, "share": 0.95, "roundness": 1.77, "extent": 2.87, "snapped": 1.65, "few": -1.32,
+               "ambiguous": -1.41, "residual": -4.6, "size": -1.14, "zero": -4.24} # log odds
+
+def _is_ambiguous(texts: pd.Series) -> bool:
+    "Return whether labels can be thousands as well as decimals: 5.120 and 5.100, but not 5.125 or 12.5."
+    return bool(texts.str.fullmatch(r"\D*[1-9]\d{0,2}\.\d\d0\D*").all())
 
 def _evidence(column: _ReadColumn, height: int, snapped: int) -> dict[str, float]:
     "Return what tells right axes from wrong ones."
-    found, rows = column.found, column.words.row.to_numpy()
+    found, rows, tag = column.found, column.words.row.to_numpy(), column.words.tag.to_numpy(bool)
+    plain, extent = found.inlier[~tag[found.inlier]], float(np.ptp(rows[found.inlier]))
+    zero = starts_at_zero(found.price[found.inlier]) and not found.log
     return {"exact": min(found.line.exact, 6.0), "share": len(found.inlier) / len(rows), "roundness": found.roundness,
-            "extent": float(np.ptp(rows[found.inlier])) / height, "snapped": float(snapped > 2)}
+            "extent": extent / height, "snapped": float(snapped > 2), "few": float(len(plain) <= 2),
+            "ambiguous": float(_is_ambiguous(column.words.text.iloc[plain])), "residual": 100 * found.line.residual / extent,
+            "size": column.size / extent, "zero": float(zero)}
 
 def _confidence(evidence: dict[str, float]) -> float:
     "Return the estimated probability that an axis is right."
@@ -172,7 +181,7 @@ def read_axis(
     ink = find_ink(image)
     words = find_words(ink)
     if len(words) < 2: return None
-    words = words.assign(row=(words.upper + words.lower) / 2)
+    words = words.assign(row=middle_rows(ink, words))
     column = _best_column(_WordReader(ink, words, recognizer or shared_recognizer()), ink.gray.shape, plot)
     return column and _to_axis(column, ink.gray)
 
@@ -185,7 +194,7 @@ def _label_lines(words: pd.DataFrame, most: int = 4) -> list[pd.DataFrame]: # th
     for _, word in words.iterrows():
         size = word.lower - word.upper
         on_line = ((words.row - word.row).abs() < 0.4 * size) & ((words.lower - words.upper - size).abs() < 0.3 * size)
-        line = words[on_line].sort_values("left")
+        line = words.loc[on_line].sort_values(by="left")
         if len(line) > 1 and (line.left.to_numpy()[1:] - line.right.to_numpy()[:-1] > 1.2 * size).all():
             lines[tuple(sorted(line.index))] = line
     return sorted(lines.values(), key=lambda line: line.left.min() - line.right.max())[:most]

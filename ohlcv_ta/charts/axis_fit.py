@@ -15,7 +15,7 @@ import numpy as np
 from .axis_text import parse_price
 
 # %% auto #0
-__all__ = ['LineFit', 'fit_line', 'roundness', 'Reading', 'readings', 'LabelFit', 'fit_labels']
+__all__ = ['LineFit', 'fit_line', 'roundness', 'starts_at_zero', 'Reading', 'readings', 'LabelFit', 'fit_labels']
 
 # %% ../../nbs/charts/axis_fit.ipynb #55830acd
 class LineFit(NamedTuple):
@@ -50,7 +50,7 @@ def fit_line(
     tag: np.ndarray, # bool (n,): which are tags
     tight: float, # precision of a row, in pixels
     wide: float, # labels are at least twice this far apart, in pixels
-    spread: float = 6.0, # score of a map whose labels span all rows
+    spread: float = 3.0, # score of a map whose labels span all rows
 ) -> LineFit | None: # None: no two labels make a map
     "Fit rows to values by trying all pairs of labels; prices fall from the top down. Takes O(n^3)."
     best, span = None, np.ptp(row) + 1
@@ -87,6 +87,14 @@ def roundness(
     steps = [step for step in steps if 0.19 * gap <= step <= 1.001 * gap]
     away = [np.abs(prices / step - np.round(prices / step)) < 0.01 * max(1, gap / step) for step in steps]
     return max((float(share.mean()) for share in away), default=0.0)
+
+# %% ../../nbs/charts/axis_fit.ipynb #3468527a
+def starts_at_zero(
+    prices: np.ndarray, # of the labels on a map
+) -> bool:
+    "Return whether the lowest label is zero or one step above zero."
+    prices = np.unique(prices)
+    return bool(len(prices) > 1 and (prices[0] == 0 or abs(prices[0] - np.diff(prices).min()) < 1e-6 * prices[0]))
 
 # %% ../../nbs/charts/axis_fit.ipynb #f8c000f6
 _POWER_LABEL = re.compile(r"^(\d(?:\.\d+)?)[×%]10(-?\d)?$")
@@ -151,14 +159,20 @@ class LabelFit(NamedTuple):
         "Return the positions of the labels on the map."
         return self.used[self.line.inlier]
 
-def _score(fit: LabelFit, row: np.ndarray, tag: np.ndarray, height: int) -> float:
+def _precision(size: float) -> float:
+    "Return how exact the row of a label is, in pixels, for digits of a height."
+    return max(0.9, 0.05 * size)
+
+def _score(fit: LabelFit, row: np.ndarray, tag: np.ndarray, height: int, size: float) -> float:
     "Return how likely a map is: many labels on it, few beside it, and a large extent."
     inlier, count, exact = row[fit.inlier], len(fit.inlier), fit.line.exact
     extent, readable = np.ptp(inlier) / height, np.isfinite(fit.price) & ~tag
     between = readable & (row > inlier.min()) & (row < inlier.max())
     between[fit.inlier] = False
-    score = min(1.3 * exact, 6) + 0.4 * max(exact - 4.6, 0) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
+    score = min(1.3 * exact, 6) + 0.45 * np.clip(exact - 4.6, 0, 2.4) + 2 * fit.roundness + 3 * count / len(row) - 0.6 * fit.log
     score += 10 * min(extent, 0.35) + 3 * max(extent - 0.35, 0) + 1.5 * (1 - inlier.mean() / height) - 3 * (extent < 0.1)
+    score -= 0.4 * min(fit.line.residual / _precision(size), 3)
+    score -= 2 * (starts_at_zero(fit.price[fit.inlier]) and not fit.log)
     return float(score - min(1.2 * between.sum(), 8) - 2 * (count == 2 and readable.sum() > 3))
 
 # %% ../../nbs/charts/axis_fit.ipynb #9723e7d7
@@ -169,11 +183,11 @@ def _fit_reading(row, tag, reading: Reading, log: bool, height: int, size: float
     if len(used) < least: return None
     prices, rounding = price[used], 0.5 * reading.unit[used]
     value, rounding = (np.log(prices), rounding / prices) if log else (prices, rounding)
-    line = fit_line(row[used], value, rounding, tag[used], max(0.9, 0.05 * size), size)
+    line = fit_line(row[used], value, rounding, tag[used], _precision(size), size)
     if line is None or line.inlier.sum() < least: return None
     plain = prices[line.inlier & ~tag[used]]
     fit = LabelFit(0.0, line, used, price, log, reading.percent, roundness(plain if len(plain) > 1 else prices[line.inlier]))
-    return fit._replace(score=_score(fit, row, tag, height) - reading.penalty)
+    return fit._replace(score=_score(fit, row, tag, height, size) - reading.penalty)
 
 def fit_labels(
     row: np.ndarray, # (n,) middles of labels, in pixels

@@ -11,10 +11,11 @@ from scipy.ndimage import median_filter
 from .axis_fit import LineFit, fit_line
 
 # %% auto #0
-__all__ = ['RAISED', 'snap_to_lines']
+__all__ = ['RAISED', 'LOWERED', 'snap_to_lines']
 
 # %% ../../nbs/charts/axis_lines.ipynb #fae7720f
-RAISED = 0.065 # median over programs and fonts, as a share of the height of a digit
+RAISED = 0.055 # median over programs and fonts, as a share of the height of a digit
+LOWERED = 0.012 # of lines, likewise: some programs draw them in the middle of the pixel that holds the price
 
 def _line_response(gray: np.ndarray, left: float, right: float, size: float) -> np.ndarray | None: # (height,)
     "Return how much each row of a strip differs from the rows around it."
@@ -47,6 +48,15 @@ def _line_rows(response: np.ndarray, rows: np.ndarray) -> np.ndarray: # NaN wher
         found[k] = weight @ (np.arange(first, first + len(near)) + 0.5) / weight.sum()
     return found
 
+def _usual_offset(responses: list[np.ndarray], rows: np.ndarray, size: float) -> float:
+    "Return the distance from labels to single lines that are very near to them; the usual distance if there are none."
+    offsets = []
+    for response in responses:
+        away = _line_rows(np.where(response >= 6, response, 0), rows) - rows
+        near = away[np.abs(away) <= 0.15 * size]
+        if len(near) > 0.34 * len(rows): offsets.append(np.median(near))
+    return float(np.median(offsets)) if offsets else RAISED * size
+
 def snap_to_lines(
     gray: np.ndarray, # uint8 (height, width)
     fit: LineFit, # of the labels
@@ -54,7 +64,7 @@ def snap_to_lines(
     columns: tuple[float, float], # left and right edge of the labels, in pixels
     size: float, # height of a digit, in pixels
 ) -> tuple[float, float, int]: # start and slope of the line, number of ticks
-    "Return the map through ticks or grid lines near the labels; the given one, lowered, and 0 if there are none."
+    "Return the map through ticks or grid lines near the labels; the given one, moved, and 0 if there are none."
     left, right = columns
     fitted, wide = fit.start + fit.slope * value, 0.3 * gray.shape[1]
     reach = ((0.1 * size, 0.6 * size), (0.6 * size, wide), (0.7 * size, 2.5 * size))
@@ -64,8 +74,10 @@ def snap_to_lines(
     rank, offset, k = max(ranked, default=(0.0, 0.0, 0))
     rows = _line_rows(responses[k], fitted + offset) if rank else np.full(len(fitted), np.nan)
     there = np.isfinite(rows)
-    if there.sum() < max(2, 0.5 * len(rows)): return fit.start + RAISED * size, fit.slope, 0
-    lines = fit_line(rows[there], value[there], np.zeros(there.sum()), np.zeros(there.sum(), bool), 0.5, size, spread=2)
+    alone = fit.start + _usual_offset(responses, fitted, size), fit.slope, 0
+    if there.sum() < max(2, 0.5 * len(rows)): return alone
+    none, tight = np.zeros(there.sum()), max(0.5, 0.035 * size) # lines lie at whole pixels of a page that may be enlarged
+    lines = fit_line(rows[there], value[there], none, none.astype(bool), tight, size, spread=2)
     moved = np.inf if lines is None else np.abs(lines.start + lines.slope * value - fitted - offset).max()
-    if lines is None or moved > 0.5 * size: return fit.start + RAISED * size, fit.slope, 0
-    return lines.start, lines.slope, int(lines.inlier.sum())
+    if lines is None or moved > 0.5 * size: return alone
+    return lines.start - LOWERED * size, lines.slope, int(lines.inlier.sum())

@@ -14,7 +14,8 @@ import pandas as pd
 __all__ = ['ParsedPrice', 'parse_price', 'parse_time', 'ChartTitle', 'parse_title']
 
 # %% ../../nbs/charts/axis_text.ipynb #19b4bd24
-_NUMBER = re.compile(r"^[^\d]{0,3}?(-?)[^\d-]{0,2}(\d[\d.,']*)((?:[eE][+-]?\d+)|[kKMBTuµμ])?(%?)[^\d]{0,2}$")
+_NUMBER = re.compile(r"^(?:[A-Z]{1,3}(?=\$)|[eECR](?=\d))?[^\dA-Za-z]{0,3}?(-?)[^\d-]{0,2}(\d[\d.,']*)"
+                     r"((?:[eE][+-]?\d+)|[kKMBTuµμ])?(%?)[^\d]{0,2}$")
 _POWER = re.compile(r"^(\d)(?:\.(\d+))?×10(-?\d)$")
 _UNITS = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "u": 1e-6, "µ": 1e-6, "μ": 1e-6}
 

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import ndimage
 
 # %% auto #0
-__all__ = ['MAX_LETTERS', 'WORD_COLUMNS', 'InkImage', 'find_tags', 'find_ink', 'find_words']
+__all__ = ['MAX_LETTERS', 'WORD_COLUMNS', 'InkImage', 'find_tags', 'find_ink', 'find_words', 'middle_rows']
 
 # %% ../../nbs/charts/text_detection.ipynb #b8fb6a90
 MAX_LETTERS = 60_000 # connected groups; an image with more is noise
@@ -106,7 +106,7 @@ def find_tags(
 ) -> np.ndarray: # int64 (n, 4): left, top, right, bottom
     "Return the boxes of filled regions that are 8 to 90 pixels high, 1.2 to 12 times as wide, and hold text."
     regions, boxes = _flat_regions(gray, tolerance), []
-    for number, x, y, end, low in _region_boxes(regions):
+    for number, x, y, end, low in np.array(_region_boxes(regions), np.int64).reshape(-1, 5):
         if (box := _inner_box(regions[y:low, x:end] == number)) is None: continue
         left, top, right, bottom = np.add(box, (x, y, x, y))
         fits = bottom - top >= 8 and 1.2 * (bottom - top) <= right - left <= 12 * (bottom - top)
@@ -131,7 +131,8 @@ def find_ink(
 # %% ../../nbs/charts/text_detection.ipynb #a692d766
 def _letter_boxes(contrast: np.ndarray, threshold: int) -> np.ndarray: # (n, 4) left, top, right, bottom, from left to right
     "Return the boxes of connected pixels that can be letters, signs or dots."
-    labels, count = ndimage.label(contrast > threshold, np.ones((3, 3)))
+    labels = np.empty(contrast.shape, np.int32)
+    count = int(ndimage.label(contrast > threshold, np.ones((3, 3)), output=labels)) # pyright: ignore[reportArgumentType]
     if count == 0 or count > MAX_LETTERS: return np.empty((0, 4), np.int64)
     boxes = np.array([(x.start, y.start, x.stop, y.stop) for y, x in ndimage.find_objects(labels)], np.int64)
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
@@ -190,14 +191,14 @@ def _in_tag(words: pd.DataFrame, tags: np.ndarray) -> np.ndarray: # bool (n,)
     "Return which words lie within a tag that is at most 4 times as high as the word."
     left, top, right, bottom = (words[name].to_numpy()[:, None] for name in ("left", "top", "right", "bottom"))
     inside = (left >= tags[:, 0]) & (top >= tags[:, 1]) & (right <= tags[:, 2]) & (bottom <= tags[:, 3])
-    return (inside & (tags[:, 3] - tags[:, 1] <= 4 * (bottom - top))).any(1)
+    return np.any(inside & (tags[:, 3] - tags[:, 1] <= 4 * (bottom - top)), axis=1)
 
 # %% ../../nbs/charts/text_detection.ipynb #bf8af9a4
 def find_words(
     ink: InkImage,
     max_gap: float = 0.6, # between two letters of a word, as a share of their height
     threshold: int = 40, # least contrast of a letter, of 255
-) -> pd.DataFrame: # left, top, right, bottom; upper, lower: edges of the tall letters; letters: number; tag: in a filled box
+) -> pd.DataFrame: # left, top, right, bottom; upper, lower: edges of tall letters; letters: number; tag: in a filled box
     "Return the boxes of words at least 5 pixels high, from left to right."
     boxes = _letter_boxes(ink.contrast, threshold)
     if not len(boxes): return pd.DataFrame(np.empty((0, 7)), columns=WORD_COLUMNS).assign(tag=False)
@@ -205,5 +206,24 @@ def find_words(
     order = np.argsort(word, kind="stable")
     groups = np.split(boxes[order], np.flatnonzero(np.diff(word[order])) + 1)
     table = pd.DataFrame([_word(group) for group in groups], columns=WORD_COLUMNS).astype(float)
-    table = table[table.lower - table.upper >= 5].reset_index(drop=True)
+    table = table.loc[table.lower - table.upper >= 5].reset_index(drop=True)
     return table.assign(tag=_in_tag(table, ink.tags))
+
+# %% ../../nbs/charts/text_detection.ipynb #6c6235f2
+def _covered(contrast: np.ndarray, row: int, peak: float) -> float: # 0 to 1
+    "Return how much of a row of pixels the darkest letter of a word covers."
+    return min(float(contrast[row].max()) / peak, 1.0) if 0 <= row < len(contrast) else 0.0
+
+def middle_rows(
+    ink: InkImage,
+    words: pd.DataFrame, # of `find_words`
+) -> np.ndarray: # (n,), in pixels; rows between pixels, 0 is the upper edge of the image
+    "Return the middle between the upper and the lower edge of the tall letters of words, to a fraction of a pixel."
+    middles = []
+    for left, right, upper, lower in words[["left", "right", "upper", "lower"]].to_numpy(int):
+        contrast = ink.contrast[:, left:right]
+        peak = max(float(np.quantile(contrast[upper:lower], 0.97)), 1.0)
+        top = upper + 1 - _covered(contrast, upper, peak) - _covered(contrast, upper - 1, peak)
+        bottom = lower - 1 + _covered(contrast, lower - 1, peak) + _covered(contrast, lower, peak)
+        middles.append((top + bottom) / 2)
+    return np.array(middles)

@@ -39,8 +39,9 @@ def word_image(
     word: pd.Series, # a row of `find_words`
 ) -> np.ndarray: # uint8 (48, width)
     "Return a word as the recognizer wants it: black on white, 48 pixels high."
-    left, top, right, bottom = (int(word[name]) for name in ("left", "top", "right", "bottom"))
-    margin = max(round(0.28 * (word.lower - word.upper)), 2)
+    values: list[float] = word[["left", "top", "right", "bottom", "lower", "upper"]].astype(float).tolist()
+    left, top, right, bottom = (int(value) for value in values[:4])
+    margin = max(round(0.28 * (values[4] - values[5])), 2)
     side = max(margin // 2, 1)
     rows, columns = slice(max(top - margin, 0), bottom + margin), slice(max(left - side, 0), right + side)
     inside = slice(top, bottom), slice(left, right)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['parse_axis', 'read_chart_file', 'bar_csv', 'describe_reading', 'digitize']
 
-# %% ../../nbs/cli/digitize.ipynb #e21c2521
+# %% ../../nbs/cli/digitize.ipynb #7a9c5150
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ import typer
 
 from .app import app, require_extra
 
-# %% ../../nbs/cli/digitize.ipynb #2fd745cf
+# %% ../../nbs/cli/digitize.ipynb #918d973c
 def parse_axis(
     text: str, # such as 80=13000,522.5=11000: row=price of two points
     log: bool = False, # whether prices are spaced by their logarithm
@@ -28,7 +28,7 @@ def parse_axis(
         raise ValueError(f"--axis {text!r} is not two points; write row=price,row=price, as in 80=13000,522.5=11000") from None
     return given_axis((row0, price0), (row1, price1), log)
 
-# %% ../../nbs/cli/digitize.ipynb #ed00bd0b
+# %% ../../nbs/cli/digitize.ipynb #b67b9b99
 def read_chart_file(
     path: Path, # of a picture
     axis: Any = None, # `PriceAxis`; None: it is read
@@ -44,7 +44,7 @@ def read_chart_file(
                          "Give two points of it: --axis row=price,row=price.")
     return data
 
-# %% ../../nbs/cli/digitize.ipynb #80b2226d
+# %% ../../nbs/cli/digitize.ipynb #7b7ee34b
 def bar_csv(
     data: Any, # `ChartData`
 ) -> str:
@@ -57,7 +57,7 @@ def bar_csv(
     span = frame.High.max() - frame.Low.min()
     return frame.round(dict.fromkeys(COLUMNS[:4], price_decimals(span)) | {"Volume": 4}).to_csv()
 
-# %% ../../nbs/cli/digitize.ipynb #6d288400
+# %% ../../nbs/cli/digitize.ipynb #f7f9dd2f
 def describe_reading(
     data: Any, # `ChartData`
     lines: Any, # `ChartLines`
@@ -73,13 +73,15 @@ def describe_reading(
             f"axis: {points}{', logarithmic' if axis.log else ''}, confidence {axis.confidence:.2f}\n"
             f"times: {period or 'not told by the picture'}\n\n{table.to_string(index=False)}")
 
-# %% ../../nbs/cli/digitize.ipynb #09f2148b
+# %% ../../nbs/cli/digitize.ipynb #739541d0
 def _write_lines(path: Path, lines: Any) -> None:
     "Write levels and rays in the format of the ending. Raises `ValueError` for another ending."
     from ohlcv_ta.charts.export import lines_to_csv, lines_to_json, lines_to_pine
     from ohlcv_ta.data.io import write_atomic
 
-    writers: dict[str, Any] = {".csv": lines_to_csv, ".json": lines_to_json, ".pine": lambda *both: lines_to_pine(*both, path.stem)}
+    def to_pine(levels: Any, rays: Any) -> str: return lines_to_pine(levels, rays, path.stem)
+
+    writers: dict[str, Any] = {".csv": lines_to_csv, ".json": lines_to_json, ".pine": to_pine}
     if path.suffix.lower() not in writers: raise ValueError(f"{path} must end with .csv, .json or .pine")
     rays = lines.rays[["start_price", "end_price", "x0", "y0", "x1", "y1", "strength", "touches"]]
     levels = lines.levels[["price", "row", "kind", "strength", "touches", "distance"]]
@@ -93,7 +95,7 @@ def _write_overlay(path: Path, picture: Path, data: Any, lines: Any) -> None:
 
     write_atomic(path, to_png(draw_reading(read_image(picture.read_bytes()), data, lines)))
 
-# %% ../../nbs/cli/digitize.ipynb #52b0582e
+# %% ../../nbs/cli/digitize.ipynb #a1cf4136
 _Picture = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="PNG, JPEG, WebP, GIF or BMP of a chart.")]
 _Overlay = Annotated[Path | None, typer.Option(dir_okay=False, help="PNG to write: the picture with what was read.")]
 _Levels = Annotated[Path | None, typer.Option(dir_okay=False, help="File for levels and rays: .csv, .json or .pine.")]

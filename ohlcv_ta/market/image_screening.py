@@ -68,6 +68,18 @@ def load_networks(
     from ohlcv_ta.models.masks.inference import MaskPredictor
     return MaskPredictor(folder, threads=1)
 
+def _axis_of_doubtful(image: np.ndarray, data: Any) -> Any: # `PriceAxis`; None: its bars are used, or it shows no chart
+    "Return the sure axis of a picture whose bars were not read with confidence."
+    from ohlcv_ta.charts.axis import SURE, read_axis
+
+    if data is not None and data.bars_are_sure: return None
+    axis = read_axis(image) if data is None else data.axis
+    return axis if axis is not None and axis.confidence >= SURE else None
+
+def _with_prices(lines: pd.DataFrame, axis: Any) -> pd.DataFrame:
+    "Return lines with the prices of an axis."
+    return lines.assign(price=axis.price(lines.y0 * lines.height), end_price=axis.price(lines.y1 * lines.height))
+
 def _lines_of_networks(images: Sequence[np.ndarray], folder: Path, threshold: float, top: int | None, rays: int) -> list:
     masks = load_networks(folder).predict_batch(images) if len(images) else []
     return [find_image_lines(pair, threshold, top, rays) for pair in masks]
@@ -87,11 +99,11 @@ def find_lines_of_images(
     if reader not in ("auto", "bars", "networks"):
         raise ValueError(f"reader={reader!r} is not known; use 'auto', 'bars' or 'networks'")
     if reader == "networks": return _lines_of_networks(images, folder, threshold, top, rays)
-    charts = [read_chart(image, text=False) for image in images]
-    doubtful = [k for k, data in enumerate(charts) if data is not None and not data.bars_are_sure]
-    if reader == "bars" or not folder.is_dir(): doubtful = []
-    masks = iter(_lines_of_networks([images[k] for k in doubtful], folder, threshold, top, rays))
-    return [None if data is None else next(masks) if k in doubtful else find_lines_of_bars(data, top, rays)
+    charts, axes = [read_chart(image, text=False) for image in images], {}
+    if reader == "auto" and folder.is_dir():
+        axes = {k: axis for k, data in enumerate(charts) if (axis := _axis_of_doubtful(images[k], data)) is not None}
+    masks = iter(_lines_of_networks([images[k] for k in axes], folder, threshold, top, rays))
+    return [_with_prices(next(masks), axes[k]) if k in axes else None if data is None else find_lines_of_bars(data, top, rays)
             for k, data in enumerate(charts)]
 
 # %% ../../nbs/market/image_screening.ipynb #0b04d8fd

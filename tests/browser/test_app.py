@@ -8,7 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.browser import choose, click, errors, needs_browser, nothing_wrong, press, text, type_into, until, visit, wait_for
+from support.browser import (
+    choose,
+    click,
+    errors,
+    file_input,
+    needs_browser,
+    nothing_wrong,
+    press,
+    text,
+    type_into,
+    until,
+    visit,
+    wait_for,
+)
 from support.server import running
 from support.small_models import small_models
 
@@ -33,7 +46,9 @@ def url():
 def page(browser, url):
     "A freshly loaded app, whose browser log must be free of errors at the end of the test."
     visit(browser, f"{url}/app/")
-    wait_for(browser, ".ta-page")
+    wait_for(browser, "button[role=tab]", "Chart to levels")
+    click(browser, "Breakout")
+    wait_for(browser, ".ta-page", "probability")
     settled(browser)
     yield browser
     nothing_wrong(browser)
@@ -52,7 +67,7 @@ def settled(browser):
 def upload(browser, path):
     click(browser, "Your file")
     wait_for(browser, ".ta-message", "No file is uploaded")
-    browser.find_element("css selector", "input[type=file]").send_keys(str(path))
+    file_input(browser).send_keys(str(path))
 
 
 def hourly(rows=24 * 40):
@@ -64,7 +79,7 @@ def test_an_embedded_market_is_shown_at_once(page):
     assert shown.startswith("BTC-USD, bitfinex")
     for part in ("probability that the next session", "Calibration", "Feature contributions", "SHAP", "all sessions"):
         assert part in shown
-    chart = text(page, ".ta-wide svg") or page.execute_script("return document.querySelector('.ta-wide').textContent")
+    chart = page.execute_script("return document.querySelector('.ta-chart .ta-wide').textContent")
     assert all(level in chart for level in ("VAH", "POC", "VAL"))
 
 
@@ -85,10 +100,10 @@ def test_it_fits_the_window_and_draws_one_chart(page, width):
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
                          {"width": width, "height": 1400, "deviceScaleFactor": 1, "mobile": width < 500})
     try:
-        visible = "return ['.ta-wide', '.ta-narrow'].map(s => document.querySelector(s).offsetParent !== null)"
+        visible = "return ['wide', 'narrow'].map(s => document.querySelector('.ta-chart .ta-' + s).offsetParent !== null)"
         assert page.execute_script(visible) == [width == 1280, width == 390]
         tabs = "return [...document.querySelector('[role=tablist]').querySelectorAll('[role=tab]')].map(tab => tab.innerText)"
-        wanted = ["Breakout", "Chart to levels", "Trend", "Analysis", "Volume scan", "Live"]
+        wanted = ["Chart to levels", "Breakout", "Trend", "Analysis", "Volume scan", "Live"]
         until(page, lambda: page.execute_script(tabs) == wanted, "six tabs are visible, none in a menu")
         assert page.execute_script("return document.documentElement.scrollWidth") <= width
     finally:
@@ -195,7 +210,9 @@ def test_docs_render_without_a_network(browser, url):
 def test_without_a_model_the_page_shows_how_to_fetch_it(browser):
     with running(mount_ui(create_app({}))) as url:
         visit(browser, f"{url}/app/")
-        assert "dvc pull" in wait_for(browser, ".ta-message")
+        wait_for(browser, "button[role=tab]", "Chart to levels")
+        click(browser, "Breakout")
+        assert "dvc pull" in wait_for(browser, ".ta-message", "dvc pull")
         browser.get("about:blank")
         browser.get_log("browser")
 

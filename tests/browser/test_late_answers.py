@@ -3,16 +3,16 @@
 import threading
 import time
 
-import numpy as np
 import pytest
 from PIL import Image
-from support.browser import click, needs_browser, nothing_wrong, until, visible, visit, wait_for
+from support.browser import click, file_input, needs_browser, nothing_wrong, until, visible, visit, wait_for
 from support.server import running
 from support.small_models import small_masks, small_models
 
+from ohlcv_ta.charts import STYLES, draw_chart
 from ohlcv_ta.data import load_series
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.ui import breakout, levels
+from ohlcv_ta.serving.ui import breakout, pictures
 from ohlcv_ta.serving.ui.app import mount_ui
 
 pytestmark = needs_browser
@@ -37,9 +37,9 @@ class Delayed:
 def examples():
     "The functions that fetch the examples of two tabs."
     with pytest.MonkeyPatch.context() as patch:
-        made = {"market": Delayed(breakout._embedded), "image": Delayed(levels.draw_example)}
+        made = {"market": Delayed(breakout._embedded), "image": Delayed(pictures.draw_example)}
         patch.setattr(breakout, "_embedded", made["market"])
-        patch.setattr(levels, "draw_example", made["image"])
+        patch.setattr(pictures, "draw_example", made["image"])
         yield made
 
 
@@ -56,6 +56,8 @@ def opened(browser, url, examples):
         examples[name].calls = 0
         examples[name].open.clear()
         visit(browser, f"{url}/app/")
+        wait_for(browser, "button[role=tab]", "Chart to levels")
+        if name == "market": click(browser, "Breakout")
         until(browser, lambda: examples[name].waiting, "the example is requested")
         return examples[name]
     yield open_page
@@ -75,8 +77,7 @@ def let_go(browser, example, selector, says):
 
 def send(browser, path):
     "Upload a file through the first file input of the page."
-    inputs = until(browser, lambda: browser.find_elements("css selector", "input[type=file]"), "there is a file input")
-    inputs[0].send_keys(str(path))
+    file_input(browser).send_keys(str(path))
 
 
 def test_a_late_market_does_not_replace_an_uploaded_file(browser, opened, tmp_path):
@@ -109,11 +110,9 @@ def test_the_market_is_shown_again_after_the_file(browser, opened):
 
 
 def test_a_late_example_does_not_replace_an_uploaded_image(browser, opened, tmp_path):
-    image = np.full((256, 512, 3), 255, np.uint8)
-    image[59:62] = 20
+    image, _ = draw_chart(load_series("BTC-USD", "4h", end="2018-06-30").tail(111), STYLES["light"], 1200, 640)
     Image.fromarray(image).save(tmp_path / "chart.png")
     example = opened("image")
-    click(browser, "Chart to levels")
     send(browser, tmp_path / "chart.png")
-    wait_for(browser, ".ta-of-picture", "60.4")
-    let_go(browser, example, ".ta-of-picture", "60.4")
+    wait_for(browser, ".ta-of-picture", "Read: 111 bars")
+    let_go(browser, example, ".ta-of-picture", "Read: 111 bars")

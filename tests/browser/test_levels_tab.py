@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 from PIL import Image
-from support.browser import choose, click, needs_browser, nothing_wrong, text, type_into, until, visit, wait_for
+from support.browser import choose, click, file_input, needs_browser, nothing_wrong, text, type_into, until, visit, wait_for
 from support.server import running
 from support.small_models import small_masks
 
@@ -53,7 +53,7 @@ def two_lines(path, kind="PNG"):
 def upload(browser, path):
     "A file in place of the example, whose page has gone when this returns."
     browser.execute_script(f"document.querySelector('{PICTURE} article').id = 'example'")
-    browser.find_element("css selector", "input[type=file]").send_keys(str(path))
+    file_input(browser).send_keys(str(path))
     until(browser, lambda: not browser.find_elements("id", "example"), "the page of the example is gone")
 
 

@@ -37,7 +37,7 @@ def test_health_names_the_networks(url):
 @pytest.fixture
 def tab(browser, url):
     visit(browser, f"{url}/app/")
-    wait_for(browser, "button[role=tab]", "Breakout", 90)
+    wait_for(browser, "button[role=tab]", "Chart to levels", 90)
     click(browser, "Live")
     yield browser
     nothing_wrong(browser)

@@ -23,7 +23,7 @@ def url():
 @pytest.fixture
 def page(browser, url):
     visit(browser, f"{url}/app/")
-    wait_for(browser, "button[role=tab]", "Breakout", 90)
+    wait_for(browser, "button[role=tab]", "Chart to levels", 90)
     yield browser
     nothing_wrong(browser)
 

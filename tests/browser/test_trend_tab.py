@@ -18,7 +18,7 @@ def url():
 @pytest.fixture
 def tab(browser, url):
     visit(browser, f"{url}/app/")
-    wait_for(browser, "button[role=tab]", "Breakout")
+    wait_for(browser, "button[role=tab]", "Chart to levels")
     click(browser, "Trend")
     wait_for(browser, ".ta-pixels", "Input image")
     yield browser

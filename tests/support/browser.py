@@ -63,8 +63,17 @@ def wait_for(browser, selector, says="", seconds=40):
 
 
 def text(browser, selector):
-    script = "const e = document.querySelector(arguments[0]); return e ? e.innerText : ''"
+    "The text of the first element that is to be seen, or of the first one; of several tabs only one is open."
+    script = """const all = [...document.querySelectorAll(arguments[0])];
+        const e = all.find(one => one.getClientRects().length) || all[0]; return e ? e.innerText : ''"""
     return browser.execute_script(script, selector)
+
+
+def file_input(browser):
+    "The file input of the tab that is open; the input itself is never to be seen."
+    script = """return [...document.querySelectorAll('input[type=file]')]
+        .find(one => one.closest('.block, .form, [role=tabpanel]')?.offsetParent)"""
+    return until(browser, lambda: browser.execute_script(script), "a file input in the open tab")
 
 
 def visible(browser, selector=".ta-page"):
@@ -80,8 +89,9 @@ def press(browser, words):
 
 
 def click(browser, label):
-    find = "[...document.querySelectorAll('button[role=tab], label')].find(e => e.innerText.trim() == arguments[0])"
-    browser.execute_script(f"{find}.click()", label)
+    script = """const all = [...document.querySelectorAll('button[role=tab], label')]
+        .filter(e => e.innerText.trim() == arguments[0]); (all.find(e => e.offsetParent) || all[0]).click()"""
+    browser.execute_script(script, label)
 
 
 def choose(browser, label, value):

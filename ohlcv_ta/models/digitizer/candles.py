@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ...charts.drawing_primitives import compiled
+from .direction import find_direction
 from .foreground import GRID
 from .lattice import Lattice
+from .slot_checks import mistaken_slots, running_median
 
 # %% auto #0
-__all__ = ['find_direction', 'SlotBars', 'read_slots']
+__all__ = ['SlotBars', 'read_slots']
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #eb4e5c5d
 @compiled
@@ -57,14 +59,6 @@ def _slot_groups(labels, member, neutral, first, pitch, count, rows, bridge, ins
     return groups, total
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #28e00858
-def _running_median(values: np.ndarray, half: int) -> np.ndarray:
-    "Return the median of the values up to `half` positions away; NaN values do not count."
-    padded = np.pad(values, half, constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1)
-    out, some = np.full(len(values), np.nan), np.isfinite(windows).any(1)
-    out[some] = np.nanmedian(windows[some], axis=1)
-    return out
-
 def _choose_groups(groups: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     "Return top and bottom row of the bar in each slot (-1 without one), and its share of the slot's pixels."
     top, bottom, ink = groups.transpose(2, 0, 1)
@@ -72,8 +66,8 @@ def _choose_groups(groups: np.ndarray, total: np.ndarray) -> tuple[np.ndarray, n
     if not some.any(): return np.full(len(ink), -1.0), np.full(len(ink), -1.0), np.zeros(len(ink))
     for _ in range(2):
         middle = np.where(some, (top + bottom)[slots, chosen] / 2, np.nan)
-        usual, height = _running_median(middle, 5), np.median((bottom - top)[slots, chosen][some])
-        distance = np.where(ink > 0, np.abs((top + bottom) / 2 - usual[:, None]), np.inf)
+        usual, height = running_median(middle, 5), np.median((bottom - top)[slots, chosen][some])
+        distance = np.where(ink > 0.25 * ink.max(1)[:, None], np.abs((top + bottom) / 2 - usual[:, None]), np.inf)
         chosen = np.where(some & (np.abs(middle - usual) > 3 * height + 8), distance.argmin(1), chosen)
     share = ink[slots, chosen] / np.maximum(total, 1)
     return np.where(some, top[slots, chosen], -1), np.where(some, bottom[slots, chosen], -1), np.where(some, share, 0)
@@ -96,7 +90,7 @@ def _count_column(labels, member, x, top, bottom):
 
 @compiled
 def _slot_widths(labels, member, first, pitch, inset, tops, bottoms):
-    "Return the largest and the smallest width of each bar (one odd row excepted), its rows in the fullest column, and its offset."
+    "Return the largest and smallest width of each bar (one odd row excepted), its rows in the fullest column, its offset."
     count = len(tops)
     wide, narrow, stem, offset = np.zeros(count), np.zeros(count), np.zeros(count), np.zeros(count)
     for k in range(count):
@@ -122,48 +116,17 @@ def _body_threshold(wide: np.ndarray, narrow: np.ndarray, pitch: float) -> float
     return min(threshold, body - 0.4)
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #6185885a
-def _tag_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, crossing: np.ndarray) -> np.ndarray:
-    "Return the first slots if they lie side by side within the same rows, fill them, and cross into each other: a price tag."
-    pair = np.abs(np.diff(tops[at[:2]])).max() <= 1.5 and np.abs(np.diff(bottoms[at[:2]])).max() <= 1.5
-    first = at[:2] if pair or np.abs(np.diff(at[:3])).max() > 1 else at[:3]
-    top, bottom, length = tops[first].min(), bottoms[first].max(), 1
-    while length < len(at) // 3 and abs(at[length] - at[length - 1]) == 1:
-        if tops[at[length]] < top - 1.5 or bottoms[at[length]] > bottom + 1.5: break
-        length += 1
-    full = (np.abs(tops[at[:length]] - top) <= 1.5) & (np.abs(bottoms[at[:length]] - bottom) <= 1.5)
-    length = int(np.flatnonzero(full)[-1]) + 1 if full.any() else 1
-    full, joined = full[:length], crossing[at[:length]].mean() >= 0.5
-    is_tag = bottom - top > 3 and (full.all() if length == 2 and joined else length >= 3 and full.mean() >= (0.75 if joined else 1))
-    return at[:length] if is_tag else at[:0]
-
-def _distant_slots(at: np.ndarray, tops: np.ndarray, bottoms: np.ndarray, far: float) -> np.ndarray:
-    "Return up to twelve first slots that lie far above or below the next one."
-    top, bottom = tops[at[:13]], bottoms[at[:13]]
-    gap = np.maximum(top[1:], top[:-1]) - np.minimum(bottom[1:], bottom[:-1])
-    return at[:int(np.flatnonzero(gap > far)[-1]) + 1] if (gap > far).any() else at[:0]
-
-# %% ../../../nbs/models/digitizer/candles.ipynb #b965699e
-def _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick):
-    "Return which slots hold a piece of a line, or the side of a neighbor."
-    some, height = tops >= 0, bottoms - tops
-    usual, body = np.median(height[some]), np.median(wide[some])
-    distance = np.abs((tops + bottoms) / 2 - _running_median(np.where(some, (tops + bottoms) / 2, np.nan), 5))
-    thin = height <= max(3, 0.5 * thick, 0.15 * usual)
-    flat = thin & ((np.abs(wide - body) > max(1.5, 0.15 * body)) | (distance > 1.5 * usual))
-    sloped = (stem < 0.6) & (height > 3) & (height < 0.5 * usual)
-    aside = (np.abs(offset) >= 0.3 * pitch) & (wide <= 0.5 * body)
-    return some & (flat | sloped | aside)
-
-def _mistaken_slots(tops, bottoms, wide, stem, offset, pitch, slot, thick):
-    "Return which slots hold a price tag, a label or a piece of a line; a slot is `slot` pixels wide."
-    mistaken = _line_pieces(tops, bottoms, wide, stem, offset, pitch, thick)
-    at = np.flatnonzero((tops >= 0) & ~mistaken)
-    if len(at) < 15: return mistaken
-    crossing = (wide >= int(slot)) & (np.median(wide[at]) < int(slot))
-    far = max(6 * np.median((bottoms - tops)[at]), 0.25 * (bottoms[at].max() - tops[at].min()))
-    for find, last in ((_distant_slots, far), (_tag_slots, crossing)):
-        for side in (at, at[::-1]): mistaken[find(side, tops, bottoms, last)] = True
-    return mistaken
+@compiled
+def _touches_border(labels, member, first, pitch, tops, bottoms):
+    "Return whether the pixels of each slot continue over its left or right border within the rows of its bar."
+    out = np.zeros(len(tops), np.bool_)
+    for k in range(len(tops)):
+        for side in (-0.5, 0.5):
+            x = int(np.round(first + (k + side) * pitch))
+            if tops[k] < 0 or x < 1 or x >= labels.shape[1]: continue
+            for y in range(int(tops[k]), int(bottoms[k])):
+                if member[labels[y, x - 1]] and member[labels[y, x]]: out[k] = True
+    return out
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #b14bd827
 @compiled
@@ -294,52 +257,6 @@ def _slot_ticks(labels, member, first, pitch, tops, bottoms):
         out[k, 1] = _tick_row(labels, member, right, b, top, bottom)
     return out
 
-# %% ../../../nbs/models/digitizer/candles.ipynb #f0671201
-def _two_groups(colors: np.ndarray) -> np.ndarray | None: # which of n colors belong to the second group
-    "Split colors into two groups along their main axis; None if the groups are not apart."
-    centered = colors - colors.mean(0)
-    position = centered @ np.linalg.svd(centered, full_matrices=False)[2][0]
-    low, high = np.percentile(position, [10, 90])
-    if high - low < 1: low, high = position.min(), position.max()
-    for _ in range(12):
-        second = np.abs(position - high) < np.abs(position - low)
-        if second.all() or not second.any(): return None
-        low, high = position[~second].mean(), position[second].mean()
-    spread = position[second].std() + position[~second].std() + 4
-    return second if (high - low) / spread > 1 else None
-
-def _gap(upper: np.ndarray, lower: np.ndarray, up: np.ndarray) -> float:
-    "Return the mean distance from close to open, the largest tenth limited."
-    opens, closes = np.where(up, lower, upper), np.where(up, upper, lower)
-    gaps = np.abs(opens[1:] - closes[:-1])
-    return float(np.minimum(gaps, np.percentile(gaps, 90) + 1).mean())
-
-def _connected(upper: np.ndarray, lower: np.ndarray) -> np.ndarray: # which of n bars rise
-    "Return the directions that together have the smallest gaps, by dynamic programming."
-    cost, before = np.zeros(2), np.zeros((len(upper), 2), int) # state 1: rising
-    for k in range(1, len(upper)):
-        close, opening = np.array([lower[k - 1], upper[k - 1]]), np.array([upper[k], lower[k]])
-        total = cost + np.abs(opening[:, None] - close)
-        before[k], cost = total.argmin(1), total.min(1)
-    state, up = int(cost.argmin()), np.zeros(len(upper), bool)
-    for k in range(len(upper) - 1, -1, -1): up[k], state = state, before[k, state]
-    return up
-
-# %% ../../../nbs/models/digitizer/candles.ipynb #284522e2
-def find_direction(
-    upper: np.ndarray, # (n,) upper rows of bodies
-    lower: np.ndarray, # (n,) lower rows
-    fill: np.ndarray, # (n,) share of the body that is filled
-    inner: np.ndarray, # (n, 3) color inside the body
-    whole: np.ndarray, # (n, 3) color of the bar
-) -> np.ndarray: # bool (n,)
-    "Return which bars rise."
-    if len(upper) < 4: return np.zeros(len(upper), bool)
-    splits = [split for split in (_two_groups(inner), _two_groups(whole), fill < 0.5)
-              if split is not None and 0.02 <= split.mean() <= 0.98]
-    if not splits: return _connected(upper, lower)
-    return min((up for split in splits for up in (split, ~split)), key=lambda up: _gap(upper, lower, up))
-
 # %% ../../../nbs/models/digitizer/candles.ipynb #a830ebc0
 class SlotBars(NamedTuple):
     "Hold the bars of a lattice."
@@ -375,13 +292,14 @@ def _candle_rows(tops, bottoms, bodies, fill, inner, whole):
 def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide):
     "Read empty slots between bars again with all colors; changes tops and bottoms."
     at = np.flatnonzero(tops >= 0)
+    if len(at) < 0.9 * (at[-1] - at[0] + 1): return # gaps in time leave slots empty
     every = member | neutral
     every[GRID] = False
-    groups, _ = _slot_groups(labels, every, ~every & neutral, lattice.first, lattice.pitch, lattice.count, rows, 1, inset)
+    groups, _ = _slot_groups(labels, every, ~every & neutral, lattice.first, lattice.pitch, lattice.slots, rows, 1, inset)
     upper, lower = groups[..., 0], groups[..., 1]
-    usual, height = _running_median(np.where(tops >= 0, (tops + bottoms) / 2, np.nan), 5), np.median((bottoms - tops)[at])
+    usual, height = running_median(np.where(tops >= 0, (tops + bottoms) / 2, np.nan), 5), np.median((bottoms - tops)[at])
     distance = np.where(lower > upper, np.abs((upper + lower) / 2 - usual[:, None]), np.inf)
-    best, slots = distance.argmin(1), np.arange(lattice.count)
+    best, slots = distance.argmin(1), np.arange(lattice.slots)
     top, bottom = upper[slots, best], lower[slots, best]
     width, _, stem, offset = _slot_widths(labels, every, lattice.first, lattice.pitch, inset, top, bottom)
     likely = (bottom - top >= 0.3 * height) & (bottom - top <= 4 * height) & (distance.min(1) <= 1.5 * height)
@@ -393,15 +311,82 @@ def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wi
 def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     "Return top, bottom, share and width of the bar in each slot; -1 where none stands."
     position = lattice.first, lattice.pitch
-    groups, total = _slot_groups(labels, member, neutral, *position, lattice.count, rows, bridge, inset)
+    groups, total = _slot_groups(labels, member, neutral, *position, lattice.slots, rows, bridge, inset)
     tops, bottoms, share = _choose_groups(groups, total)
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
-    mistaken = _mistaken_slots(tops, bottoms, wide, stem, offset, lattice.pitch, lattice.pitch - 2 * inset, thick)
+    touching = _touches_border(labels, member, *position, tops, bottoms)
+    mistaken = mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
     tops[mistaken] = bottoms[mistaken] = -1
+    shift = float(np.median(offset[tops >= 0]))
+    centered = _centered_share(labels, member, lattice.first + shift, lattice.pitch, inset, tops, bottoms)
+    beside = (tops >= 0) & touching & (centered < 0.25) & (wide <= 0.6 * np.median(wide[tops >= 0]))
+    tops[beside] = bottoms[beside] = -1
+    if (tops >= 0).sum() < 10: return None
+    _trim_ends(tops, bottoms, centered, share, touching)
     if (tops >= 0).sum() < 10: return None
     _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
+    _fill_gaps(tops, bottoms)
     return tops, bottoms, share, wide, narrow
+
+@compiled
+def _best_segment(values):
+    "Return the first position and the last one + 1 of the stretch with the largest sum."
+    best, start, total, first, last = -np.inf, 0, 0.0, 0, len(values)
+    for k in range(len(values)):
+        if total <= 0: start, total = k, 0.0
+        total += values[k]
+        if total > best: best, first, last = total, start, k + 1
+    return first, last
+
+@compiled
+def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
+    "Return the share of the rows of each bar whose pixels lie on both sides of the middle alike."
+    out = np.zeros(len(tops))
+    for k in range(len(tops)):
+        if tops[k] < 0: continue
+        a, b = _slot_columns(first, pitch, k, inset, labels.shape[1])
+        middle, number, even = first + k * pitch, 0, 0
+        for y in range(int(tops[k]), int(bottoms[k])):
+            left, right = b, -1
+            for x in range(a, b):
+                if member[labels[y, x]]: left, right = min(left, x), x
+            if right < 0: continue
+            number += 1
+            even += abs((left + right + 1) / 2 - middle) <= max(0.75, 0.15 * pitch)
+        if number: out[k] = even / number
+    return out
+
+def _are_blocks(tops, bottoms, touching):
+    "Return which slots continue two neighbors of the same rows (one, where bars stand apart), as a price tag does."
+    alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & (bottoms[1:] - tops[1:] > 4)
+    alike &= touching[1:] & touching[:-1]
+    if touching[tops >= 0].mean() > 0.3: alike = alike & (np.r_[False, alike[:-1]] | np.r_[alike[1:], False])
+    block, top, bottom = np.r_[alike, False] | np.r_[False, alike], tops.copy(), bottoms.copy()
+    for side in (1, -1):
+        order = range(1, len(tops)) if side == 1 else range(len(tops) - 2, -1, -1)
+        for k in order: # text on a tag cuts its rows short
+            inside = touching[k] and tops[k] >= top[k - side] - 1 and bottoms[k] <= bottom[k - side] + 1
+            if block[k - side] and inside and not block[k]: block[k], top[k], bottom[k] = True, top[k - side], bottom[k - side]
+    return block
+
+def _trim_ends(tops, bottoms, centered, share, touching):
+    "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
+    some = tops >= 0
+    good = (centered >= 0.5) & (share >= 0.4)
+    value = np.where(_are_blocks(tops, bottoms, touching), -1.6, np.where(good, 1.0, -0.8))
+    for empty in (0.1, 0.5):
+        first, last = _best_segment(np.where(some, value, -empty))
+        if some[first:last].mean() < 0.9: break # gaps in time: empty slots say little
+    tops[:first] = tops[last:] = bottoms[:first] = bottoms[last:] = -1
+
+def _fill_gaps(tops, bottoms):
+    "Place bars in the few empty slots of a chart without gaps in time, between their neighbors; changes tops and bottoms."
+    at = np.flatnonzero(tops >= 0)
+    slots = np.arange(at[0], at[-1] + 1)
+    if len(at) == len(slots) or len(at) < 0.94 * len(slots): return
+    empty = slots[tops[slots] < 0]
+    tops[empty], bottoms[empty] = np.rint(np.interp(empty, at, tops[at])), np.rint(np.interp(empty, at, bottoms[at]))
 
 def _mean_of(colors: np.ndarray, chosen: np.ndarray) -> np.ndarray: # red, green, blue; NaN without any
     return np.median(colors[chosen], axis=0) if chosen.any() else np.full(3, np.nan)
@@ -427,7 +412,7 @@ def read_slots(
     ticks = _are_ticks(_slot_sides(labels, member, *position, tops, bottoms)[at], (bottoms - tops)[at], lattice.pitch)
     read, seen = (_bar_rows(labels, member, lattice, tops, bottoms) if ticks else
                   _candle_rows(tops[at], bottoms[at], bodies, fill, inner, whole))
-    if ticks: read, seen = read[at], seen[at]
+    if ticks: read, seen = read[at], np.asarray(seen)[at]
     kind = "bars" if ticks else "hollow" if (fill[seen] < 0.5).mean() > 0.1 else "candles"
     up = read[:, 3] < read[:, 0]
-    return SlotBars(at, lattice.centers[at], read, share[at], seen, kind, _mean_of(whole, up), _mean_of(whole, ~up))
+    return SlotBars(at, lattice.centers[at], read, share[at], np.asarray(seen), kind, _mean_of(whole, up), _mean_of(whole, ~up))

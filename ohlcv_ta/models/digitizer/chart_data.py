@@ -36,7 +36,7 @@ def given_axis(
     return PriceAxis(upper, lower, log, labels, 0.0, 1.0, "right")
 
 # %% ../../../nbs/models/digitizer/chart_data.ipynb #0cc1a8ce
-RELIABLE_BARS = 0.6 # confidence from which bars are taken as read right
+RELIABLE_BARS = 0.5 # probability of the right number of bars from which they are used
 
 @dataclass(frozen=True)
 class ChartData:

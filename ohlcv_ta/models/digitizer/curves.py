@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...charts.drawing_primitives import compiled
-from .foreground import Foreground
+from .foreground import Foreground, edge_contrast
 
 # %% auto #0
 __all__ = ['Curve', 'read_curve', 'find_curve']
@@ -118,6 +118,7 @@ def read_curve(
         share = float((np.abs(np.diff(top)) < 0.15 * height).mean())
     else: return None
     if np.ptp(rows) < 0.04 * height or not _moves(rows): return None
+    if edge_contrast(found.pixels, columns, top) < 9: return None
     return Curve(columns + 0.5, rows, kind, share * len(at) / len(columns), label)
 
 # %% ../../../nbs/models/digitizer/curves.ipynb #0b73f2c7

@@ -21,8 +21,8 @@ from ...charts.style import Style
 from ...data.raw_tables import PRICES
 
 # %% auto #0
-__all__ = ['SIZES', 'LabelledChart', 'label_chart', 'drawn_charts', 'mplfinance_charts', 'read_rendered', 'rendered_charts',
-           'pictures_without_chart']
+__all__ = ['SIZES', 'MPLFINANCE_STYLES', 'LabelledChart', 'label_chart', 'drawn_charts', 'mplfinance_charts', 'read_rendered',
+           'rendered_charts', 'pictures_without_chart']
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #405d84e7
 @dataclass(frozen=True)
@@ -83,17 +83,18 @@ def drawn_charts(
 # %% ../../../nbs/models/digitizer/dataset.ipynb #e9b31142
 _TYPES = {"candle": "candles", "ohlc": "bars", "hollow_and_filled": "hollow", "line": "line"} # mplfinance -> `CHART_KINDS`
 
+MPLFINANCE_STYLES = ("binance", "binancedark", "blueskies", "brasil", "charles", "checkers", "classic", "default", "ibd",
+                     "kenan", "mike", "nightclouds", "sas", "starsandstripes", "tradingview", "yahoo")
+
 def mplfinance_charts(
     frames: list[pd.DataFrame], # OHLCV bars to draw windows of
     count: int, # charts
     seed: int = 0, # of the random generator
 ) -> Iterator[LabelledChart]:
     "Draw charts in the styles of mplfinance."
-    import mplfinance
-
     from ohlcv_ta.charts.candlestick import draw_mplfinance
 
-    rng, styles = np.random.default_rng(seed), mplfinance.available_styles()
+    rng, styles = np.random.default_rng(seed), MPLFINANCE_STYLES
     for k in range(count):
         style, type_ = styles[k % len(styles)], rng.choice(list(_TYPES), p=[0.55, 0.15, 0.15, 0.15])
         (width, height), settings = SIZES[rng.integers(1, 4)], {"mav": (5, 20)} if rng.random() < 0.3 else {}
@@ -147,13 +148,15 @@ def _page(rng: np.random.Generator, width: int, height: int):
     "Return a page of one color, a pen on it, and a color of ink."
     from PIL import Image, ImageDraw
 
-    page = tuple(int(v) for v in rng.integers(225, 256, 3)) if rng.random() < 0.6 else tuple(int(v) for v in rng.integers(0, 40, 3))
-    ink = tuple(int(v) for v in rng.integers(0, 120, 3)) if sum(page) > 380 else tuple(int(v) for v in rng.integers(150, 256, 3))
+    light = rng.random() < 0.6
+    page = tuple(rng.integers(*((225, 256) if light else (0, 40)), 3).tolist())
+    ink = tuple(rng.integers(*((0, 120) if light else (150, 256)), 3).tolist())
     image = Image.new("RGB", (width, height), page)
     return image, ImageDraw.Draw(image), ink
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #719c1768
-_WORDS = "market closed higher after a quiet session on volume below its average while the index rose 2.4 percent".split()
+_WORDS = ["market", "closed", "higher", "after", "a", "quiet", "session", "on", "volume", "below", "its", "average", "while",
+          "the", "index", "rose", "2.4", "percent"]
 
 def _text(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     "Return lines of words, or a table of numbers."

@@ -12,7 +12,14 @@ import numpy as np
 from ...charts.drawing_primitives import compiled
 from .candles import SlotBars, read_slots
 from .curves import Curve, find_curve
-from .foreground import VOLUME, Foreground, extract_foreground, find_backgrounds, line_ends
+from ohlcv_ta.models.digitizer.foreground import (
+    VOLUME,
+    Foreground,
+    edge_contrast,
+    extract_foreground,
+    find_backgrounds,
+    line_ends,
+)
 from .lattice import Lattice, find_lattice
 
 # %% auto #0
@@ -57,12 +64,12 @@ class VolumeRows(NamedTuple):
 def take_out_volume(
     labels: np.ndarray, # uint8 (height, width), changed in place
     member: np.ndarray, # bool (256,): labels of strokes
-) -> VolumeRows | None: # None if no row carries half of the columns
+) -> VolumeRows | None: # None if no row carries two fifths of the columns
     "Relabel the runs that stand on a common row."
     ends, columns = _count_run_ends(labels, member)
     near = np.convolve(ends, np.ones(3), "same")
     base = int(near.argmax())
-    if columns < 10 or near[base] < 0.5 * columns: return None
+    if columns < 10 or near[base] < 0.4 * columns: return None
     return VolumeRows(base, _take_out(labels, member, base, 2))
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #1dd25482
@@ -88,8 +95,9 @@ def find_price_rows(
     bands = list(zip(edges[::2], edges[1::2], strict=True))
     cover = [ink[top:bottom].any(0) for top, bottom in bands]
     _join_bands(bands, cover, len(labels))
+    if not bands: return None
     score = [columns.sum() * np.sqrt(bottom - top) for columns, (top, bottom) in zip(cover, bands, strict=True)]
-    return bands[int(np.argmax(score))] if bands else None
+    return bands[int(np.argmax(score))]
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #c1aa5cda
 @compiled
@@ -136,10 +144,10 @@ def color_sets(
     found: Foreground,
 ) -> list[list[int]]: # positions in `found.families`
     "Return sets of families that may be the bars, the likeliest first."
-    rough = [k for k, family in enumerate(found.families) if not family.smooth]
+    rough = [k for k, family in enumerate(found.families) if not family.smooth and not family.panel]
     if not rough: return []
-    most = max(found.families[k].count for k in rough)
-    big = [k for k in rough if found.families[k].count >= 0.12 * most]
+    most = max(found.families[k].size for k in rough)
+    big = [k for k in rough if found.families[k].size >= 0.12 * most]
     sets = []
     for chosen in (big[:2], big, rough, big[:1], big[1:2], big[1:3], big[:1] + big[2:3]):
         if chosen and chosen not in sets: sets.append(chosen)
@@ -192,13 +200,15 @@ def read_with_colors(
     if rows is None: return None
     columns = find_price_columns(labels, member, rows, found.rows)
     rows = find_price_rows(labels[:, columns[0]:columns[1]], member)
-    lattice = find_lattice(labels, member, neutral, rows, columns) if rows else None
+    if rows is None: return None
+    lattice = find_lattice(labels, member, neutral, rows, columns)
     if lattice is None: return None
-    labels[:, :columns[0]] = labels[:, columns[1]:] = 0
+    lattice = lattice.extended(labels.shape[1])
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)
     if bars is None or not _is_plausible(bars, lattice): return None
-    counts = [family.count for family in found.families if not family.smooth]
-    share = sum(found.families[k].count for k in chosen) / max(sum(counts), 1)
+    if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
+    counts = [family.size for family in found.families if not family.smooth and not family.panel]
+    share = sum(found.families[k].size for k in chosen) / max(sum(counts), 1)
     score = _score(bars, lattice, found.labels.shape[1], min(share, 1.0))
     return BarReading(bars, lattice, found, volumes[0] if volumes else None, rows, columns, score, chosen)
 
@@ -209,7 +219,8 @@ def find_foregrounds(
     image: np.ndarray, # uint8 (height, width, 3)
 ) -> list[Foreground]: # one for each background, the most frequent first
     "Return the foreground of each background of an image."
-    parts = [extract_foreground(image, background) for background in find_backgrounds(image)]
+    colors = find_backgrounds(image)
+    parts = [extract_foreground(image, color, colors[:k] + colors[k + 1:]) for k, color in enumerate(colors)]
     return [found for found in parts if found is not None and found.families]
 
 def search_bars(

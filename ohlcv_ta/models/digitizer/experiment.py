@@ -39,7 +39,8 @@ def _bar_errors(reading: ChartReading, chart: LabelledChart) -> dict[str, float]
     middle = np.median(np.abs(read - true), axis=0) / np.ptp(chart.rows) * 100
     clear = np.abs(true[:, 3] - true[:, 0]) > 1.5
     right = ((read[:, 3] < read[:, 0]) == (true[:, 3] < true[:, 0]))[clear]
-    return errors | dict(zip(_PARTS, middle.tolist(), strict=True)) | {"direction": float(right.mean()) if len(right) else np.nan}
+    direction = float(right.mean()) if len(right) else np.nan
+    return errors | dict(zip(_PARTS, middle.tolist(), strict=True)) | {"direction": direction}
 
 def _line_errors(reading: ChartReading, chart: LabelledChart) -> dict[str, float]:
     "Return the share of bars that a line covers, and the median error of closes in percent of the range."
@@ -56,11 +57,12 @@ def score_reading(
 ) -> dict[str, object]: # facts of the chart, and how well it was read
     "Return the errors of a reading. Errors are medians over bars, in percent of the visible range."
     drawn_line = chart.kind in ("line", "area")
-    facts = {"library": chart.library, "name": chart.name, "kind": chart.kind, "bars": len(chart.rows),
+    facts: dict[str, object] = {"library": chart.library, "name": chart.name, "kind": chart.kind, "bars": len(chart.rows),
              "pitch": chart.pitch, "width": chart.image.shape[1], "found": reading is not None}
     if reading is None: return facts | {"count_right": False, "kind_right": False, "matched": 0.0}
     line = reading.kind in ("line", "area")
-    facts |= {"read_kind": reading.kind, "kind_right": line == drawn_line and (reading.kind == "bars") == (chart.kind == "bars"),
+    same = line == drawn_line and (reading.kind == "bars") == (chart.kind == "bars")
+    facts |= {"read_kind": reading.kind, "kind_right": same,
               "read_bars": len(reading.bars), "confidence": reading.confidence,
               "count_right": drawn_line == line and (line or abs(len(reading.bars) - len(chart.rows)) <= 1)}
     return facts | (_line_errors(reading, chart) if drawn_line else _bar_errors(reading, chart))
@@ -86,8 +88,9 @@ def summarize(
     means, medians = ["found", "kind_right", "count_right", "matched"], [*_PARTS]
     scores = scores.reindex(columns=[*dict.fromkeys([*scores.columns, *_PARTS, "direction"])])
     groups = scores.groupby(by)
-    return pd.concat([groups.size().rename("charts"), groups[means].mean(), groups[medians].median(),
-                      groups["direction"].mean(), groups["seconds"].median()], axis=1)
+    table = pd.DataFrame({"charts": groups.size()})
+    table[means], table[medians] = groups[means].mean(), groups[medians].median()
+    return table.assign(direction=groups["direction"].mean(), seconds=groups["seconds"].median())
 
 # %% ../../../nbs/models/digitizer/experiment.ipynb #c050c20f
 def rejected_share(

@@ -5,6 +5,7 @@
 # %% ../../../nbs/models/digitizer/foreground.ipynb #3528de1f
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +15,8 @@ from ...charts.drawing_primitives import compiled
 
 # %% auto #0
 __all__ = ['Box', 'VOLUME', 'GRID', 'OTHER', 'count_colors', 'mean_colors', 'find_backgrounds', 'measure_contrast', 'find_pane',
-           'thin_pixels', 'mark_lines', 'line_ends', 'Family', 'find_families', 'is_smooth_line', 'Foreground',
-           'extract_foreground']
+           'thin_pixels', 'mark_lines', 'line_ends', 'Family', 'find_families', 'is_smooth_line', 'edge_contrast',
+           'Foreground', 'extract_foreground']
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #bfaf73fa
 @compiled
@@ -107,9 +108,7 @@ def _usual_color(pixels, on):
 
 @compiled
 def _is_color(pixel, color, reach):
-    for c in range(3):
-        if abs(int(pixel[c]) - color[c]) > reach: return False
-    return True
+    return max(abs(int(pixel[0]) - color[0]), abs(int(pixel[1]) - color[1]), abs(int(pixel[2]) - color[2])) <= reach
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #b596d7df
 @compiled
@@ -146,7 +145,7 @@ def mark_lines(pixels, contrast, threshold, thick, least, mask):
     "Mark the thin pixels of horizontal lines in a mask; return share, start and end of the line in each row."
     lines, thin = np.zeros((len(contrast), 3)), thin_pixels(contrast, threshold, thick)
     for y in range(len(contrast)):
-        if thin[y].sum() < 0.15 * least * thin.shape[1]: continue
+        if thin[y].sum() < 0.15 * least * len(thin[y]): continue
         share, first, last, color = _find_line(pixels[y], thin[y], contrast[y] >= threshold, least)
         if share == 0: continue
         lines[y, 0], lines[y, 1], lines[y, 2] = share, first, last
@@ -193,8 +192,9 @@ def _count_strokes(pixels, contrast, mask, threshold, tolerance, reach):
 class Family(NamedTuple):
     "Hold the color of strokes and the number of their pixels."
     color: np.ndarray # red, green, blue; 0 to 255
-    count: int # pixels inside vertical strokes
+    size: int # pixels inside vertical strokes
     smooth: bool = False # whether its pixels form a smooth line, such as a moving average
+    panel: bool = False # whether it fills a panel of the picture
 
 def _full_color(colors, distance, count, member, seed):
     "Return the strongest color of a family that is not rare."
@@ -225,7 +225,7 @@ def find_families(
     used = np.flatnonzero(counts)
     used = used[np.linalg.norm(mean[used] - background, axis=1) >= 40]
     found = _group_colors(mean[used], counts[used].astype(float), background)
-    return [family for family in found if family.count >= 0.004 * counts[used].sum()]
+    return [family for family in found if family.size >= 0.004 * counts[used].sum()]
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #9077d792
 VOLUME, GRID, OTHER = 253, 254, 255 # labels; 0 is background, and 1 upward are families
@@ -287,6 +287,16 @@ def is_smooth_line(
     return bool(filled and np.median(bend) <= 1.5 and np.percentile(bend, 80) <= 1.5 * thick + 2)
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #0dc8a134
+def edge_contrast(
+    pixels: np.ndarray, # uint8 (height, width, 3)
+    columns: np.ndarray, # (n,)
+    rows: np.ndarray, # (n,) of edges
+) -> float: # 0 to 255
+    "Return the usual difference of the colors above and below edges; small in a gradient."
+    x, y = np.clip(columns, 0, pixels.shape[1] - 1).astype(int), np.rint(rows).astype(int)
+    above, below = (pixels[np.clip(y + step, 0, len(pixels) - 1), x].astype(int) for step in (-2, 1))
+    return float(np.median(np.abs(above - below).max(1)))
+
 @dataclass
 class Foreground:
     "Hold the labels of a part of an image, and the colors and lines that were found in it."
@@ -316,6 +326,7 @@ def _mark_grid(pixels, contrast, threshold, thick):
 def extract_foreground(
     image: np.ndarray, # uint8 (height, width, 3)
     background: np.ndarray, # (3,) color, from `find_backgrounds`
+    others: Sequence[np.ndarray] = (), # colors of other panels
 ) -> Foreground | None: # None if the background covers no area where a chart fits
     "Return the labels of the area that has a background color."
     height, width = image.shape[:2]
@@ -329,5 +340,7 @@ def extract_foreground(
     counts = _count_strokes(pixels, contrast, mask, threshold, int(10 + 1.5 * noise), max(thick // 2, 2))
     families = find_families(counts, mean_colors(*count_colors(pixels)), background)
     labels = _apply_labels(pixels, _label_colors(families, background, noise), mask)
-    families = [family._replace(smooth=is_smooth_line(labels, k + 1, thick)) for k, family in enumerate(families)]
+    families = [family._replace(smooth=is_smooth_line(labels, k + 1, thick),
+                                panel=any(np.abs(family.color - other).max() < 12 for other in others))
+                for k, family in enumerate(families)]
     return Foreground(background, box, pixels, labels, families, rows, columns, thick)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,8 @@ from .estimator import BarReading, find_foregrounds, search_bars, search_curve
 from .foreground import Foreground, line_ends
 
 # %% auto #0
-__all__ = ['BAR_COLUMNS', 'CLEAR_BARS', 'CLEAR_CURVE', 'LEAST_SCORE', 'PriceAxis', 'ChartReading', 'read_bars']
+__all__ = ['BAR_COLUMNS', 'CLEAR_BARS', 'CLEAR_CURVE', 'LEAST_SCORE', 'PriceAxis', 'ChartReading', 'count_probability',
+           'read_bars']
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #92eed115
 BAR_COLUMNS = ["position", "column", "open", "high", "low", "close", "volume", "confidence"]
@@ -43,15 +44,18 @@ class ChartReading:
         times: pd.DatetimeIndex | None = None, # of the bars; None: a day a position from 2000-01-01
     ) -> pd.DataFrame: # n OHLCV bars; volume is relative to the largest
         "Return the bars in prices. Raises `ValueError` if there is not one time for each bar."
-        if times is None: times = pd.Timestamp("2000-01-01", tz="UTC") + pd.to_timedelta(self.bars.position, unit="D")
+        days = pd.to_timedelta(self.bars.position.to_numpy(), unit="D")
+        times = pd.DatetimeIndex(pd.Timestamp("2000-01-01", tz="UTC") + days if times is None else times, name="time")
         if len(times) != len(self.bars): raise ValueError(f"{len(self.bars)} bars and {len(times)} times; pass one for each")
         rows = self.bars[["open", "high", "low", "close"]].to_numpy()
         values = np.column_stack([axis.price(rows), self.bars.volume])
-        return pd.DataFrame(values, pd.DatetimeIndex(times, name="time"), [*PRICES, *COLUMNS[4:]])
+        return pd.DataFrame(values, times, [*PRICES, *COLUMNS[4:]])
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #858f5730
 def _color(values: np.ndarray) -> tuple[int, int, int] | None:
-    return None if np.isnan(values).any() else tuple(int(v) for v in np.rint(values))
+    if np.isnan(values).any(): return None
+    red, green, blue = (int(v) for v in np.rint(values))
+    return red, green, blue
 
 def _volume(reading: BarReading) -> np.ndarray: # (n,) 0 to 1; NaN without volume
     "Return the volume of each bar, relative to the largest."
@@ -76,18 +80,26 @@ def _plot_box(found: Foreground, left: float, right: float, rows: tuple[float, f
     return float(start + x), float(top + y), float(end + x), float(bottom + y)
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #a9621803
+def count_probability(
+    score: float, # consistency of a reading, 0 to 1
+) -> float: # 0 to 1
+    "Return the probability that the number of bars is right within one: a logistic curve fitted to charts by other programs."
+    return float(1 / (1 + np.exp(6.06 - 9.09 * score)))
+
 def _from_bars(reading: BarReading) -> ChartReading:
     "Return the reading of a chart of candles or OHLC bars, in pixels of the picture."
     bars, (x, y) = reading.bars, reading.found.box[:2]
     opens, highs, lows, closes = bars.rows.T
     opens, closes = np.clip(opens, highs, lows), np.clip(closes, highs, lows)
     confidence = np.clip(reading.score * bars.share * np.where(bars.seen, 1.0, 0.6), 0, 1)
-    table = [bars.slots - bars.slots[0], bars.columns + x, opens + y, highs + y, lows + y, closes + y, _volume(reading), confidence]
+    position, column = bars.slots - bars.slots[0], bars.columns + x
+    table = [position, column, opens + y, highs + y, lows + y, closes + y, _volume(reading), confidence]
     frame = pd.DataFrame(dict(zip(BAR_COLUMNS, table, strict=True)))
     half = reading.lattice.pitch / 2
     base = None if reading.volume is None else float(reading.volume.tops[reading.volume.tops >= 0].min())
     plot = _plot_box(reading.found, bars.columns[0] - half, bars.columns[-1] + half, reading.rows, base)
-    return ChartReading(bars.kind, frame, plot, reading.lattice.pitch, _color(bars.up), _color(bars.down), reading.score)
+    return ChartReading(bars.kind, frame, plot, reading.lattice.pitch, _color(bars.up), _color(bars.down),
+                        count_probability(reading.score))
 
 def _from_curve(curve: Curve, found: Foreground, most: int = 800) -> ChartReading:
     "Return the reading of a line or area chart: the close at every pixel column, or at fewer if there are many."
@@ -99,7 +111,7 @@ def _from_curve(curve: Curve, found: Foreground, most: int = 800) -> ChartReadin
     frame = frame.assign(volume=np.nan, confidence=curve.certainty)
     plot = _plot_box(found, columns[0], columns[-1], (rows.min(), rows.max()), None)
     color = _color(found.families[curve.label - 1].color)
-    return ChartReading(curve.kind, frame[BAR_COLUMNS], plot, float(step), color, color, curve.certainty)
+    return ChartReading(curve.kind, cast(pd.DataFrame, frame[BAR_COLUMNS]), plot, float(step), color, color, curve.certainty)
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #ea096000
 CLEAR_BARS, CLEAR_CURVE, LEAST_SCORE = 0.6, 0.7, 0.45 # scores: of bars that no line replaces, of a line, of any bars

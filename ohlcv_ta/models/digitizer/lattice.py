@@ -5,6 +5,7 @@
 # %% ../../../nbs/models/digitizer/lattice.ipynb #5c8c3058
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -214,7 +215,7 @@ class Lattice(NamedTuple):
     "Hold the slots of bars along the time axis."
     first: float # middle of the first slot, in columns
     pitch: float # distance of two slots, in columns
-    count: int # slots, empty ones included
+    slots: int # number of slots, empty ones included
     cost: float # the lower, the better the lattice explains the image
     fit: float # share of the pixels that bars explain
     asymmetry: float # of slots, over that at other positions: 0 to 1
@@ -223,7 +224,16 @@ class Lattice(NamedTuple):
     @property
     def centers(self) -> np.ndarray: # (count,)
         "Return the middle of each slot, in columns."
-        return self.first + self.pitch * np.arange(self.count)
+        return self.first + self.pitch * np.arange(self.slots)
+
+    def extended(
+        self,
+        width: int, # columns to cover
+    ) -> Lattice:
+        "Return the lattice with slots over all columns."
+        before = int(self.first / self.pitch)
+        first = self.first - before * self.pitch
+        return self._replace(first=first, slots=int((width - first) / self.pitch) + 1)
 
 def _quantile(counts, share):
     "Return the quantile of a histogram."
@@ -253,6 +263,26 @@ def _evaluate(labels, member, neutral, profile, rows, start, end, pitch, strengt
     cost = wrong / ink + bars + 0.8 * max(asymmetry, 0.2) - 0.1 * np.log(strength * pitch)
     return Lattice(first, pitch, count, float(cost), max(0.0, 1 - wrong / ink), float(asymmetry), strength)
 
+def _slot_stems(ink: np.ndarray, lattice: Lattice) -> np.ndarray: # (count,)
+    "Return the number of pixels in the fullest column of each slot."
+    borders = lattice.first + (np.arange(lattice.slots + 1) - 0.5) * lattice.pitch
+    edges = np.clip(np.ceil(borders - 0.5), 0, len(ink)).astype(int)
+    return np.array([ink[a:b].max(initial=0) for a, b in pairwise(edges)])
+
+def _multiple(ink: np.ndarray, lattice: Lattice, most: int = 12) -> int: # 1: the lattice is not too fine
+    "Return the period in slots after which a slot is always the tallest: a lattice too fine has its bars there."
+    stems, best = _slot_stems(ink, lattice), (0.9, 1)
+    for times in range(2, most + 1):
+        periods = len(stems) // times
+        if periods < 12: break
+        parts = stems[:periods * times].reshape(periods, times)
+        parts = parts[parts.max(1) > 0]
+        for k in range(times):
+            rest = np.delete(parts, k, axis=1).max(1)
+            share = (parts[:, k] >= rest).mean()
+            if share > best[0] and (parts[:, k] > 1.1 * rest + 1).mean() > 0.75: best = share, times
+    return best[1]
+
 def find_lattice(
     labels: np.ndarray, # uint8 (height, width)
     member: np.ndarray, # bool (256,): labels of bars
@@ -269,5 +299,7 @@ def find_lattice(
     found = [evaluate(pitch, strength) for pitch, strength in candidate_pitches(profile, start, end, cap)]
     best = min((lattice for lattice in found if lattice is not None), key=lambda lattice: lattice.cost, default=None)
     if best is None: return None
+    times = _multiple(profile.ink, best)
+    if times > 1 and (coarse := evaluate(best.pitch * times, best.strength)) is not None: return coarse
     multiples = [evaluate(best.pitch * k, 1.0) for k in (0.5, 2, 3) if 1.3 < best.pitch * k < (end - start) / 14]
     return min([best, *(lattice for lattice in multiples if lattice is not None)], key=lambda lattice: lattice.cost)

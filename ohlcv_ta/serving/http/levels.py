@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Reader', 'NO_CHART', 'LevelsOptions', 'HorizontalLine', 'RayLine', 'AxisFound', 'ChartFound', 'ChartLevels',
            'describe_axis', 'describe_chart', 'extract_lines', 'extract_bar_lines', 'ImageMasks', 'compute_masks',
-           'encode_mask', 'predict_masks', 'read_picture', 'predict_levels', 'require_networks', 'get_mask_predictor']
+           'encode_mask', 'predict_masks', 'read_picture', 'read_image_axis', 'predict_levels', 'require_networks',
+           'get_mask_predictor']
 
 # %% ../../../nbs/serving/http/levels.ipynb #bd88cf81
 import threading
@@ -17,7 +18,7 @@ from fastapi import HTTPException, Request
 from pydantic import BaseModel, Field
 
 from ...charts.axis import SURE, PriceAxis, read_axis
-from ...charts.image_io import ScaledImage, read_scaled_image, resize, to_base64
+from ...charts.image_io import read_scaled_image, resize, to_base64
 from ...charts.masks import read_levels, read_rays
 from ...models.digitizer.chart_data import READING_PIXELS, ChartData, given_axis, read_chart, scale_axis
 from ...models.digitizer.chart_lines import ChartLines, find_chart_lines
@@ -207,15 +208,26 @@ def read_picture(
         return read_chart(content, _requested_axis(options), text)
 
 # %% ../../../nbs/serving/http/levels.ipynb #44ec2133
-def _read_image_axis(image: ScaledImage) -> PriceAxis | None: # in pixels of the file
+def read_image_axis(
+    content: bytes, # of an image file
+) -> PriceAxis | None: # in pixels of the file
+    "Return the price axis of an image file, whether or not its bars can be read."
+    image = read_scaled_image(content, READING_PIXELS)
     found = read_axis(image.pixels)
     return found and scale_axis(found, image.height / image.pixels.shape[0])
+
+def _predict_without_bars(content: bytes, options: LevelsOptions, predictor: MaskPredictor | None) -> ChartLevels:
+    "Return the lines of the networks for a picture with a sure price axis, whose bars are too fine to be read; else none."
+    axis = read_image_axis(content) if options.reader == "auto" and predictor else None
+    if axis and axis.confidence >= SURE: return _predict_with_networks(content, options, require_networks(predictor), None)
+    image = read_scaled_image(content)
+    return ChartLevels(width=image.width, height=image.height, horizontal=[], rays=[], reader="none", message=NO_CHART)
 
 def _predict_with_networks(content: bytes, options: LevelsOptions, predictor: MaskPredictor,
                            data: ChartData | None) -> ChartLevels:
     "Return the lines of the networks, with the axis that was given or read."
     *masks, size = compute_masks(content, predictor)
-    axis = _requested_axis(options) or (data.axis if data else _read_image_axis(read_scaled_image(content, READING_PIXELS)))
+    axis = _requested_axis(options) or (data.axis if data else read_image_axis(content))
     described = describe_axis(axis, options.axis is not None)
     lines = extract_lines(masks, options.threshold, axis if described and described.sure else None, size)
     chart = describe_chart(data) if data else None
@@ -230,9 +242,7 @@ def predict_levels(
     "Return the lines of an image file. Raises `ImageError` if it is no image, `HTTPException` 503 without networks."
     if options.reader == "networks": return _predict_with_networks(content, options, require_networks(predictor), None)
     data = read_picture(content, options)
-    if data is None:
-        size = read_scaled_image(content)
-        return ChartLevels(width=size.width, height=size.height, horizontal=[], rays=[], reader="none", message=NO_CHART)
+    if data is None: return _predict_without_bars(content, options, predictor)
     if options.reader == "auto" and not data.bars_are_sure and predictor is not None:
         return _predict_with_networks(content, options, predictor, data)
     axis = describe_axis(data.axis, data.axis_given)

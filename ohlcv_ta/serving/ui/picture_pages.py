@@ -40,13 +40,13 @@ AXIS_HINT = ("The price axis could not be read with confidence. Click on the pic
              "enter that number; repeat this at a second number, far from the first, and tick “The axis is right”.")
 
 def propose_axis(
-    data: ChartData | None, # None: no chart was found
+    axis: PriceAxis | None, # None: there are no labels that could be an axis
 ) -> AxisInput: # confirmed if it was read with confidence
     "Return the axis that was read, as values of the page."
-    if data is None or data.axis is None: return NO_AXIS
-    (row1, price1), (row2, price2) = data.axis.first, data.axis.second
-    return AxisInput(round(row1, 2), float(f"{price1:.10g}"), round(row2, 2), float(f"{price2:.10g}"), data.axis.log,
-                     data.axis.confidence >= SURE)
+    if axis is None: return NO_AXIS
+    (row1, price1), (row2, price2) = axis.first, axis.second
+    return AxisInput(round(row1, 2), float(f"{price1:.10g}"), round(row2, 2), float(f"{price2:.10g}"), axis.log,
+                     axis.confidence >= SURE)
 
 # %% ../../../nbs/serving/ui/picture_pages.ipynb #f147ba95
 def _missing(axis: AxisInput) -> list[str]: # names of fields
@@ -106,7 +106,7 @@ def find_picture_lines(
     axis: AxisInput = NO_AXIS, # values of the page
 ) -> PictureLines | None: # None: nothing was found
     "Return the lines of a picture by the chosen reader."
-    doubtful = reader == "auto" and data is not None and not data.bars_are_sure
+    doubtful = reader == "auto" and (axis.confirmed if data is None else not data.bars_are_sure)
     drawn = masks() if masks and (reader == "networks" or doubtful) else None
     if drawn is None and data is None: return None
     given, notes = _axis_or_notes(axis, drawn[2][1] if drawn else cast(ChartData, data).height)

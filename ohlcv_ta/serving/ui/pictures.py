@@ -13,11 +13,12 @@ from collections.abc import Callable
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import gradio as gr
 import numpy as np
 
+from ...charts.axis import PriceAxis
 from ...charts.candlestick import draw_mplfinance
 from ...charts.image_io import read_scaled_image, to_png
 from ...data import load_series
@@ -25,7 +26,7 @@ from ...models.digitizer.chart_data import ChartData
 from ...models.masks.inference import MaskPredictor
 from ...models.trend.inference import TrendPredictor
 from ..http.chart_request import ChartOptions
-from ..http.levels import ImageMasks, compute_masks, read_picture
+from ..http.levels import ImageMasks, compute_masks, read_image_axis, read_picture
 from .components import pass_upload_path, render_error, render_message
 from ohlcv_ta.serving.ui.picture_pages import (
     LAYERS,
@@ -94,9 +95,17 @@ def _compute_masks(predictor: MaskPredictor, content: bytes) -> ImageMasks: # ui
 
 def _bytes_of_masks(masks: ImageMasks) -> int: return masks.horizontal.nbytes + masks.ray.nbytes
 
-def _bytes_of_reading(data: ChartData | None) -> int: return 2000 if data is None else 2000 + 100 * len(data.reading.bars)
+class _Reading(NamedTuple):
+    data: ChartData | None # None: no bars were found
+    axis: PriceAxis | None # in pixels of the picture
 
-def _read(content: bytes) -> ChartData | None: return read_picture(content, ChartOptions(axis=None, log=False), text=True)
+    @property
+    def size(self) -> int: # bytes, about
+        return 4000 + (100 * len(self.data.reading.bars) if self.data else 0)
+
+def _read(content: bytes) -> _Reading:
+    data = read_picture(content, ChartOptions(axis=None, log=False), text=True)
+    return _Reading(data, read_image_axis(content) if data is None else data.axis)
 
 # %% ../../../nbs/serving/ui/pictures.ipynb #4209a438
 _NO_PICTURE = render_message("No chart is selected", "Paste, drop or choose a picture of a chart, or an example.")
@@ -123,14 +132,14 @@ class PictureHandlers:
         predictor: MaskPredictor | None, # None: no networks are loaded
         trend: dict[str, TrendPredictor] | None = None, # by name
     ):
-        self.reading = ContentCache(_read, _bytes_of_reading, 8 * 2**20)
+        self.reading = ContentCache(_read, lambda reading: reading.size, 8 * 2**20)
         self.masks = predictor and ContentCache(partial(_compute_masks, predictor), _bytes_of_masks)
         self.trend = trend or {}
 
     def lines(self, content: bytes, title: str, reader: str, threshold: float, axis: AxisInput) -> PictureLines | None:
         "Return the lines of a picture."
         masks = partial(self.masks, content) if self.masks else None
-        return find_picture_lines(self.reading(content), masks, title, reader, threshold, axis)
+        return find_picture_lines(self.reading(content).data, masks, title, reader, threshold, axis)
 
     def redraw(self, name: str | None, path: str | None, reader: str, threshold: float, layers: list[str],
                *axis: Any) -> list[str]: # overlay, page
@@ -153,7 +162,9 @@ class PictureHandlers:
         if not (path or name): return [*NO_AXIS, "", "", _NO_PICTURE]
         try:
             content, title = _picture(path, name)
-            axis, image = propose_axis(self.reading(content)), render_image(read_scaled_image(content).pixels, title)
+            data, read_axis = self.reading(content)
+            axis = propose_axis(read_axis) if data or self.masks else NO_AXIS
+            image = render_image(read_scaled_image(content).pixels, title)
         except Exception as error: # a file may have any content
             return [*NO_AXIS, "", "", render_error(error, "image", "Is it a screenshot of a chart?")]
         return [*axis, image, *self.redraw(name, path, reader, threshold, layers, *axis)]

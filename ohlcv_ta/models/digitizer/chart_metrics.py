@@ -257,6 +257,6 @@ def median_errors(
     "Return median errors of axes, and of bars by part, those of lines apart."
     scores = scores.reindex(columns=[*dict.fromkeys([*scores.columns, "open", "high", "low", "close"])])
     lines = scores.kind.isin(["line", "area"])
-    errors = {"axis": scores["axis_error"][scores.labelled].median()}
+    errors = {"axis": scores.loc[scores.labelled, "axis_error"].median()}
     errors |= {part: scores.loc[~lines, part].median() for part in ("open", "high", "low", "close")}
-    return pd.Series(errors | {"line or area": scores.loc[lines, "close"].median(), "price": scores["price_error"].median()})
+    return pd.Series(errors | {"line or area": scores.loc[lines, "close"].median(), "price": scores.price_error.median()})

@@ -58,6 +58,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'ohlcv_ta/charts/axis_fit.py'),
                                           'ohlcv_ta.charts.axis_fit._allowed': ( 'charts/axis_fit.html#_allowed',
                                                                                  'ohlcv_ta/charts/axis_fit.py'),
+                                          'ohlcv_ta.charts.axis_fit._comma_penalty': ( 'charts/axis_fit.html#_comma_penalty',
+                                                                                       'ohlcv_ta/charts/axis_fit.py'),
                                           'ohlcv_ta.charts.axis_fit._fit_reading': ( 'charts/axis_fit.html#_fit_reading',
                                                                                      'ohlcv_ta/charts/axis_fit.py'),
                                           'ohlcv_ta.charts.axis_fit._pairs': ('charts/axis_fit.html#_pairs', 'ohlcv_ta/charts/axis_fit.py'),

@@ -122,12 +122,20 @@ class Reading(NamedTuple):
     percent: bool
     penalty: float # greater for unusual ways
 
+_THOUSANDS = re.compile(r"^\D*\d{1,3},\d{3}\D*$")
+
+def _comma_penalty(texts: list[str]) -> float:
+    "Return the penalty of a decimal comma: large if all numbers with a comma have groups of three digits."
+    with_comma = [text for text in texts if "," in text]
+    return 2.0 if with_comma and all(map(_THOUSANDS.match, with_comma)) else 0.05
+
 def _texts(texts: list[str]) -> Iterator[tuple[list[str], str, float]]: # texts, decimal point, penalty
     "Yield labels with each decimal point and form of the zero."
     texts = _with_exponents(texts)
     zeros, points = [_with_zeros(text) for text in texts], [text.replace(",", ".") for text in texts]
-    yield from ((texts, ".", 0.0), (texts, ",", 0.05))
-    if zeros != texts: yield from ((zeros, ".", 0.5), (zeros, ",", 0.55))
+    comma = _comma_penalty(texts)
+    yield from ((texts, ".", 0.0), (texts, ",", comma))
+    if zeros != texts: yield from ((zeros, ".", 0.5), (zeros, ",", 0.5 + comma))
     if points != texts and any("." in text for text in texts):
         yield from ((points, ".", 0.65), ([text.replace(".", ",") for text in texts], ".", 0.6))
 

@@ -149,14 +149,15 @@ _OUTSIDE_HEADER = {"description": "Features outside the range that the model was
                    "schema": {"type": "string"}}
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"headers": {_OUTSIDE_RANGE: _OUTSIDE_HEADER}}, 422: {"model": FieldErrors, "description": "Can't be right"},
-    400: {"model": ErrorMessage, "description": "Not readable as JSON"},
+    400: {"model": ErrorMessage, "description": "Not readable as JSON or as a form"},
     408: {"model": ErrorMessage, "description": "Not received in time"},
     413: {"model": ErrorMessage, "description": "Too large, or a picture of too many pixels"},
     415: {"model": ErrorMessage, "description": "Not JSON"},
     503: {"model": ErrorMessage, "description": "No model is loaded, or there is too much to do; see Retry-After"}}
 IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     422: ERROR_RESPONSES[422], 413: ERROR_RESPONSES[413], 503: ERROR_RESPONSES[503],
-    408: ERROR_RESPONSES[408], 415: {"model": ErrorMessage, "description": "No picture that can be read"}}
+    408: ERROR_RESPONSES[408], 400: ERROR_RESPONSES[400],
+    415: {"model": ErrorMessage, "description": "No picture that can be read"}}
 
 # %% ../../../nbs/serving/http/app.ipynb #015a08e6
 _EXAMPLE_PNG = ("iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAAFElEQVR4AWP8z4AKmFC5DAwjSwAAIBABH7Nfw8wAAA"

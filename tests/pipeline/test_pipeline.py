@@ -26,10 +26,10 @@ def copy(tmp_path_factory):
     """A small run, with the book of it.
 
     Pages of the library are kept as stored, since nbdev_test runs its notebooks; so are those of the mask networks and of price
-    images and those of indicators, whose small runs are in test_pipeline_masks.py, test_pipeline_trend.py and
+    images, of indicators and of screenshots, whose small runs are in test_pipeline_masks.py, test_pipeline_trend.py and
     test_pipeline_indicators.py. So is the tour, which shows the models that are served.
     """
-    kept = "reference_", "masks_", "trend_", "indicator_", "trading", "running_live", "tour"
+    kept = "reference_", "masks_", "digitizer_", "trend_", "indicator_", "trading", "running_live", "tour"
     there = copied(tmp_path_factory.mktemp("project"), *kept)
     dvc(there, "repro", "--allow-missing")
     return there

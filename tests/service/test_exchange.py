@@ -68,4 +68,4 @@ def test_every_bar_was_decided_about_once(thirty_hours):
     decided = read_records(BarStore(store), "decision", SERIES)
     assert not decided.index.has_duplicates
     assert decided.index.equals(frame.index[-len(decided):]) and len(decided) >= 60 * HOURS - 5
-    assert code == 0 and "bought" in said and "worth" in said.splitlines()[-1]
+    assert code == 0 and "bought" in said and "equity" in said.splitlines()[-1]

@@ -172,13 +172,16 @@ def _to_axis(column: _ReadColumn, gray: np.ndarray) -> PriceAxis | None:
     return PriceAxis(first, second, found.log, labels, found.line.residual, confidence, side, found.percent, evidence)
 
 # %% ../../nbs/charts/axis.ipynb #12be1a3c
+def _ink(image: np.ndarray | InkImage) -> InkImage:
+    return image if isinstance(image, InkImage) else find_ink(image)
+
 def read_axis(
-    image: np.ndarray, # uint8 (height, width, 3)
+    image: np.ndarray | InkImage, # uint8 (height, width, 3), or what `find_ink` returns for it
     recognizer: TextRecognizer | None = None, # None: the one of this process
     plot: tuple[float, float, float, float] | None = None, # left, top, right, bottom of the price pane, in pixels, if known
 ) -> PriceAxis | None: # None: there are no labels that could be an axis
     "Return the price axis of a chart image. Raises `ModuleNotFoundError` if the text recognizer is not installed."
-    ink = find_ink(image)
+    ink = _ink(image)
     words = find_words(ink)
     if len(words) < 2: return None
     words = words.assign(row=middle_rows(ink, words))
@@ -201,13 +204,13 @@ def _label_lines(words: pd.DataFrame, most: int = 4) -> list[pd.DataFrame]: # th
 
 # %% ../../nbs/charts/axis.ipynb #109f3e5e
 def read_time_labels(
-    image: np.ndarray, # uint8 (height, width, 3)
+    image: np.ndarray | InkImage, # as in `read_axis`
     recognizer: TextRecognizer | None = None, # None: the one of this process
 ) -> pd.DataFrame: # column: middle of a label, in pixels; text; time: in UTC, NaT where the label lacks its year
     "Return the labels of the time axis, from left to right. Raises `ModuleNotFoundError` as `read_axis` does."
-    ink, best = find_ink(image), ([], [])
+    ink, best = _ink(image), ([], [])
     words = find_words(ink, max_gap=0.9)
-    words = words.assign(row=(words.upper + words.lower) / 2).query(f"row > {0.4 * len(image)}")
+    words = words.assign(row=(words.upper + words.lower) / 2).query(f"row > {0.4 * len(ink.gray)}")
     for line in _label_lines(words):
         line = line.iloc[_spread(np.arange(len(line)), MAX_LABELS)]
         images = [word_image(ink, word) for _, word in line.iterrows()]
@@ -221,15 +224,15 @@ def read_time_labels(
 
 # %% ../../nbs/charts/axis.ipynb #d71e4a62
 def read_title(
-    image: np.ndarray, # uint8 (height, width, 3)
+    image: np.ndarray | InkImage, # as in `read_axis`
     recognizer: TextRecognizer | None = None, # None: the one of this process
     lines: int = 6, # read at most, from the top down
 ) -> ChartTitle | None: # None: no line tells a timeframe
     "Return symbol, timeframe and venue of a chart image. Raises `ModuleNotFoundError` as `read_axis` does."
-    ink = find_ink(image)
+    ink = _ink(image)
     found = find_words(ink, max_gap=1.3)
     long = found.right - found.left > 4 * (found.lower - found.upper)
-    found = found[long & (found.letters >= 5) & (found.top < 0.35 * len(image))]
+    found = found[long & (found.letters >= 5) & (found.top < 0.35 * len(ink.gray))]
     chosen = found.assign(size=(found.lower - found.upper).round()).nlargest(lines, "size").sort_values("top")
     texts = (recognizer or shared_recognizer()).read([word_image(ink, word) for _, word in chosen.iterrows()], TEXT_CHARACTERS)
     return next((title for title in (parse_title(text) for text, probability in texts if probability > 0.6) if title), None)

@@ -72,10 +72,10 @@ class _Search:
             if name != "__all__": self.reach(Reference(module.name, name))
 
     def _missing(self, module, name):
-        "Return where a name may come from that no statement binds."
-        if "__getattr__" in module.names: self.reach(Reference(module.name, "__getattr__"))
-        elif not name.startswith("__"): self.reach(Reference(module.name))
+        "Return where a name may come from that no statement binds: what type checkers are told, else what `__getattr__` names."
         typed = find_imports(module, module.typed.get(name, [])).get(name, [])
+        if "__getattr__" in module.names and not typed: self.reach(Reference(module.name, "__getattr__"))
+        elif not typed and not name.startswith("__"): self.reach(Reference(module.name))
         stars = module.imports.get("*", [])
         return [*typed, *(Reference(star.module, name) for star in stars if star.module in self.package)]
 

@@ -68,7 +68,7 @@ def load_networks(
     from ohlcv_ta.models.masks.inference import MaskPredictor
     return MaskPredictor(folder, threads=1)
 
-def _axis_of_doubtful(image: np.ndarray, data: Any) -> Any: # `PriceAxis`; None: its bars are used, or it shows no chart
+def _sure_axis(image: np.ndarray, data: Any) -> Any: # `PriceAxis`; None: it is not sure, or the bars are
     "Return the sure axis of a picture whose bars were not read with confidence."
     from ohlcv_ta.charts.axis import SURE, read_axis
 
@@ -77,7 +77,8 @@ def _axis_of_doubtful(image: np.ndarray, data: Any) -> Any: # `PriceAxis`; None:
     return axis if axis is not None and axis.confidence >= SURE else None
 
 def _with_prices(lines: pd.DataFrame, axis: Any) -> pd.DataFrame:
-    "Return lines with the prices of an axis."
+    "Return lines with the prices of an axis, if there is one."
+    if axis is None: return lines
     return lines.assign(price=axis.price(lines.y0 * lines.height), end_price=axis.price(lines.y1 * lines.height))
 
 def _lines_of_networks(images: Sequence[np.ndarray], folder: Path, threshold: float, top: int | None, rays: int) -> list:
@@ -94,17 +95,18 @@ def find_lines_of_images(
     rays: int = 3, # rays at most
 ) -> list[pd.DataFrame | None]: # columns `IMAGE_LINE_COLUMNS`; None: no chart was found
     "Return the lines of pictures. Raises `ValueError` for another reader, `FileNotFoundError` without networks asked for."
-    from ohlcv_ta.models.digitizer.chart_data import read_chart
+    from ohlcv_ta.models.digitizer.chart_data import READERS, choose_reader, read_chart
 
-    if reader not in ("auto", "bars", "networks"):
-        raise ValueError(f"reader={reader!r} is not known; use 'auto', 'bars' or 'networks'")
+    if reader not in READERS: raise ValueError(f"reader={reader!r} is not known; use one of {', '.join(READERS)}")
     if reader == "networks": return _lines_of_networks(images, folder, threshold, top, rays)
-    charts, axes = [read_chart(image, text=False) for image in images], {}
-    if reader == "auto" and folder.is_dir():
-        axes = {k: axis for k, data in enumerate(charts) if (axis := _axis_of_doubtful(images[k], data)) is not None}
-    masks = iter(_lines_of_networks([images[k] for k in axes], folder, threshold, top, rays))
-    return [_with_prices(next(masks), axes[k]) if k in axes else None if data is None else find_lines_of_bars(data, top, rays)
-            for k, data in enumerate(charts)]
+    charts, loaded = [read_chart(image, text=False) for image in images], folder.is_dir()
+    axes = [_sure_axis(*pair) if loaded and reader == "auto" else None for pair in zip(images, charts, strict=True)]
+    chosen = [choose_reader(data, axis is not None, reader, loaded) for data, axis in zip(charts, axes, strict=True)]
+    drawn = [image for image, name in zip(images, chosen, strict=True) if name == "networks"]
+    masks = iter(_lines_of_networks(drawn, folder, threshold, top, rays))
+    found = {"networks": lambda k: _with_prices(next(masks), axes[k]), "none": lambda k: None,
+             "bars": lambda k: find_lines_of_bars(charts[k], top, rays)}
+    return [found[name](k) for k, name in enumerate(chosen)]
 
 # %% ../../nbs/market/image_screening.ipynb #0b04d8fd
 RESISTANCE_COLOR, RAY_COLOR = (224, 49, 64), (41, 98, 255) # of lines

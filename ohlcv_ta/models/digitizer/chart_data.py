@@ -14,12 +14,14 @@ from ...charts.axis import SURE, PriceAxis, read_axis, read_time_labels, read_ti
 from ...charts.axis_text import ChartTitle
 from ...charts.image_io import read_scaled_image
 from ...charts.masks import axis_from_points
+from ...charts.text_detection import find_ink
 from ...data.raw_tables import PRICES
 from .bar_times import BarTimes, bar_times
 from .inference import ChartReading, read_bars
 
 # %% auto #0
-__all__ = ['AxisPoint', 'RELIABLE_BARS', 'READING_PIXELS', 'given_axis', 'ChartData', 'scale_axis', 'read_chart']
+__all__ = ['AxisPoint', 'READERS', 'RELIABLE_BARS', 'READING_PIXELS', 'given_axis', 'ChartData', 'choose_reader', 'scale_axis',
+           'read_chart']
 
 # %% ../../../nbs/models/digitizer/chart_data.ipynb #edeb2727
 AxisPoint = tuple[float, float] # row in the picture, and price
@@ -36,6 +38,7 @@ def given_axis(
     return PriceAxis(upper, lower, log, labels, 0.0, 1.0, "right")
 
 # %% ../../../nbs/models/digitizer/chart_data.ipynb #0cc1a8ce
+READERS = ("auto", "bars", "networks") # what levels are found in: bars as read, or masks that networks draw
 RELIABLE_BARS = 0.5 # probability of the right number of bars from which they are used
 
 @dataclass(frozen=True)
@@ -79,6 +82,20 @@ def _frame(data: ChartData, prices: np.ndarray) -> pd.DataFrame:
     frame = pd.DataFrame(prices, pd.DatetimeIndex(times, name="time"), PRICES)
     return frame.assign(Volume=data.reading.bars.volume.to_numpy())
 
+# %% ../../../nbs/models/digitizer/chart_data.ipynb #85e5d4f5
+def choose_reader(
+    data: ChartData | None, # what was read; None: no chart was found
+    axis_is_sure: bool, # whether the picture has a price axis that was given, or read with confidence
+    wanted: str = "auto", # one of `READERS`
+    networks: bool = True, # whether networks are loaded
+) -> str: # "bars", "networks" or "none"
+    "Return what the levels of a picture are found in."
+    if wanted == "networks": return "networks"
+    doubtful = wanted == "auto" and networks and (data is None or not data.bars_are_sure)
+    if data is None: return "networks" if doubtful and axis_is_sure else "none"
+    return "networks" if doubtful else "bars"
+
+
 # %% ../../../nbs/models/digitizer/chart_data.ipynb #6a4b5b0c
 def scale_axis(
     axis: PriceAxis,
@@ -118,8 +135,9 @@ def read_chart(
     reading = read_bars(pixels)
     if reading is None: return None
     height, width = pixels.shape[:2]
-    found = axis or read_axis(pixels)
-    labels = read_time_labels(pixels) if text else None
+    ink = find_ink(pixels)
+    found = axis or read_axis(ink)
+    labels = read_time_labels(ink) if text else None
     times = None if labels is None else bar_times(reading.bars.position.to_numpy(), reading.bars.column.to_numpy(), labels)
-    data = ChartData(width, height, reading, found, axis is not None, times, read_title(pixels) if text else None)
+    data = ChartData(width, height, reading, found, axis is not None, times, read_title(ink) if text else None)
     return _scaled(data, image.width, image.height) if image else data

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from ...charts.style import Style
 from ...data.raw_tables import PRICES
 
 # %% auto #0
-__all__ = ['SIZES', 'MPLFINANCE_STYLES', 'LabelledChart', 'label_chart', 'drawn_charts', 'mplfinance_charts', 'read_rendered',
-           'rendered_charts', 'pictures_without_chart']
+__all__ = ['SIZES', 'MPLFINANCE_STYLES', 'LabelledChart', 'label_chart', 'sample_window', 'drawn_charts', 'mplfinance_charts',
+           'read_rendered', 'rendered_charts', 'pictures_without_chart']
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #405d84e7
 @dataclass(frozen=True)
@@ -56,7 +56,12 @@ def label_chart(
 # %% ../../../nbs/models/digitizer/dataset.ipynb #e92e9887
 SIZES = ((400, 260), (640, 360), (800, 500), (1200, 640), (1600, 900)) # width and height in pixels
 
-def _random_window(frames: list[pd.DataFrame], n: int, rng: np.random.Generator) -> pd.DataFrame:
+def sample_window(
+    frames: Sequence[pd.DataFrame], # of bars
+    n: int, # bars
+    rng: np.random.Generator,
+) -> pd.DataFrame: # n bars, or a whole frame that is shorter
+    "Return a window of a random frame at a random position."
     frame = frames[rng.integers(len(frames))]
     start = rng.integers(0, max(len(frame) - n, 0) + 1)
     return frame.iloc[start:start + n]
@@ -73,7 +78,7 @@ def drawn_charts(
     rng, k = np.random.default_rng(seed), 0
     while k < count:
         style, (width, height) = Style.sample(rng), SIZES[rng.integers(len(SIZES))]
-        bars = _random_window(frames, _random_length(width, rng), rng).to_numpy(float)[:, :5]
+        bars = sample_window(frames, _random_length(width, rng), rng).to_numpy(float)[:, :5]
         images, (geometry,) = draw_charts(bars[None], style, width, height)
         small = geometry.right - geometry.left < max(0.45 * width, 2 * len(bars))
         if small or geometry.bottom - geometry.top < 0.4 * height: continue
@@ -98,7 +103,7 @@ def mplfinance_charts(
     for k in range(count):
         style, type_ = styles[k % len(styles)], rng.choice(list(_TYPES), p=[0.55, 0.15, 0.15, 0.15])
         (width, height), settings = SIZES[rng.integers(1, 4)], {"mav": (5, 20)} if rng.random() < 0.3 else {}
-        frame = _random_window(frames, max(_random_length(width, rng), 25), rng)
+        frame = sample_window(frames, max(_random_length(width, rng), 25), rng)
         image, geometry = draw_mplfinance(frame, style, width, height, bool(rng.random() < 0.6), type_, **settings)
         yield label_chart(image, geometry, frame[PRICES].to_numpy(), _TYPES[type_], "mplfinance", f"{seed}-{k} {style}")
 
@@ -189,10 +194,11 @@ _EMPTY = {"noise": _noise, "gradient": _gradient, "blank": lambda rng, w, h: np.
 def pictures_without_chart(
     count: int, # pictures
     seed: int = 0, # of the random generator
+    first: int = 0, # position of the first kind
 ) -> Iterator[tuple[str, np.ndarray]]: # what it shows, and uint8 (height, width, 3)
     "Draw pictures without a price chart, of each kind in turn."
     rng = np.random.default_rng(seed)
     for k in range(count):
-        kind = list(_EMPTY)[k % len(_EMPTY)]
+        kind = list(_EMPTY)[(first + k) % len(_EMPTY)]
         width, height = SIZES[rng.integers(len(SIZES))]
         yield kind, _EMPTY[kind](rng, width, height)

@@ -24,7 +24,7 @@ from .lattice import Lattice, find_lattice
 
 # %% auto #0
 __all__ = ['GOOD_SCORE', 'VolumeRows', 'take_out_volume', 'find_price_rows', 'find_price_columns', 'color_sets', 'BarReading',
-           'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
+           'score_bars', 'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #6e527685
 @compiled
@@ -179,8 +179,13 @@ def _is_plausible(bars: SlotBars, lattice: Lattice) -> bool:
     if lattice.asymmetry < 0.7: return True
     return bool(not solid and (lattice.strength >= 25 or (lattice.pitch < 8 and lattice.strength >= 5)))
 
-def _score(bars: SlotBars, lattice: Lattice, width: int, share: float) -> float: # 0 to 1
-    "Return how consistent a reading is; `share` is the share of all strokes that its colors hold."
+def score_bars(
+    bars: SlotBars,
+    lattice: Lattice,
+    width: int, # of the part, in pixels
+    share: float = 1.0, # of all strokes that the colors of the bars hold
+) -> float: # 0 to 1
+    "Return how consistent a reading is."
     filled = len(bars.slots) / (bars.slots[-1] - bars.slots[0] + 1)
     wide = min(1.0, (bars.columns[-1] - bars.columns[0]) / (0.35 * width))
     return float(_linked(bars.rows) * bars.share.mean() * np.sqrt(lattice.fit * filled * wide * share))
@@ -209,7 +214,7 @@ def read_with_colors(
     if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
     counts = [family.size for family in found.families if not family.smooth and not family.panel]
     share = sum(found.families[k].size for k in chosen) / max(sum(counts), 1)
-    score = _score(bars, lattice, found.labels.shape[1], min(share, 1.0))
+    score = score_bars(bars, lattice, found.labels.shape[1], min(share, 1.0))
     return BarReading(bars, lattice, found, volumes[0] if volumes else None, rows, columns, score, chosen)
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #aa64c76a

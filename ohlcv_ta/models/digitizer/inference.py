@@ -6,26 +6,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from ...data.raw_tables import COLUMNS, PRICES
 from .curves import Curve
 from .estimator import BarReading, find_foregrounds, search_bars, search_curve
 from .foreground import Foreground, line_ends
 
 # %% auto #0
-__all__ = ['BAR_COLUMNS', 'CLEAR_BARS', 'CLEAR_CURVE', 'LEAST_SCORE', 'PriceAxis', 'ChartReading', 'count_probability',
-           'read_bars']
+__all__ = ['BAR_COLUMNS', 'CLEAR_BARS', 'CLEAR_CURVE', 'LEAST_SCORE', 'ChartReading', 'count_probability', 'read_bars']
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #92eed115
 BAR_COLUMNS = ["position", "column", "open", "high", "low", "close", "volume", "confidence"]
-
-class PriceAxis(Protocol):
-    "Map rows of a picture to prices; `ChartGeometry` does."
-    def price(self, row: np.ndarray) -> np.ndarray: ... # rows, any shape
 
 @dataclass(frozen=True)
 class ChartReading:
@@ -37,19 +31,6 @@ class ChartReading:
     up: tuple[int, int, int] | None # color of rising bars, or of the line
     down: tuple[int, int, int] | None # color of falling bars
     confidence: float # 0 to 1
-
-    def to_frame(
-        self,
-        axis: PriceAxis, # from rows to prices
-        times: pd.DatetimeIndex | None = None, # of the bars; None: a day a position from 2000-01-01
-    ) -> pd.DataFrame: # n OHLCV bars; volume is relative to the largest
-        "Return the bars in prices. Raises `ValueError` if there is not one time for each bar."
-        days = pd.to_timedelta(self.bars.position.to_numpy(), unit="D")
-        times = pd.DatetimeIndex(pd.Timestamp("2000-01-01", tz="UTC") + days if times is None else times, name="time")
-        if len(times) != len(self.bars): raise ValueError(f"{len(self.bars)} bars and {len(times)} times; pass one for each")
-        rows = self.bars[["open", "high", "low", "close"]].to_numpy()
-        values = np.column_stack([axis.price(rows), self.bars.volume])
-        return pd.DataFrame(values, times, [*PRICES, *COLUMNS[4:]])
 
 # %% ../../../nbs/models/digitizer/inference.ipynb #858f5730
 def _color(values: np.ndarray) -> tuple[int, int, int] | None:

@@ -13,7 +13,7 @@ import numpy as np
 from ...charts.drawing_primitives import compiled
 
 # %% auto #0
-__all__ = ['ColumnProfile', 'profile_columns', 'candidate_pitches', 'Lattice', 'find_lattice']
+__all__ = ['ColumnProfile', 'profile_columns', 'spectrum_peaks', 'candidate_pitches', 'Lattice', 'find_lattice']
 
 # %% ../../../nbs/models/digitizer/lattice.ipynb #817417a8
 class ColumnProfile(NamedTuple):
@@ -47,7 +47,10 @@ def profile_columns(
     return ColumnProfile(*_profile(labels, member, *rows, *columns))
 
 # %% ../../../nbs/models/digitizer/lattice.ipynb #1cacb346
-def _peaks(values: np.ndarray, most: int) -> list[tuple[float, float]]: # frequency per column, height over the mean
+def spectrum_peaks(
+    values: np.ndarray, # (width,)
+    most: int, # peaks
+) -> list[tuple[float, float]]: # frequency per column, height over the mean
     "Return the highest peaks of the spectrum of a series."
     n, smooth = len(values), np.ones(max(len(values) // 8, 5))
     values = (values - np.convolve(values, smooth / len(smooth), "same")) * (0.5 + 0.5 * np.hanning(n))
@@ -78,7 +81,7 @@ def candidate_pitches(
     "Return pitches at which the columns repeat."
     edges, ink = np.minimum(profile.edges[start:end], cap), profile.ink[start:end]
     series = np.sqrt(edges), (ink > 0).astype(float), np.sqrt(np.minimum(ink, 2 * cap))
-    peaks = [peak for values in series for peak in _peaks(values, 8)]
+    peaks = [peak for values in series for peak in spectrum_peaks(values, 8)]
     return [(1 / f, s) for f, s in _merge(peaks, end - start, most) if f * (end - start) >= 14]
 
 # %% ../../../nbs/models/digitizer/lattice.ipynb #8e263e76

@@ -20,7 +20,14 @@ from pydantic import BaseModel, Field
 from ...charts.axis import SURE, PriceAxis, read_axis
 from ...charts.image_io import read_scaled_image, resize, to_base64
 from ...charts.masks import read_levels, read_rays
-from ...models.digitizer.chart_data import READING_PIXELS, ChartData, given_axis, read_chart, scale_axis
+from ohlcv_ta.models.digitizer.chart_data import (
+    READING_PIXELS,
+    ChartData,
+    choose_reader,
+    given_axis,
+    read_chart,
+    scale_axis,
+)
 from ...models.digitizer.chart_lines import ChartLines, find_chart_lines
 from ...models.masks.inference import MaskPredictor
 from .chart_request import AxisPoint, ChartOptions
@@ -216,10 +223,15 @@ def read_image_axis(
     found = read_axis(image.pixels)
     return found and scale_axis(found, image.height / image.pixels.shape[0])
 
-def _predict_without_bars(content: bytes, options: LevelsOptions, predictor: MaskPredictor | None) -> ChartLevels:
-    "Return the lines of the networks for a picture with a sure price axis, whose bars are too fine to be read; else none."
+def _has_sure_axis(content: bytes, options: LevelsOptions, data: ChartData | None, predictor: MaskPredictor | None) -> bool:
+    "Return whether a picture without readable bars has a sure price axis, which is looked for if networks could use it."
+    if data is not None: return data.axis_is_sure
+    if options.axis is not None: return True
     axis = read_image_axis(content) if options.reader == "auto" and predictor else None
-    if axis and axis.confidence >= SURE: return _predict_with_networks(content, options, require_networks(predictor), None)
+    return axis is not None and axis.confidence >= SURE
+
+def _without_chart(content: bytes) -> ChartLevels:
+    "Return that a picture shows no chart."
     image = read_scaled_image(content)
     return ChartLevels(width=image.width, height=image.height, horizontal=[], rays=[], reader="none", message=NO_CHART)
 
@@ -240,11 +252,10 @@ def predict_levels(
     predictor: MaskPredictor | None, # the networks; None: they are not loaded
 ) -> ChartLevels:
     "Return the lines of an image file. Raises `ImageError` if it is no image, `HTTPException` 503 without networks."
-    if options.reader == "networks": return _predict_with_networks(content, options, require_networks(predictor), None)
-    data = read_picture(content, options)
-    if data is None: return _predict_without_bars(content, options, predictor)
-    if options.reader == "auto" and not data.bars_are_sure and predictor is not None:
-        return _predict_with_networks(content, options, predictor, data)
+    data = read_picture(content, options) if options.reader != "networks" else None
+    reader = choose_reader(data, _has_sure_axis(content, options, data, predictor), options.reader, predictor is not None)
+    if reader == "networks": return _predict_with_networks(content, options, require_networks(predictor), data)
+    if data is None: return _without_chart(content)
     axis = describe_axis(data.axis, data.axis_given)
     return extract_bar_lines(data).model_copy(update={"axis": axis, "message": _axis_message(axis)})
 

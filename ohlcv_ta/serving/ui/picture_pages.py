@@ -19,7 +19,7 @@ from ...charts.axis import SURE, PriceAxis
 from ...charts.export import round_for_export
 from ...charts.image_io import resize, to_base64
 from ...charts.ticks import format_price, spread_labels
-from ...models.digitizer.chart_data import ChartData, given_axis
+from ...models.digitizer.chart_data import ChartData, choose_reader, given_axis
 from ..http.digitize import TrueBars, bar_records, bars_to_csv, true_bars
 from ..http.levels import ChartLevels, extract_bar_lines, extract_lines
 from .components import render_download, render_message, render_notes, render_table
@@ -106,8 +106,8 @@ def find_picture_lines(
     axis: AxisInput = NO_AXIS, # values of the page
 ) -> PictureLines | None: # None: nothing was found
     "Return the lines of a picture by the chosen reader."
-    doubtful = reader == "auto" and (axis.confirmed if data is None else not data.bars_are_sure)
-    drawn = masks() if masks and (reader == "networks" or doubtful) else None
+    chosen = choose_reader(data, axis.confirmed, reader, masks is not None)
+    drawn = masks() if masks and chosen == "networks" else None
     if drawn is None and data is None: return None
     given, notes = _axis_or_notes(axis, drawn[2][1] if drawn else cast(ChartData, data).height)
     if data is not None: data = replace(data, axis=given, axis_given=given is not None)

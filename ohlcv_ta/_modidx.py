@@ -2986,6 +2986,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                             'ohlcv_ta/models/digitizer/foreground.py')},
             'ohlcv_ta.models.digitizer.inference': { 'ohlcv_ta.models.digitizer.inference.ChartReading': ( 'models/digitizer/inference.html#chartreading',
                                                                                                            'ohlcv_ta/models/digitizer/inference.py'),
+                                                     'ohlcv_ta.models.digitizer.inference._best_bars': ( 'models/digitizer/inference.html#_best_bars',
+                                                                                                         'ohlcv_ta/models/digitizer/inference.py'),
                                                      'ohlcv_ta.models.digitizer.inference._color': ( 'models/digitizer/inference.html#_color',
                                                                                                      'ohlcv_ta/models/digitizer/inference.py'),
                                                      'ohlcv_ta.models.digitizer.inference._from_bars': ( 'models/digitizer/inference.html#_from_bars',

@@ -307,28 +307,7 @@ def _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wi
     likely &= (tops < 0) & (slots > at[0]) & (slots < at[-1])
     tops[likely], bottoms[likely] = top[likely], bottom[likely]
 
-# %% ../../../nbs/models/digitizer/candles.ipynb #76111052
-def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
-    "Return top, bottom, share and width of the bar in each slot; -1 where none stands."
-    position = lattice.first, lattice.pitch
-    groups, total = _slot_groups(labels, member, neutral, *position, lattice.slots, rows, bridge, inset)
-    tops, bottoms, share = _choose_groups(groups, total)
-    if (tops >= 0).sum() < 10: return None
-    wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
-    touching = _touches_border(labels, member, *position, tops, bottoms)
-    mistaken = mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
-    tops[mistaken] = bottoms[mistaken] = -1
-    shift = float(np.median(offset[tops >= 0]))
-    centered = _centered_share(labels, member, lattice.first + shift, lattice.pitch, inset, tops, bottoms)
-    beside = (tops >= 0) & touching & (centered < 0.25) & (wide <= 0.6 * np.median(wide[tops >= 0]))
-    tops[beside] = bottoms[beside] = -1
-    if (tops >= 0).sum() < 10: return None
-    _trim_ends(tops, bottoms, centered, share, touching)
-    if (tops >= 0).sum() < 10: return None
-    _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
-    _fill_gaps(tops, bottoms)
-    return tops, bottoms, share, wide, narrow
-
+# %% ../../../nbs/models/digitizer/candles.ipynb #c0546cf7
 @compiled
 def _best_segment(values):
     "Return the first position and the last one + 1 of the stretch with the largest sum."
@@ -357,6 +336,7 @@ def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
         if number: out[k] = even / number
     return out
 
+# %% ../../../nbs/models/digitizer/candles.ipynb #08cb2364
 def _are_blocks(tops, bottoms, touching):
     "Return which slots continue two neighbors of the same rows (one, where bars stand apart), as a price tag does."
     alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & (bottoms[1:] - tops[1:] > 4)
@@ -370,6 +350,7 @@ def _are_blocks(tops, bottoms, touching):
             if block[k - side] and inside and not block[k]: block[k], top[k], bottom[k] = True, top[k - side], bottom[k - side]
     return block
 
+# %% ../../../nbs/models/digitizer/candles.ipynb #dffbc2ed
 def _trim_ends(tops, bottoms, centered, share, touching):
     "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
     some = tops >= 0
@@ -388,6 +369,29 @@ def _fill_gaps(tops, bottoms):
     empty = slots[tops[slots] < 0]
     tops[empty], bottoms[empty] = np.rint(np.interp(empty, at, tops[at])), np.rint(np.interp(empty, at, bottoms[at]))
 
+# %% ../../../nbs/models/digitizer/candles.ipynb #226063a7
+def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
+    "Return top, bottom, share and width of the bar in each slot; -1 where none stands."
+    position = lattice.first, lattice.pitch
+    groups, total = _slot_groups(labels, member, neutral, *position, lattice.slots, rows, bridge, inset)
+    tops, bottoms, share = _choose_groups(groups, total)
+    if (tops >= 0).sum() < 10: return None
+    wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
+    touching = _touches_border(labels, member, *position, tops, bottoms)
+    mistaken = mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
+    tops[mistaken] = bottoms[mistaken] = -1
+    shift = float(np.median(offset[tops >= 0]))
+    centered = _centered_share(labels, member, lattice.first + shift, lattice.pitch, inset, tops, bottoms)
+    beside = (tops >= 0) & touching & (centered < 0.25) & (wide <= 0.6 * np.median(wide[tops >= 0]))
+    tops[beside] = bottoms[beside] = -1
+    if (tops >= 0).sum() < 10: return None
+    _trim_ends(tops, bottoms, centered, share, touching)
+    if (tops >= 0).sum() < 10: return None
+    _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
+    _fill_gaps(tops, bottoms)
+    return tops, bottoms, share, wide, narrow
+
+# %% ../../../nbs/models/digitizer/candles.ipynb #e5ee9004
 def _mean_of(colors: np.ndarray, chosen: np.ndarray) -> np.ndarray: # red, green, blue; NaN without any
     return np.median(colors[chosen], axis=0) if chosen.any() else np.full(3, np.nan)
 

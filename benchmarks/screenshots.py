@@ -32,7 +32,6 @@ from ohlcv_ta.data.synthetic import random_walk
 from ohlcv_ta.evaluation.level_metrics import duplicate_groups, mean_scores
 from ohlcv_ta.models.digitizer.chart_data import read_chart
 from ohlcv_ta.models.digitizer.chart_metrics import (
-    PricedChart,
     lines_at,
     lines_of_masks,
     median_errors,
@@ -42,7 +41,7 @@ from ohlcv_ta.models.digitizer.chart_metrics import (
     score_rule,
     share_right,
 )
-from ohlcv_ta.models.digitizer.dataset import label_chart, read_rendered
+from ohlcv_ta.models.digitizer.dataset import PricedChart, label_chart, read_rendered
 from ohlcv_ta.models.masks.dataset import chart_frame, load_annotated_charts
 from ohlcv_ta.models.masks.inference import MaskPredictor
 

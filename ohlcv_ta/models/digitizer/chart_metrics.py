@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,102 +15,19 @@ import pandas as pd
 
 from ...charts.axis import PriceAxis
 from ...charts.masks import read_levels, read_rays
-from ...charts.rasterizer import draw_chart
-from ...charts.style import Style
 from ...data.raw_tables import PRICES
 from ...evaluation.level_metrics import level_scores, ray_scores
 from ...features.support_resistance.levels import find_levels
 from ...features.support_resistance.rays import find_rays
 from .chart_data import ChartData, read_chart
 from .chart_lines import find_chart_lines
-from .dataset import MPLFINANCE_STYLES, SIZES, LabelledChart, label_chart
+from .dataset import PricedChart
 from .experiment import match_bars, score_reading
 
 # %% auto #0
-__all__ = ['AXIS_TOLERANCE', 'NO_LINES', 'RULE_LEAST_BARS', 'MOST_BARS', 'PricedChart', 'compiled_charts',
-           'mplfinance_priced_charts', 'score_axis', 'price_error', 'PictureLines', 'lines_at', 'rule_lines',
-           'lines_of_reading', 'lines_of_masks', 'score_lines', 'score_rule', 'score_chart', 'share_right',
-           'median_errors']
-
-# %% ../../../nbs/models/digitizer/chart_metrics.ipynb #685a2416
-@dataclass(frozen=True)
-class PricedChart:
-    "Hold a picture of a chart, where its bars are, and their prices."
-    chart: LabelledChart
-    bars: pd.DataFrame # n OHLC bars, as drawn
-    series: str # name of the series; charts of one series may overlap
-    labelled: bool = True # whether the picture has price labels
-    log: bool = False # whether prices are spaced by their logarithm
-
-    def row(self,
-        prices: np.ndarray, # any shape
-    ) -> np.ndarray: # rows of the picture, in pixels from the top
-        "Return the rows of prices."
-        scale = np.log if self.log else np.asarray
-        known = self.bars[PRICES].to_numpy(float)
-        line = np.polyfit(scale(known[:, 1:3]).ravel(), self.chart.rows[:, 1:3].ravel(), 1)
-        return np.polyval(line, scale(np.asarray(prices, float)))
-
-    @property
-    def span(self) -> float: # pixels
-        "Return the distance from the highest high to the lowest low."
-        return float(np.ptp(self.chart.rows[:, 1:3]))
-
-# %% ../../../nbs/models/digitizer/chart_metrics.ipynb #e39fe771
-def _windows(series: Mapping[str, pd.DataFrame], count: int, rng: np.random.Generator, least: int):
-    "Yield the name of a series, a window of it and the size of a picture."
-    names = list(series)
-    for k in range(count):
-        name, (width, height) = names[k % len(names)], SIZES[1 + rng.integers(len(SIZES) - 1)]
-        bars = int(np.exp(rng.uniform(np.log(least), np.log(min(400, width / 3)))))
-        start = rng.integers(0, max(len(series[name]) - bars, 0) + 1)
-        yield name, series[name].iloc[start:start + bars], width, height
-
-def _random_style(rng: np.random.Generator, kind: str | None) -> Style:
-    "Return a random style of a kind of chart."
-    while True:
-        style = Style.sample(rng)
-        if kind in (None, style.kind): return style
-
-# %% ../../../nbs/models/digitizer/chart_metrics.ipynb #e9d78f7c
-def compiled_charts(
-    series: Mapping[str, pd.DataFrame], # name -> OHLCV bars to draw windows of
-    count: int, # charts
-    seed: int = 0, # of the random generator
-    kind: str | None = None, # one of `CHART_KINDS`; None: any
-) -> Iterator[PricedChart]:
-    "Draw charts in random styles with the compiled renderer."
-    rng = np.random.default_rng(seed)
-    for k, (name, frame, width, height) in enumerate(_windows(series, count, rng, 20)):
-        while True:
-            style = _random_style(rng, kind)
-            image, geometry = draw_chart(frame.to_numpy(float)[:, :5], style, width, height)
-            wide = geometry.right - geometry.left >= max(0.45 * width, 2 * len(frame))
-            if wide and geometry.bottom - geometry.top >= 0.4 * height: break
-        chart = label_chart(image, geometry, frame[PRICES].to_numpy(float), style.kind, "compiled", f"{seed}-{k}")
-        yield PricedChart(chart, frame[PRICES], name, style.side != "none", geometry.log)
-
-# %% ../../../nbs/models/digitizer/chart_metrics.ipynb #da69a9e6
-_TYPES = {"candle": "candles", "ohlc": "bars", "hollow_and_filled": "hollow", "line": "line"} # mplfinance -> `CHART_KINDS`
-_INVISIBLE = "hollow_and_filled", "mike" # draws rising bars in black on black
-
-def mplfinance_priced_charts(
-    series: Mapping[str, pd.DataFrame], # name -> OHLCV bars to draw windows of
-    count: int, # charts
-    seed: int = 0, # of the random generator
-    types: Iterable[str] = ("candle", "candle", "candle", "ohlc", "hollow_and_filled", "line"), # of mplfinance, in turn
-) -> Iterator[PricedChart]:
-    "Draw charts in the styles of mplfinance, with price labels."
-    from ohlcv_ta.charts.candlestick import draw_mplfinance
-
-    rng, styles, types = np.random.default_rng(seed), MPLFINANCE_STYLES, list(types)
-    for k, (name, frame, width, height) in enumerate(_windows(series, count, rng, 25)):
-        style = styles[k % len(styles)]
-        kind = "candle" if (types[k % len(types)], style) == _INVISIBLE else types[k % len(types)]
-        settings, volume = {"mav": (5, 20)} if rng.random() < 0.3 else {}, bool(rng.random() < 0.6)
-        image, geometry = draw_mplfinance(frame, style, width, height, volume, kind, **settings)
-        chart = label_chart(image, geometry, frame[PRICES].to_numpy(), _TYPES[kind], "mplfinance", f"{seed}-{k} {style}")
-        yield PricedChart(chart, frame[PRICES], name)
+__all__ = ['AXIS_TOLERANCE', 'NO_LINES', 'RULE_LEAST_BARS', 'MOST_BARS', 'score_axis', 'price_error', 'PictureLines', 'lines_at',
+           'rule_lines', 'lines_of_reading', 'lines_of_masks', 'score_lines', 'score_rule', 'score_chart',
+           'share_right', 'median_errors']
 
 # %% ../../../nbs/models/digitizer/chart_metrics.ipynb #80b37580
 AXIS_TOLERANCE = 0.5 # percent of the range

@@ -45,7 +45,7 @@ def _best_position(heat, frequency):
     tried = frequency + np.linspace(-0.6, 0.6, 25) / n
     waves = np.exp(-2j * np.pi * tried[:, None] * x) @ heat
     best = np.abs(waves).argmax()
-    pitch = 1 / tried[best]
+    pitch = float(1 / tried[best])
     return (-np.angle(waves[best]) / (2 * np.pi) % 1) * pitch, pitch
 
 def _fit_position(columns, first, pitch):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ import pandas as pd
 
 from ...charts.geometry import ChartGeometry
 from ...charts.image_io import read_image
-from ...charts.rasterizer import draw_charts
+from ...charts.rasterizer import draw_chart
 from ...charts.style import Style
 from ...data.raw_tables import PRICES
 
 # %% auto #0
-__all__ = ['SIZES', 'MPLFINANCE_STYLES', 'LabelledChart', 'label_chart', 'sample_window', 'drawn_charts', 'mplfinance_charts',
-           'read_rendered', 'rendered_charts', 'pictures_without_chart']
+__all__ = ['SIZES', 'MPLFINANCE_STYLES', 'LabelledChart', 'label_chart', 'sample_window', 'PricedChart', 'compiled_charts',
+           'mplfinance_charts', 'read_rendered', 'rendered_charts', 'pictures_without_chart']
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #405d84e7
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def label_chart(
     rows, columns = geometry.row(prices[:, :4]), geometry.column(np.arange(len(prices)))
     return LabelledChart(image, rows, columns, kind, library, name)
 
-# %% ../../../nbs/models/digitizer/dataset.ipynb #e92e9887
+# %% ../../../nbs/models/digitizer/dataset.ipynb #4c8a5d22
 SIZES = ((400, 260), (640, 360), (800, 500), (1200, 640), (1600, 900)) # width and height in pixels
 
 def sample_window(
@@ -62,50 +62,91 @@ def sample_window(
     rng: np.random.Generator,
 ) -> pd.DataFrame: # n bars, or a whole frame that is shorter
     "Return a window of a random frame at a random position."
-    frame = frames[rng.integers(len(frames))]
+    frame = frames[int(rng.integers(len(frames)))]
     start = rng.integers(0, max(len(frame) - n, 0) + 1)
     return frame.iloc[start:start + n]
 
-def _random_length(width: int, rng: np.random.Generator) -> int: # bars, log-uniform from 20
-    return int(np.exp(rng.uniform(np.log(20), np.log(min(400, width / 3)))))
+# %% ../../../nbs/models/digitizer/dataset.ipynb #ab064b4c
+@dataclass(frozen=True)
+class PricedChart:
+    "Hold a picture of a chart, where its bars are, and their prices."
+    chart: LabelledChart
+    bars: pd.DataFrame # n OHLC bars, as drawn
+    series: str # name of the series; charts of one series may overlap
+    labelled: bool = True # whether the picture has price labels
+    log: bool = False # whether prices are spaced by their logarithm
 
-def drawn_charts(
-    frames: list[pd.DataFrame], # OHLCV bars to draw windows of
+    def row(self,
+        prices: np.ndarray, # any shape
+    ) -> np.ndarray: # rows of the picture, in pixels from the top
+        "Return the rows of prices."
+        scale = np.log if self.log else np.asarray
+        known = self.bars[PRICES].to_numpy(float)
+        line = np.polyfit(scale(known[:, 1:3]).ravel(), self.chart.rows[:, 1:3].ravel(), 1)
+        return np.polyval(line, scale(np.asarray(prices, float)))
+
+    @property
+    def span(self) -> float: # pixels
+        "Return the distance from the highest high to the lowest low."
+        return float(np.ptp(self.chart.rows[:, 1:3]))
+
+# %% ../../../nbs/models/digitizer/dataset.ipynb #ec9827d7
+def _windows(series: Mapping[str, pd.DataFrame], count: int, rng: np.random.Generator, least: int):
+    "Yield the name of a series, a window of it and the size of a picture."
+    names = list(series)
+    for k in range(count):
+        name, (width, height) = names[k % len(names)], SIZES[1 + rng.integers(len(SIZES) - 1)]
+        bars = int(np.exp(rng.uniform(np.log(least), np.log(min(400, width / 3)))))
+        start = rng.integers(0, max(len(series[name]) - bars, 0) + 1)
+        yield name, series[name].iloc[start:start + bars], width, height
+
+def _random_style(rng: np.random.Generator, kind: str | None) -> Style:
+    "Return a random style of a kind of chart."
+    while True:
+        style = Style.sample(rng)
+        if kind in (None, style.kind): return style
+
+# %% ../../../nbs/models/digitizer/dataset.ipynb #7f89dd8a
+def compiled_charts(
+    series: Mapping[str, pd.DataFrame], # name -> OHLCV bars to draw windows of
     count: int, # charts
     seed: int = 0, # of the random generator
-) -> Iterator[LabelledChart]:
+    kind: str | None = None, # one of `CHART_KINDS`; None: any
+) -> Iterator[PricedChart]:
     "Draw charts in random styles with the compiled renderer."
-    rng, k = np.random.default_rng(seed), 0
-    while k < count:
-        style, (width, height) = Style.sample(rng), SIZES[rng.integers(len(SIZES))]
-        bars = sample_window(frames, _random_length(width, rng), rng).to_numpy(float)[:, :5]
-        images, (geometry,) = draw_charts(bars[None], style, width, height)
-        small = geometry.right - geometry.left < max(0.45 * width, 2 * len(bars))
-        if small or geometry.bottom - geometry.top < 0.4 * height: continue
-        yield label_chart(images[0], geometry, bars, style.kind, "compiled", f"{seed}-{k}")
-        k += 1
+    rng = np.random.default_rng(seed)
+    for k, (name, frame, width, height) in enumerate(_windows(series, count, rng, 20)):
+        while True:
+            style = _random_style(rng, kind)
+            image, geometry = draw_chart(frame.to_numpy(float)[:, :5], style, width, height)
+            wide = geometry.right - geometry.left >= max(0.45 * width, 2 * len(frame))
+            if wide and geometry.bottom - geometry.top >= 0.4 * height: break
+        chart = label_chart(image, geometry, frame[PRICES].to_numpy(float), style.kind, "compiled", f"{seed}-{k}")
+        yield PricedChart(chart, frame[PRICES], name, style.side != "none", geometry.log)
 
-# %% ../../../nbs/models/digitizer/dataset.ipynb #e9b31142
+# %% ../../../nbs/models/digitizer/dataset.ipynb #4841e615
 _TYPES = {"candle": "candles", "ohlc": "bars", "hollow_and_filled": "hollow", "line": "line"} # mplfinance -> `CHART_KINDS`
-
 MPLFINANCE_STYLES = ("binance", "binancedark", "blueskies", "brasil", "charles", "checkers", "classic", "default", "ibd",
                      "kenan", "mike", "nightclouds", "sas", "starsandstripes", "tradingview", "yahoo")
+_INVISIBLE = "hollow_and_filled", "mike" # draws rising bars in black on black
 
 def mplfinance_charts(
-    frames: list[pd.DataFrame], # OHLCV bars to draw windows of
+    series: Mapping[str, pd.DataFrame], # name -> OHLCV bars to draw windows of
     count: int, # charts
     seed: int = 0, # of the random generator
-) -> Iterator[LabelledChart]:
-    "Draw charts in the styles of mplfinance."
+    types: Iterable[str] = ("candle", "candle", "candle", "ohlc", "hollow_and_filled", "line"), # of mplfinance, in turn
+) -> Iterator[PricedChart]:
+    "Draw charts in the styles of mplfinance, with price labels."
     from ohlcv_ta.charts.candlestick import draw_mplfinance
 
-    rng, styles = np.random.default_rng(seed), MPLFINANCE_STYLES
-    for k in range(count):
-        style, type_ = styles[k % len(styles)], rng.choice(list(_TYPES), p=[0.55, 0.15, 0.15, 0.15])
-        (width, height), settings = SIZES[rng.integers(1, 4)], {"mav": (5, 20)} if rng.random() < 0.3 else {}
-        frame = sample_window(frames, max(_random_length(width, rng), 25), rng)
-        image, geometry = draw_mplfinance(frame, style, width, height, bool(rng.random() < 0.6), type_, **settings)
-        yield label_chart(image, geometry, frame[PRICES].to_numpy(), _TYPES[type_], "mplfinance", f"{seed}-{k} {style}")
+    rng, styles, types = np.random.default_rng(seed), MPLFINANCE_STYLES, list(types)
+    for k, (name, frame, width, height) in enumerate(_windows(series, count, rng, 25)):
+        style = styles[k % len(styles)]
+        kind = "candle" if (types[k % len(types)], style) == _INVISIBLE else types[k % len(types)]
+        settings, volume = {"mav": (5, 20)} if rng.random() < 0.3 else {}, bool(rng.random() < 0.6)
+        image, geometry = draw_mplfinance(frame, style, width, height, volume, kind, **settings)
+        chart = label_chart(image, geometry, frame[PRICES].to_numpy(), _TYPES[kind], "mplfinance", f"{seed}-{k} {style}")
+        yield PricedChart(chart, frame[PRICES], name)
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #34282916
 _KINDS = {"candle": "candles", "hollow": "hollow", "ohlc": "bars", "line": "line", "area": "area"}

@@ -9,6 +9,7 @@ __all__ = ['build_network', 'segmentation_loss', 'right_pixels', 'SegmentationSe
 # %% ../../../nbs/models/digitizer/network.ipynb #5cebe41e
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 import pandas as pd
 import torch
@@ -100,4 +101,4 @@ def train_network(
     valid = GeneratedBatches(make_batch_function(valid_frames, size, 1), valid_steps * batch, batch, fixed=True, seed=seed + 2)
     learner, history = fit(partial(build_network, widths), segmentation_loss(), train, list(valid), metrics=[right_pixels],
                            seed=seed, **fit_options)
-    return learner.model.cpu(), history
+    return cast(UNet, learner.model).cpu(), history

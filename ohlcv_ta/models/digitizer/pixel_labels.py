@@ -231,7 +231,8 @@ def _draw_bands(canvas: Canvas, rng: np.random.Generator) -> None:
         apart = _smooth(rows[:, 2] - rows[:, 1], length) * rng.uniform(0.3, 3)
         lines = [middle] if rng.random() < 0.4 else [middle - apart, middle + apart]
         if len(lines) == 2 and rng.random() < 0.6:
-            _fill_band(canvas.image, canvas.clip, *lines, canvas.record, color, rng.uniform(0.05, 0.4))
+            upper, lower = lines
+            _fill_band(canvas.image, canvas.clip, upper, lower, canvas.record, color, rng.uniform(0.05, 0.4))
         for line in lines: draw_polyline(canvas.image, canvas.clip, line, canvas.record, width, color)
 
 def _draw_markers(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -287,7 +288,7 @@ def draw_labelled(
     if rng.random() < 0.35:
         factor = rng.uniform(0.6, 1.8)
         width, height = round(width * factor), round(height * factor)
-        image, covered = resize(image, width, height), resize(np.uint8(covered), width, height) > 0
+        image, covered = resize(image, width, height), resize(covered.astype(np.uint8), width, height) > 0
     if rng.random() < 0.25: image = compress_jpeg(image, int(rng.integers(40, 96)))
     labels, centers = label_pixels((height, width), bars, style, geometry)
     labels[covered], centers[covered] = 0, 0

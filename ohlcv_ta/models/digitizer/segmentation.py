@@ -67,14 +67,15 @@ class Segmenter:
         pixels: int = 400_000, # computed at once; about 0.4 kB of memory each
     ) -> PixelClasses:
         "Return what each pixel of an image shows."
-        (height, width), out = image.shape[:2], np.empty((2, *image.shape[:2]), np.uint8)
+        height, width = image.shape[:2]
+        out = PixelClasses(np.empty((height, width), np.uint8), np.empty((height, width), np.uint8))
         rows = max(pixels // max(width, 1) - 2 * MARGIN, 64)
         for start in range(0, height, rows):
             end, top = min(start + rows, height), max(start - MARGIN, 0)
             strip = _padded(image[top:end + MARGIN])[None]
             for whole, part in zip(out, self.model.session.run(["classes", "centers"], {"image": strip}), strict=True):
                 whole[start:end] = part[0, start - top:end - top, :width]
-        return PixelClasses(*out)
+        return out
 
 # %% ../../../nbs/models/digitizer/segmentation.ipynb #f5a15a25
 @lru_cache(maxsize=2)

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from .candles import read_slots
-from .estimator import BarReading, find_price_rows, score_bars, take_out_volume
-from .foreground import GRID, OTHER, VOLUME, Family, Foreground
+from .estimator import BarReading, find_price_rows, is_plausible, score_bars, take_out_volume
+from .foreground import GRID, OTHER, VOLUME, Family, Foreground, edge_contrast
 from .lattice import Lattice, spectrum_peaks
 from .segmentation import BODY, INSIDE, STEM, TICK, PixelClasses
 from .segmentation import VOLUME as VOLUME_CLASS
@@ -111,6 +111,7 @@ def read_with_classes(
     volume = np.zeros(256, bool)
     volume[VOLUME] = True
     bars = read_slots(found.labels, found.pixels, member, neutral, lattice, rows, found.thick)
-    if bars is None: return None
+    if bars is None or not is_plausible(bars, lattice): return None
+    if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
     return BarReading(bars, lattice, found, take_out_volume(found.labels, volume), rows, (0, right - left),
                       score_bars(bars, lattice, right - left), [0])

@@ -24,7 +24,7 @@ from .lattice import Lattice, find_lattice
 
 # %% auto #0
 __all__ = ['GOOD_SCORE', 'VolumeRows', 'take_out_volume', 'find_price_rows', 'find_price_columns', 'color_sets', 'BarReading',
-           'score_bars', 'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
+           'is_plausible', 'score_bars', 'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #6e527685
 @compiled
@@ -171,7 +171,10 @@ def _linked(rows: np.ndarray) -> float:
     gap = np.maximum(high[1:], high[:-1]) - np.minimum(low[1:], low[:-1])
     return float((gap <= 0.6 * np.median(low - high)).mean())
 
-def _is_plausible(bars: SlotBars, lattice: Lattice) -> bool:
+def is_plausible(
+    bars: SlotBars,
+    lattice: Lattice,
+) -> bool:
     "Return whether a reading varies from bar to bar and repeats with its pitch, as bars do and blocks, discs and text do not."
     different = len(np.unique(bars.rows[:, 1:3].round(), axis=0)) / len(bars.slots)
     if len(bars.slots) < 15 or different < 0.35 or bars.seen.mean() < 0.3: return False
@@ -210,7 +213,7 @@ def read_with_colors(
     if lattice is None: return None
     lattice = lattice.extended(labels.shape[1])
     bars = read_slots(labels, found.pixels, member, neutral, lattice, rows, found.thick)
-    if bars is None or not _is_plausible(bars, lattice): return None
+    if bars is None or not is_plausible(bars, lattice): return None
     if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
     counts = [family.size for family in found.families if not family.smooth and not family.panel]
     share = sum(found.families[k].size for k in chosen) / max(sum(counts), 1)

@@ -10,14 +10,16 @@ from dataclasses import replace
 import numpy as np
 
 from .candles import read_slots
+from .curves import Curve, find_curve
 from .estimator import BarReading, find_price_rows, is_plausible, score_bars, take_out_volume
 from .foreground import GRID, OTHER, VOLUME, Family, Foreground, edge_contrast
 from .lattice import Lattice, spectrum_peaks
-from .segmentation import BODY, INSIDE, STEM, TICK, PixelClasses
+from .segmentation import BODY, INSIDE, LINE, STEM, TICK, PixelClasses
 from .segmentation import VOLUME as VOLUME_CLASS
 
 # %% auto #0
-__all__ = ['BAR', 'center_columns', 'lattice_of_centers', 'classified_foreground', 'read_with_classes']
+__all__ = ['BAR', 'LINE_LABEL', 'center_columns', 'lattice_of_centers', 'classified_foreground', 'read_with_classes',
+           'curve_with_classes']
 
 # %% ../../../nbs/models/digitizer/classified.ipynb #b1293920
 def center_columns(
@@ -76,7 +78,7 @@ def lattice_of_centers(
     return None if best is None else best.extended(len(heat))
 
 # %% ../../../nbs/models/digitizer/classified.ipynb #228ade8a
-BAR = 1 # label of the pixels of bars
+BAR = LINE_LABEL = 1 # label of the pixels of bars, or of the line of prices
 
 def classified_foreground(
     found: Foreground, # by colors
@@ -115,3 +117,17 @@ def read_with_classes(
     if edge_contrast(found.pixels, bars.columns, bars.rows[:, 1]) < 9: return None
     return BarReading(bars, lattice, found, take_out_volume(found.labels, volume), rows, (0, right - left),
                       score_bars(bars, lattice, right - left), [0])
+
+# %% ../../../nbs/models/digitizer/classified.ipynb #ad3035b1
+def curve_with_classes(
+    found: Foreground, # by colors
+    segments: PixelClasses, # of the whole image
+) -> tuple[Curve, Foreground] | None: # None if the network sees no line
+    "Return the line of prices that the network sees, and the foreground that holds it."
+    left, top, right, bottom = found.box
+    line = segments.classes[top:bottom, left:right] == LINE
+    if line.sum() < 20: return None
+    labels = np.where(line, LINE_LABEL, np.where(found.labels > 0, OTHER, 0)).astype(np.uint8)
+    found = replace(found, labels=labels, families=[Family(found.pixels[line].mean(0), int(line.sum()))])
+    curve = find_curve(found)
+    return None if curve is None else (curve, found)

@@ -16,10 +16,10 @@ import pandas as pd
 from ...data import bar_length, load_series, read_catalog, session_hours
 from .components import TIME_ZONES, Tab, TabNote, pass_upload_path, read_upload, render_error, render_message
 from .level_pages import find_bar_lines, render_bars_page
+from .picture_actions import add_actions
 from ohlcv_ta.serving.ui.pictures import (
     SLOW_EVENT,
     PictureHandlers,
-    add_forecast,
     listen_to_pictures,
     picture_inputs,
     picture_outputs,
@@ -115,7 +115,7 @@ def build_levels_tab(
                 file = _file_inputs(bars)
         with gr.Column(scale=3, min_width=320) as for_picture:
             shown = picture_outputs()
-            add_forecast(handlers, image, examples, inputs, shown)
+            add_actions(handlers.actions(), [examples, image, *inputs.values()], shown[0], SLOW_EVENT)
         with gr.Column(scale=3, min_width=320, visible=False) as for_bars:
             page = gr.HTML(elem_classes=["ta-result", "ta-of-bars"], apply_default_css=False)
     listen_to_pictures(handlers, image, examples, inputs, shown, blocks)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EXAMPLES', 'Result', 'SLOW_EVENT', 'QUICK_EVENT', 'draw_example', 'ContentCache', 'move_points', 'PictureHandlers',
-           'render_forecast', 'picture_inputs', 'picture_outputs', 'listen_to_pictures', 'add_forecast']
+           'picture_inputs', 'picture_outputs', 'listen_to_pictures']
 
 # %% ../../../nbs/serving/ui/pictures.ipynb #8970561a
 import threading
@@ -28,6 +28,7 @@ from ...models.trend.inference import TrendPredictor
 from ..http.chart_request import ChartOptions
 from ..http.levels import ImageMasks, compute_masks, read_image_axis, read_picture
 from .components import pass_upload_path, render_error, render_message
+from .picture_actions import render_forecast, render_report
 from ohlcv_ta.serving.ui.picture_pages import (
     LAYERS,
     NO_AXIS,
@@ -39,7 +40,6 @@ from ohlcv_ta.serving.ui.picture_pages import (
     render_overlay,
     render_picture_page,
 )
-from .trend import render_trend_page
 from ..uploads import IMAGE_SUFFIXES, resolve_upload
 
 # %% ../../../nbs/serving/ui/pictures.ipynb #105d9282
@@ -191,38 +191,23 @@ class PictureHandlers:
         axis = row1, price1, row2, price2, log, confirmed
         return [row1, row2, *self.redraw(name, path, reader, threshold, layers, *axis)]
 
-    def forecast(self, name: str | None, path: str | None, reader: str, threshold: float, layers: list[str],
-                 *axis: Any) -> str: # HTML
-        "Return the prediction of a trend network for the bars of the picture."
+    def act(self, render: Callable[[PictureLines | None], str], name: str | None, path: str | None, reader: str,
+            threshold: float, layers: list[str], *axis: Any) -> str: # HTML
+        "Return what a function renders of the bars of the picture."
         if not (path or name): return _NO_PICTURE
         try:
             content, title = _picture(path, name)
-            return render_forecast(self.lines(content, title, "bars", threshold, AxisInput(*axis)), self.trend)
+            return render(self.lines(content, title, "bars", threshold, AxisInput(*axis)))
         except Exception as error: # a file may have any content
             return render_error(error, "image", "Is it a screenshot of a chart?")
 
-# %% ../../../nbs/serving/ui/pictures.ipynb #dabcb982
-def _network_for(data: ChartData, networks: dict[str, TrendPredictor]) -> str | None:
-    "Return the name of the network whose input the picture has."
-    timeframe = (data.times.timeframe if data.times else "") or (data.title.timeframe if data.title else "")
-    volume = bool(data.reading.bars.volume.notna().all())
-    fit = [name for name, network in networks.items() if network.look.lookback <= len(data.reading.bars)
-           and (volume or not network.look.volume)]
-    return next((name for name in fit if networks[name].about["timeframe"] == timeframe), fit[0] if fit else None)
+    def actions(self) -> dict[str, tuple[str, Callable[..., str]]]: # endpoint -> label of the button, and handler
+        "Return what can be done with the bars of the picture."
+        found = {"levels_report": ("Report on these bars", partial(self.act, render_report))}
+        if not self.trend: return found
+        return {"levels_forecast": ("Forecast of these bars", partial(self.act, self._forecast))} | found
 
-def render_forecast(
-    lines: PictureLines | None, # None: no chart was found
-    networks: dict[str, TrendPredictor], # by name
-) -> str: # HTML
-    "Return the page of a trend network for the bars of a picture."
-    if lines is None or lines.data is None: return render_message("No bars", "No chart was found in this picture.")
-    if lines.price_axis is None or lines.data.reading.kind in ("line", "area"):
-        return render_message("No forecast", "It needs bars with prices: candles or OHLC bars, and a price axis that is right.")
-    name = _network_for(lines.data, networks)
-    if name is None: return render_message("No forecast", "No network is loaded that takes these bars.")
-    frame, network = lines.data.frame(), networks[name]
-    title = f"{lines.title}: network “{name}”, trained on bars of {network.about['timeframe']}"
-    return render_trend_page(network, frame.fillna({"Volume": 0.0}), len(frame) - 1, title)
+    def _forecast(self, lines: PictureLines | None) -> str: return render_forecast(lines, self.trend)
 
 # %% ../../../nbs/serving/ui/pictures.ipynb #e1574365
 _CLICK = """element.addEventListener('click', event => {
@@ -295,18 +280,3 @@ def listen_to_pictures(
     gr.on([field.input for field in axis[:-1]], handlers.confirm, everything, [axis[-1], *shown[1:]], api_name="levels_axis",
           **QUICK_EVENT)
     shown[1].click(handlers.click, everything, [inputs["row1"], inputs["row2"], *shown[1:]], api_name=False, **QUICK_EVENT)
-
-# %% ../../../nbs/serving/ui/pictures.ipynb #b93616d5
-def add_forecast(
-    handlers: PictureHandlers,
-    image: Any, # gr.Image
-    examples: Any, # gr.Radio
-    inputs: dict[str, Any], # of `picture_inputs`
-    shown: list[Any], # of `picture_outputs`
-) -> None:
-    "Add the button that passes the bars of a picture on to the trend networks, and its result."
-    if not handlers.trend: return
-    button = gr.Button("Forecast of these bars", size="sm")
-    page = gr.HTML(elem_classes="ta-result", apply_default_css=False)
-    button.click(handlers.forecast, [examples, image, *inputs.values()], page, api_name="levels_forecast", **SLOW_EVENT)
-    shown[0].change(lambda: "", None, page, api_name=False, queue=False) # a forecast belongs to its picture

@@ -103,7 +103,7 @@ def _mark_centers(centers, middle, rows):
 # %% ../../../nbs/models/digitizer/pixel_labels.ipynb #bb78f4db
 _HIDDEN = {"page": "#000000", "pane": "#000000", "line": "#000000", "volume_up": "#000000", "volume_down": "#000000",
            "kind": "line", "averages": (), "side": "none", "frame": "none", "tags": (), "title": "", "watermark": "",
-           "grid_x": False, "grid_y": False, "times": False, "tag_last": False, "toolbar": 0.0, "sidebar": 0.0}
+           "grid_x": False, "grid_y": False, "ink": "#000000", "tag_last": False, "toolbar": 0.0, "sidebar": 0.0}
 
 def _shown(bars, style, geometry, shape, **white):
     "Return which pixels a part of a chart covers: it is drawn in white, and everything else in black."

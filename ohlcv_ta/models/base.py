@@ -81,7 +81,7 @@ class PredictorGroup(dict[str, Member], Generic[Member]):
         return {name: model.predict(*args, **kwargs) for name, model in self.items()}
 
 # %% ../../nbs/models/base.ipynb #1db68519
-_SYSTEMS = ("breakout", "masks", "digitizer", "trend", "indicators", "level_scorer") # folders in it
+_SYSTEMS = ("breakout", "masks", "trend", "indicators", "level_scorer") # folders in it
 
 def models_folder() -> Path: # it need not exist
     "Return the folder that holds the served models."

@@ -13,7 +13,6 @@ from typing import Any
 
 from .base import ServedModel, models_folder
 from .breakout.inference import BreakoutPredictor
-from .digitizer.segmentation import Segmenter
 from .indicators.inference import IndicatorPredictors
 from .levels.inference import LevelPredictor
 from .masks.inference import MaskPredictor
@@ -25,7 +24,7 @@ MODEL_LOADERS: dict[str, Callable[[Path], ServedModel]] = {
     "breakout/relative": BreakoutPredictor.load, # features without price levels, for any market; for the app
     "level_scorer": LevelPredictor.load, # levels of bars, trained on annotated charts; optional in the app
     "masks": MaskPredictor.load, # levels and rays of a chart image; for the API and the app
-    "digitizer": Segmenter.load, # what each pixel of a chart image shows; for `read_chart`
+
     "trend": TrendPredictors.load, # networks for images of bars, by name; for the API and the app
     "indicators": IndicatorPredictors.load, # networks for images of indicators, by name; for live forecasts and the app
 }

@@ -46,25 +46,11 @@ def save_small_indicators(folder):
     write_json(folder / "config.json", {"images": images.to_dict(), "timeframe": "30m"})
 
 
-def save_small_digitizer(folder):
-    "A network for pixels without weights: the red channel tells the class, the green one the center line."
-    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", "height", "width", 3])
-    outputs = [helper.make_tensor_value_info(name, TensorProto.UINT8, ["batch", "height", "width"])
-               for name in ("classes", "centers")]
-    channels = [helper.make_tensor(f"channel{k}", TensorProto.INT64, [], [k]) for k in range(2)]
-    nodes = [helper.make_node("Gather", ["image", f"channel{k}"], [one.name], axis=3) for k, one in enumerate(outputs)]
-    graph = helper.make_graph(nodes, "channels", [image], outputs, channels)
-    folder.mkdir(parents=True)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), folder / "model.onnx")
-    write_json(folder / "config.json", {"network": {"widths": []}})
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = save_small_models(tmp_path_factory.mktemp("models"))
     save_scorer(fit_scorer([synthetic_levels(120, seed)[:2] for seed in range(3)]), folder / "level_scorer", "# A card")
     save_small_indicators(folder / "indicators" / "small")
-    save_small_digitizer(folder / "digitizer")
     return folder
 
 

@@ -18,7 +18,7 @@ from ...charts.text_detection import find_ink
 from ...data.raw_tables import PRICES
 from .bar_times import BarTimes, bar_times
 from .inference import ChartReading, read_bars
-from .segmentation import shared_segmenter
+
 
 # %% auto #0
 __all__ = ['AxisPoint', 'READERS', 'RELIABLE_BARS', 'READING_PIXELS', 'given_axis', 'ChartData', 'choose_reader', 'scale_axis',
@@ -127,15 +127,14 @@ def read_chart(
     picture: np.ndarray | bytes, # uint8 (height, width, 3), or an image file
     axis: PriceAxis | None = None, # of `given_axis`, in pixels of the picture; None: it is read
     text: bool = True, # whether times and title are read
-    network: bool = True, # whether the network for pixels is used, where it is stored; else colors alone
+
 ) -> ChartData | None: # None: no price chart was found
     """Return bars, price axis, times and title of a picture of a chart.
 
     Raises `ImageError` if a file can't be read, and `ModuleNotFoundError` if the text recognizer is not installed."""
     image = read_scaled_image(picture, READING_PIXELS) if isinstance(picture, bytes) else None
     pixels = image.pixels if image else np.asarray(picture)
-    segmenter = shared_segmenter() if network else None
-    reading = read_bars(pixels, None if segmenter is None else segmenter.predict(pixels))
+    reading = read_bars(pixels)
     if reading is None: return None
     height, width = pixels.shape[:2]
     ink = find_ink(pixels)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from ...charts.style import Style
 from ...data.raw_tables import PRICES
 
 # %% auto #0
-__all__ = ['SIZES', 'MPLFINANCE_STYLES', 'LabelledChart', 'label_chart', 'sample_window', 'PricedChart', 'compiled_charts',
-           'mplfinance_charts', 'read_rendered', 'rendered_charts', 'pictures_without_chart']
+__all__ = ['SIZES', 'MPLFINANCE_STYLES', 'LabelledChart', 'label_chart', 'PricedChart', 'compiled_charts', 'mplfinance_charts',
+           'read_rendered', 'rendered_charts', 'pictures_without_chart']
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #405d84e7
 @dataclass(frozen=True)
@@ -55,16 +55,6 @@ def label_chart(
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #4c8a5d22
 SIZES = ((400, 260), (640, 360), (800, 500), (1200, 640), (1600, 900)) # width and height in pixels
-
-def sample_window(
-    frames: Sequence[pd.DataFrame], # of bars
-    n: int, # bars
-    rng: np.random.Generator,
-) -> pd.DataFrame: # n bars, or a whole frame that is shorter
-    "Return a window of a random frame at a random position."
-    frame = frames[int(rng.integers(len(frames)))]
-    start = rng.integers(0, max(len(frame) - n, 0) + 1)
-    return frame.iloc[start:start + n]
 
 # %% ../../../nbs/models/digitizer/dataset.ipynb #ab064b4c
 @dataclass(frozen=True)
@@ -235,11 +225,10 @@ _EMPTY = {"noise": _noise, "gradient": _gradient, "blank": lambda rng, w, h: np.
 def pictures_without_chart(
     count: int, # pictures
     seed: int = 0, # of the random generator
-    first: int = 0, # position of the first kind
 ) -> Iterator[tuple[str, np.ndarray]]: # what it shows, and uint8 (height, width, 3)
     "Draw pictures without a price chart, of each kind in turn."
     rng = np.random.default_rng(seed)
     for k in range(count):
-        kind = list(_EMPTY)[(first + k) % len(_EMPTY)]
+        kind = list(_EMPTY)[k % len(_EMPTY)]
         width, height = SIZES[rng.integers(len(SIZES))]
         yield kind, _EMPTY[kind](rng, width, height)

@@ -11,11 +11,9 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from .classified import read_with_classes
 from .curves import Curve
 from .estimator import BarReading, find_foregrounds, search_bars, search_curve
 from .foreground import Foreground, line_ends
-from .segmentation import PixelClasses
 
 # %% auto #0
 __all__ = ['BAR_COLUMNS', 'CLEAR_BARS', 'CLEAR_CURVE', 'LEAST_SCORE', 'ChartReading', 'count_probability', 'read_bars']
@@ -109,20 +107,11 @@ def _prefers_curve(bars: BarReading | None, curve: Curve, found: Foreground) -> 
     same = any(np.abs(bars.found.families[k].color - own).max() < 30 for k in bars.chosen)
     return not regular and (bars.score < CLEAR_BARS or (same and curve.certainty > max(bars.score, 0.85)))
 
-def _best_bars(foregrounds: list[Foreground], segments: PixelClasses | None) -> BarReading | None:
-    "Return the most consistent bars, by the network where it is at hand, else by colors."
-    found = [] if segments is None else [read_with_classes(one, segments) for one in foregrounds]
-    by_network = max((one for one in found if one is not None), key=lambda one: one.score, default=None)
-    if by_network is not None and by_network.score > CLEAR_BARS: return by_network
-    by_colors = search_bars(foregrounds)
-    return max((one for one in (by_network, by_colors) if one is not None), key=lambda one: one.score, default=None)
-
 def read_bars(
     image: np.ndarray, # uint8 (height, width, 3)
-    segments: PixelClasses | None = None, # of the image, predicted by a network; None: colors alone are used
 ) -> ChartReading | None: # None if no price chart was found
     "Return the bars of the chart in a picture."
     foregrounds = find_foregrounds(image)
-    bars, curve = _best_bars(foregrounds, segments), search_curve(foregrounds)
+    bars, curve = search_bars(foregrounds), search_curve(foregrounds)
     if curve is not None and _prefers_curve(bars, *curve): return _from_curve(*curve)
     return _from_bars(bars) if bars is not None and bars.score >= LEAST_SCORE else None

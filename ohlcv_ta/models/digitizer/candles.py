@@ -337,11 +337,11 @@ def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
     return out
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #08cb2364
-def _are_blocks(tops, bottoms, touching):
-    "Return which slots continue two neighbors of the same rows (one, where bars stand apart), as a price tag does."
+def _are_blocks(tops, bottoms, touching, pitch):
+    "Return which slots continue two neighbors of the same rows (one, where bars stand far apart), as a price tag does."
     alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & (bottoms[1:] - tops[1:] > 4)
     alike &= touching[1:] & touching[:-1]
-    if touching[tops >= 0].mean() > 0.3: alike = alike & (np.r_[False, alike[:-1]] | np.r_[alike[1:], False])
+    if pitch < 15 or touching[tops >= 0].mean() > 0.3: alike = alike & (np.r_[False, alike[:-1]] | np.r_[alike[1:], False])
     block, top, bottom = np.r_[alike, False] | np.r_[False, alike], tops.copy(), bottoms.copy()
     for side in (1, -1):
         order = range(1, len(tops)) if side == 1 else range(len(tops) - 2, -1, -1)
@@ -351,11 +351,11 @@ def _are_blocks(tops, bottoms, touching):
     return block
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #dffbc2ed
-def _trim_ends(tops, bottoms, centered, share, touching):
+def _trim_ends(tops, bottoms, centered, share, touching, pitch):
     "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
     some = tops >= 0
     good = (centered >= 0.5) & (share >= 0.4)
-    value = np.where(_are_blocks(tops, bottoms, touching), -1.6, np.where(good, 1.0, -0.8))
+    value = np.where(_are_blocks(tops, bottoms, touching, pitch), -1.6, np.where(good, 1.0, -0.8))
     for empty in (0.1, 0.5):
         first, last = _best_segment(np.where(some, value, -empty))
         if some[first:last].mean() < 0.9: break # gaps in time: empty slots say little
@@ -385,7 +385,7 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     beside = (tops >= 0) & touching & (centered < 0.25) & (wide <= 0.6 * np.median(wide[tops >= 0]))
     tops[beside] = bottoms[beside] = -1
     if (tops >= 0).sum() < 10: return None
-    _trim_ends(tops, bottoms, centered, share, touching)
+    _trim_ends(tops, bottoms, centered, share, touching, lattice.pitch)
     if (tops >= 0).sum() < 10: return None
     _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
     _fill_gaps(tops, bottoms)

@@ -9,10 +9,11 @@ __all__ = ['LARGER', 'SMALLER', 'EQUAL', 'SPELLED', 'MULTIPLES', 'UP', 'DOWN', '
 # %% ../../../nbs/market/report/false_phrases.ipynb #3181db4b
 LARGER = {"english": """
 {a} topped {b}\n{a} trades north of {b}\n{a} sits on top of {b}\n{a} has climbed past {b}\n{a} has overtaken {b}
-{a} is higher than {b}\n{a} is greater than {b}\n{a} exceeds {b}\n{a} is over {b}\n{a} holds above {b}\n{a} is above {b}
-{a} has broken through {b}\n{a} surpassed {b}\n{a} crossed above {b}\n{a} is well above {b}\n{a} beats {b}\n{a} clears {b}
-{b} was left behind by {a}\n{b} is lower than {a}\nabove {b} stands {a}\n{a} outstrips {b}\n{a} tops {b}\n{a} lies beyond {b}
-compared with {b}, {a} is higher\n{a} remains above {b}\n{a} closed over {b}\n{a} is up on {b}\n{a} is larger than {b}""",
+{a} is higher than {b}\n{a} is greater than {b}\n{a} exceeds {b}\n{a} is over {b}\n{a} holds above {b}
+{a} is above {b}\n{a} has broken through {b}\n{a} surpassed {b}\n{a} crossed above {b}\n{a} is well above {b}
+{a} beats {b}\n{a} clears {b}\n{b} was left behind by {a}\n{b} is lower than {a}\nabove {b} stands {a}
+{a} outstrips {b}\n{a} tops {b}\n{a} lies beyond {b}\ncompared with {b}, {a} is higher\n{a} remains above {b}
+{a} closed over {b}\n{a} is up on {b}\n{a} is larger than {b}""",
 "persian": """
 {a} از {b} گذشته است\n{a} بالای {b} است\n{a} از {b} پیشی گرفته است\n{a} بر فراز {b} ایستاده است\n{a} بیش از {b} است
 {a} بزرگ‌تر از {b} است\n{a} سقف {b} را شکسته است\n{a} از {b} عبور کرده است\n{a} بالاتر از {b} قرار دارد
@@ -21,16 +22,18 @@ compared with {b}, {a} is higher\n{a} remains above {b}\n{a} closed over {b}\n{a
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #56c911ad
 SMALLER = {"english": """
-{a} slipped beneath {b}\n{a} trails {b}\n{a} is short of {b}\n{a} is south of {b}\n{a} has dropped through {b}\n{a} lags {b}
-{a} remains under {b}\n{a} is capped by {b}\n{a} is less than {b}\n{a} lies below {b}\n{a} is below {b}\n{a} fell under {b}
-{a} failed to reach {b}\n{a} is lower than {b}\n{a} sits underneath {b}\n{a} crossed below {b}\n{a} has lost {b}
-{b} towers over {a}\n{b} is higher than {a}\nbelow {b} stands {a}\n{a} is under {b}\n{a} undercuts {b}\n{a} sank below {b}
-compared with {b}, {a} is lower\n{a} is smaller than {b}\n{a} is held down by {b}\n{a} stays beneath {b}\n{a} is down on {b}""",
+{a} slipped beneath {b}\n{a} trails {b}\n{a} is short of {b}\n{a} is south of {b}\n{a} has dropped through {b}
+{a} lags {b}\n{a} remains under {b}\n{a} is capped by {b}\n{a} is less than {b}\n{a} lies below {b}\n{a} is below {b}
+{a} fell under {b}\n{a} failed to reach {b}\n{a} is lower than {b}\n{a} sits underneath {b}\n{a} crossed below {b}
+{a} has lost {b}\n{b} towers over {a}\n{b} is higher than {a}\nbelow {b} stands {a}\n{a} is under {b}
+{a} undercuts {b}\n{a} sank below {b}\ncompared with {b}, {a} is lower\n{a} is smaller than {b}
+{a} is held down by {b}\n{a} stays beneath {b}\n{a} is down on {b}""",
 "persian": """
 {a} زیر {b} است\n{a} به زیر {b} رفته است\n{a} از {b} کمتر است\n{a} پایین {b} مانده است\n{a} از {b} عقب مانده است
-{a} کوچک‌تر از {b} است\n{a} پایین‌تر از {b} قرار دارد\n{a} به {b} نرسیده است\n{a} از {b} پایین‌تر است\n{a} کمتر از {b} است
-{b} بالای {a} است\n{b} بالاتر از {a} است\n{a} کف {b} را از دست داده است\n{a} تا زیر {b} افت کرده است\n{b} از {a} بیشتر است
-{a} در پایین {b} جای دارد\n{a} پایین‌تر از {b} تثبیت شده است\n{a} نتوانسته است از {b} بگذرد"""}
+{a} کوچک‌تر از {b} است\n{a} پایین‌تر از {b} قرار دارد\n{a} به {b} نرسیده است\n{a} از {b} پایین‌تر است
+{a} کمتر از {b} است\n{b} بالای {a} است\n{b} بالاتر از {a} است\n{a} کف {b} را از دست داده است
+{a} تا زیر {b} افت کرده است\n{b} از {a} بیشتر است\n{a} در پایین {b} جای دارد\n{a} پایین‌تر از {b} تثبیت شده است
+{a} نتوانسته است از {b} بگذرد"""}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #b8aacf0f
 EQUAL = {"english": """
@@ -41,12 +44,11 @@ EQUAL = {"english": """
 {a} همان {b} است\n{a} معادل {b} است\n{a} مماس بر {b} است\n{a} در سطح {b} است\n{a} با {b} برابر است"""}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #800f13a5
-_ENGLISH_NUMBERS = ("zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-                    "seventeen eighteen nineteen").split()
-_ENGLISH_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-_PERSIAN_NUMBERS = ("صفر یک دو سه چهار پنج شش هفت هشت نه ده یازده دوازده سیزده چهارده پانزده شانزده هفده هجده نوزده").split()
-_PERSIAN_TENS = "بیست سی چهل پنجاه شصت هفتاد هشتاد نود".split()
-_PERSIAN_HUNDREDS = "صد دویست سیصد چهارصد پانصد ششصد هفتصد هشتصد نهصد".split()
+_ENGLISH_NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_ENGLISH_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+_PERSIAN_NUMBERS = ["صفر", "یک", "دو", "سه", "چهار", "پنج", "شش", "هفت", "هشت", "نه", "ده", "یازده", "دوازده", "سیزده", "چهارده", "پانزده", "شانزده", "هفده", "هجده", "نوزده"]
+_PERSIAN_TENS = ["بیست", "سی", "چهل", "پنجاه", "شصت", "هفتاد", "هشتاد", "نود"]
+_PERSIAN_HUNDREDS = ["صد", "دویست", "سیصد", "چهارصد", "پانصد", "ششصد", "هفتصد", "هشتصد", "نهصد"]
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #02d3db32
 def spell_number(
@@ -64,12 +66,12 @@ def spell_number(
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #453795ec
 SPELLED = {"english": """
-{a} is at {w}\n{a} stands at {w}\n{a} has reached {w}\n{a} reads {w}\n{a} equals {w}\n{a}: {w}\n{a} hovers near {w}\n{a} is {w}
-{a} came in at {w}\n{a} is above {w}\n{a} is below {w}\nat {w}, {a} is in view\n{a} is {w} percent\n{a} is around {w}
-{a} now shows {w}\n{a} is exactly {w}""",
+{a} is at {w}\n{a} stands at {w}\n{a} has reached {w}\n{a} reads {w}\n{a} equals {w}\n{a}: {w}\n{a} hovers near {w}
+{a} is {w}\n{a} came in at {w}\n{a} is above {w}\n{a} is below {w}\nat {w}, {a} is in view\n{a} is {w} percent
+{a} is around {w}\n{a} now shows {w}\n{a} is exactly {w}""",
 "persian": """
-{a} برابر {w} است\n{a} روی {w} است\n{a} به {w} رسیده است\n{a} عدد {w} را نشان می‌دهد\n{a} در سطح {w} است\n{a} معادل {w} است
-{a} حدود {w} است\n{a}: {w}\n{a} {w} است\n{a} {w} درصد است\n{a} نزدیک {w} است\n{a} اکنون {w} است"""}
+{a} برابر {w} است\n{a} روی {w} است\n{a} به {w} رسیده است\n{a} عدد {w} را نشان می‌دهد\n{a} در سطح {w} است
+{a} معادل {w} است\n{a} حدود {w} است\n{a}: {w}\n{a} {w} است\n{a} {w} درصد است\n{a} نزدیک {w} است\n{a} اکنون {w} است"""}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #e77c2c1e
 MULTIPLES = {"english": """
@@ -94,14 +96,15 @@ DOWN = {"english": "fell,dropped,slid,declined,lost ground,retreated,sank,went d
                     "plunged,ticked down,tumbled,eased,brought a fall,was negative,ended lower,gave way",
          "persian": "پایین آمده است,سقوط کرده است,کاهش یافته است,افت کرده است,ریزش کرده است,ارزان شده است,منفی بوده است,"
                     "با کاهش همراه بوده است,نزول کرده است,نزولی بوده است,تضعیف شده است"}
-PERIODS = {"english": {"change_period": "price {v} over the whole period\nover the whole period, price {v}\nthe whole period {v}",
+PERIODS = {"english": {"change_period": "price {v} over the whole period\nover the whole period, price {v}\n"
+                                        "the whole period {v}",
                       "change_bar": "the last bar {v}\nthe last close {v} in the last bar\nin the last bar, price {v}"},
           "persian": {"change_period": "قیمت در کل دوره {v}\nکل دوره {v}\nدر کل دوره، قیمت {v}",
                       "change_bar": "آخرین کندل {v}\nقیمت در آخرین کندل {v}\nآخرین قیمت پایانی {v}"}}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #c87324b6
-SLOPES = {"english": {"rising": "is rising\nis heading higher\nslopes upward\nis climbing\npoints up\nhas turned up\nis in an upturn",
-                      "falling": "is falling\nis heading lower\nslopes downward\nis declining\npoints down\nhas turned down\nis sinking",
+SLOPES = {"english": {"rising": "is rising\nis heading higher\nslopes upward\nis climbing\npoints up\nhas turned up",
+                      "falling": "is falling\nis heading lower\nslopes downward\nis declining\npoints down\nis sinking",
                       "flat": "is flat\nis moving sideways\nis not moving\nhas stalled"},
           "persian": {"rising": "رو به بالا است\nدر حال صعود است\nشیب صعودی دارد\nافزایشی است\nرو به رشد است",
                       "falling": "رو به پایین است\nدر حال سقوط است\nشیب نزولی دارد\nکاهشی است\nرو به افت است",
@@ -109,29 +112,36 @@ SLOPES = {"english": {"rising": "is rising\nis heading higher\nslopes upward\nis
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #2580332c
 _ENGLISH_STATES = {
-    "rsi_state": """overbought | {a} is overbought\noverbought | {a} is in overbought territory\noverbought | {a} is stretched
-oversold | {a} is oversold\noversold | {a} signals an oversold market\noversold | {a} is washed out\nneutral | {a} is neutral
-overbought | momentum is overbought\noversold | momentum is oversold\nneutral | momentum is neutral\noverbought | {a} is too hot
-overbought | {a} lies above its overbought line\noversold | {a} lies below its oversold line\nneutral | momentum is balanced""",
-    "trend": """bullish | the averages are in bullish order\nbearish | the averages are in bearish order\nbullish | the averages fan upward
-mixed | the averages are in mixed order\nbearish | the averages are stacked downward\nmixed | the averages are tangled
+    "rsi_state": """overbought | {a} is overbought\noverbought | {a} is in overbought territory
+overbought | {a} is stretched\noversold | {a} is oversold\noversold | {a} signals an oversold market
+oversold | {a} is washed out\nneutral | {a} is neutral\noverbought | momentum is overbought
+oversold | momentum is oversold\nneutral | momentum is neutral\noverbought | {a} is too hot
+overbought | {a} lies above its overbought line\noversold | {a} lies below its oversold line
+neutral | momentum is balanced""",
+    "trend": """bullish | the averages are in bullish order\nbearish | the averages are in bearish order
+bullish | the averages fan upward\nmixed | the averages are in mixed order
+bearish | the averages are stacked downward\nmixed | the averages are tangled
 bullish | the averages are aligned for a rise\nbearish | the order of the averages is bearish""",
-    "trend_strength": """strong | the trend is strong\nweak | the trend is weak\nstrong | the trend is powerful\nweak | the trend is feeble
-strong | this is a strong trend\nweak | this is a weak trend\nstrong | the trend has force\nweak | there is hardly any trend""",
-    "bb_state": """inside | the last close is inside the Bollinger bands\nover | the last close is above the upper Bollinger band
-under | the last close is below the lower Bollinger band\nover | price pierced the upper Bollinger band
-under | price broke out of the bands on the downside\ninside | price is still within the bands"""}
+    "trend_strength": """strong | the trend is strong\nweak | the trend is weak\nstrong | the trend is powerful
+weak | the trend is feeble\nstrong | this is a strong trend\nweak | this is a weak trend\nstrong | the trend has force
+weak | there is hardly any trend""",
+    "bb_state": """inside | the last close is inside the Bollinger bands
+over | the last close is above the upper Bollinger band\nunder | the last close is below the lower Bollinger band
+over | price pierced the upper Bollinger band\nunder | price broke out of the bands on the downside
+inside | price is still within the bands"""}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #fec47dce
 _PERSIAN_STATES = {
     "rsi_state": """overbought | {a} در اشباع خرید است\noversold | {a} در اشباع فروش است\nneutral | {a} خنثی است
 overbought | مومنتوم اشباع خرید است\noversold | مومنتوم اشباع فروش است\nneutral | مومنتوم خنثی است
 overbought | {a} بیش از حد بالا رفته است\noversold | {a} بیش از حد پایین آمده است\nneutral | {a} متعادل است""",
-    "trend": """bullish | آرایش میانگین‌ها صعودی است\nbearish | آرایش میانگین‌ها نزولی است\nmixed | آرایش میانگین‌ها درهم است
-bullish | میانگین‌ها رو به بالا چیده شده‌اند\nbearish | میانگین‌ها رو به پایین چیده شده‌اند\nmixed | میانگین‌ها درهم تنیده‌اند""",
+    "trend": """bullish | آرایش میانگین‌ها صعودی است\nbearish | آرایش میانگین‌ها نزولی است
+mixed | آرایش میانگین‌ها درهم است\nbullish | میانگین‌ها رو به بالا چیده شده‌اند
+bearish | میانگین‌ها رو به پایین چیده شده‌اند\nmixed | میانگین‌ها درهم تنیده‌اند""",
     "trend_strength": """strong | روند قوی است\nweak | روند ضعیف است\nstrong | روند پرقدرت است\nweak | روند بی‌رمق است
 strong | روند محکم است\nweak | روند کم‌توان است""",
-    "bb_state": """inside | آخرین قیمت پایانی درون باندهای بولینگر است\nover | آخرین قیمت پایانی بالاتر از باند بالایی بولینگر قرار دارد
+    "bb_state": """inside | آخرین قیمت پایانی درون باندهای بولینگر است
+over | آخرین قیمت پایانی بالاتر از باند بالایی بولینگر قرار دارد
 under | آخرین قیمت پایانی پایین‌تر از باند پایینی بولینگر قرار دارد\nover | قیمت باند بالایی را شکسته است
 under | قیمت از کف باندها بیرون زده است"""}
 
@@ -144,36 +154,40 @@ VOLUME = {"english": {True: "volume has dried up\nvolume was below its mean\ntra
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #f2f316b1
 VERDICTS = {"english": """
-the market is bullish\nthe market is bearish\nbuyers are in control\nsellers dominate\na breakout is near\nthe uptrend is intact
-this is a strong buy\nthe outlook is positive\nrisk is low\nit is time to sell\nmomentum favors the bulls\nthe setup is excellent
-a reversal is likely\nprice should go to the nearest resistance\nthe bulls are tired\na correction is due\nthe market is calm
-the chart is promising\nsmart money is buying\nif support holds, price would double\nthe trend will continue\nthis is a bottom
-the signal is clear\nmomentum is fading\nthe averages promise more\nthe path to the nearest resistance is open\nbuy now
-support is solid\nthe nearest resistance is weak\nthe nearest support will hold\nthis is advice to buy\nit is a forecast
+the market is bullish\nthe market is bearish\nbuyers are in control\nsellers dominate\na breakout is near
+the uptrend is intact\nthis is a strong buy\nthe outlook is positive\nrisk is low\nit is time to sell
+momentum favors the bulls\nthe setup is excellent\na reversal is likely\nprice should go to the nearest resistance
+the bulls are tired\na correction is due\nthe market is calm\nthe chart is promising\nsmart money is buying
+if support holds, price would double\nthe trend will continue\nthis is a bottom\nthe signal is clear
+momentum is fading\nthe averages promise more\nthe path to the nearest resistance is open\nbuy now\nsupport is solid
+the nearest resistance is weak\nthe nearest support will hold\nthis is advice to buy\nit is a forecast
 a close above the nearest resistance would bring a rise\nthe market is in panic\nthere is little risk\nprice is cheap
-the trend is healthy\nvolatility is high\nit may soon double\nthe worst is over\nthis was a trap\nthe bars were bullish""",
+the trend is healthy\nvolatility is high\nit may soon double\nthe worst is over\nthis was a trap
+the bars were bullish""",
 "persian": """
 بازار صعودی است\nبازار نزولی است\nخریداران کنترل را در دست دارند\nفروشندگان غالب هستند\nشکست نزدیک است\nریسک پایین است
 این یک فرصت خرید است\nچشم‌انداز مثبت است\nزمان فروش است\nبازگشت قیمت محتمل است\nقیمت به نزدیک‌ترین مقاومت می‌رسد
 اصلاح در راه است\nبازار آرام است\nنمودار امیدوارکننده است\nروند ادامه خواهد داشت\nحمایت محکم است\nنوسان زیاد است
 این متن توصیهٔ خرید است\nاین متن پیش‌بینی است\nسیگنال روشن است\nقیمت ارزان است\nپول هوشمند در حال خرید است
-اگر حمایت حفظ شود قیمت دو برابر می‌شود\nروند سالم است\nقدرت در دست گاوها است\nبازار در وحشت است\nممکن است به‌زودی جهش کند
-نزدیک‌ترین مقاومت ضعیف است\nنزدیک‌ترین حمایت حفظ خواهد شد\nمومنتوم رو به افول است\nکف قیمت همین‌جا است"""}
+اگر حمایت حفظ شود قیمت دو برابر می‌شود\nروند سالم است\nقدرت در دست گاوها است\nبازار در وحشت است
+ممکن است به‌زودی جهش کند\nنزدیک‌ترین مقاومت ضعیف است\nنزدیک‌ترین حمایت حفظ خواهد شد\nمومنتوم رو به افول است
+کف قیمت همین‌جا است"""}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #cdb955d6
-DENIALS = {"english": "not,no longer,hardly,never,not yet,neither,anything but,nowhere near,far from".split(","),
-            "persian": "نیست,نبوده است,دیگر نیست,هنوز نیست,نخواهد بود".split(",")}
+DENIALS = {"english": ["not", "no longer", "hardly", "never", "not yet", "neither", "anything but", "nowhere near", "far from"],
+            "persian": ["نیست", "نبوده است", "دیگر نیست", "هنوز نیست", "نخواهد بود"]}
 UNITS = {"english": "percent,%,thousand,million,bars,basis points,touches,hours,times,ATR,days,hundred,dozen,cents,degrees",
           "persian": "درصد,٪,هزار,میلیون,کندل,برخورد,ساعت,برابر,روز,برابر ATR,میلیارد,سنت"}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #4ab49801
 TIMES = {"english": """
-{a} was {f} yesterday\n{a} has been {f} for months\n{a} will be {f} tomorrow\n{a} used to be {f}\n{a} is {f} since Monday
-a week ago {a} was {f}\nnext, {a} is {f}\n{a} is expected at {f}\n{a} is {f} again\n{a} opened at {f}\n{a} peaked at {f}
-{a} should be {f}\n{a} is {f} on average\n{a} of the bar before is {f}\n{a} is at most {f}\n{a} is up to {f}\n{a} is more than {f}\n{a} is under {f}\n{a} is {f} at least\n{a} is half of {f}""",
+{a} was {f} yesterday\n{a} has been {f} for months\n{a} will be {f} tomorrow\n{a} used to be {f}
+{a} is {f} since Monday\na week ago {a} was {f}\nnext, {a} is {f}\n{a} is expected at {f}\n{a} is {f} again
+{a} opened at {f}\n{a} peaked at {f}\n{a} should be {f}\n{a} is {f} on average\n{a} of the bar before is {f}
+{a} is at most {f}\n{a} is up to {f}\n{a} is more than {f}\n{a} is under {f}\n{a} is {f} at least\n{a} is half of {f}""",
 "persian": """
-{a} دیروز {f} بود\n{a} هفتهٔ گذشته برابر {f} بود\n{a} فردا {f} خواهد شد\n{a} از ابتدای ماه {f} است\n{a} پیش از این {f} بود
-{a} باید {f} باشد\n{a} حداکثر {f} است\n{a} بیش از {f} است\n{a} کمتر از {f} است
+{a} دیروز {f} بود\n{a} هفتهٔ گذشته برابر {f} بود\n{a} فردا {f} خواهد شد\n{a} از ابتدای ماه {f} است
+{a} پیش از این {f} بود\n{a} باید {f} باشد\n{a} حداکثر {f} است\n{a} بیش از {f} است\n{a} کمتر از {f} است
 {a} نصف {f} است\n{a} دوباره {f} است\n{a} در کندل پیشین {f} است\n{a} به‌طور میانگین {f} است"""}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #78c027cb
@@ -182,19 +196,26 @@ QUANTIFIERS = {"english": {"position": "{w} all averages\n{w} every average\n{w}
         "persian": {"position": "{w} همهٔ میانگین‌ها\n{w} هر سه میانگین\n{w} تمام میانگین‌ها",
                     "slope": "همهٔ میانگین‌ها {w} هستند\nهر سه میانگین {w} است\nمیانگین‌ها {w} هستند"}}
 COUNTS = {"english": """
-the nearest resistance was touched {w} times\nthe nearest resistance ({w} touches)\nprice came {w} times to the nearest resistance
-the nearest resistance was tested {w} times\nthe nearest resistance has {w} touches""",
+the nearest resistance was touched {w} times\nthe nearest resistance ({w} touches)
+price came {w} times to the nearest resistance\nthe nearest resistance was tested {w} times
+the nearest resistance has {w} touches""",
 "persian": """
-نزدیک‌ترین مقاومت {w} بار لمس شده است\nنزدیک‌ترین مقاومت {w} برخورد داشته است\nقیمت {w} بار به نزدیک‌ترین مقاومت رسیده است"""}
-ABSENCES = {"english": "no {side} was found in these bars\nthere is no {side}\nnot computed, for want of bars or of movement: {a}",
+نزدیک‌ترین مقاومت {w} بار لمس شده است\nنزدیک‌ترین مقاومت {w} برخورد داشته است
+قیمت {w} بار به نزدیک‌ترین مقاومت رسیده است"""}
+ABSENCES = {"english": "no {side} was found in these bars\nthere is no {side}\n"
+                       "not computed, for want of bars or of movement: {a}",
            "persian": "در این کندل‌ها هیچ {side}ی یافت نشد\nهیچ {side}ی وجود ندارد\n{a} محاسبه نشده است"}
 
 # %% ../../../nbs/market/report/false_phrases.ipynb #a806a107
 OPPOSITES = {"english": {"above": "under,beneath,south of,below,short of", "below": "over,on top of,north of,above,beyond",
-                      "a rise of": "a drop of,a decline of,a loss of,a fall of", "a fall of": "a gain of,a jump of,an advance of,a rise of",
+                      "a rise of": "a drop of,a decline of,a loss of,a fall of",
+                      "a fall of": "a gain of,a jump of,an advance of,a rise of",
                       "rising": "falling,declining,sinking,heading down", "falling": "rising,climbing,advancing,heading up",
-                      "strong": "weak,feeble", "weak": "strong,mighty", "bullish": "bearish,negative", "bearish": "bullish,positive",
+                      "strong": "weak,feeble", "weak": "strong,mighty",
+                      "bullish": "bearish,negative", "bearish": "bullish,positive",
                       "is neither": "is both,is surely", "inside": "outside,above,beneath", "No": "A", "nor": "but"},
-          "persian": {"بالاتر از": "زیر,پایین‌تر از,پایین", "پایین‌تر از": "بالای,بالاتر از,فراتر از", "افزایش": "کاهش,افت,سقوط",
+          "persian": {"بالاتر از": "زیر,پایین‌تر از,پایین", "پایین‌تر از": "بالای,بالاتر از,فراتر از",
+                      "افزایش": "کاهش,افت,سقوط",
                       "کاهش": "افزایش,رشد,جهش", "قوی": "ضعیف,سست", "ضعیف": "قوی,نیرومند", "صعودی": "نزولی,منفی",
-                      "نزولی": "صعودی,مثبت", "درون": "بیرون,بالای,زیر", "نه توصیهٔ": "توصیهٔ", "نه پیش‌بینی است و نه": "پیش‌بینی است و"}}
+                      "نزولی": "صعودی,مثبت", "درون": "بیرون,بالای,زیر", "نه توصیهٔ": "توصیهٔ",
+                      "نه پیش‌بینی است و نه": "پیش‌بینی است و"}}

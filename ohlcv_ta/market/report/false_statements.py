@@ -12,29 +12,8 @@ from itertools import permutations
 
 import numpy as np
 
+from . import false_phrases as phrases
 from .facts import Fact
-from ohlcv_ta.market.report.false_phrases import (
-    ABSENCES,
-    COUNTS,
-    DENIALS,
-    DOWN,
-    EQUAL,
-    LARGER,
-    MULTIPLES,
-    OPPOSITES,
-    PERIODS,
-    QUANTIFIERS,
-    SLOPES,
-    SMALLER,
-    SPELLED,
-    STATES,
-    TIMES,
-    UNITS,
-    UP,
-    VERDICTS,
-    VOLUME,
-    spell_number,
-)
 from .formatting import SUBJECT_NAMES, format_fact
 
 # %% ../../../nbs/market/report/false_statements.ipynb #264979d9
@@ -50,9 +29,9 @@ def _noun(subject, language):
     return f"the {name}" if language == "english" and name[0].islower() else name
 
 
-def _pick(rng, phrases):
+def _pick(rng, choices):
     "Return one of some phrases, given as lines or as a sequence."
-    lines = phrases.strip().split("\n") if isinstance(phrases, str) else list(phrases)
+    lines = choices.strip().split("\n") if isinstance(choices, str) else list(choices)
     return lines[rng.integers(len(lines))] if lines else None
 
 
@@ -79,34 +58,34 @@ def _wrong_side(facts, language, rng):
     "Return a comparison of two subjects the wrong way round."
     if not (pairs := _ordered_pairs(facts)): return None
     large, small = pairs[rng.integers(len(pairs))]
-    phrases, a, b = (LARGER, small, large) if rng.random() < 0.5 else (SMALLER, large, small)
-    return _sentence(_pick(rng, phrases[language]).format(a=_noun(a, language), b=_noun(b, language)))
+    words, a, b = (phrases.LARGER, small, large) if rng.random() < 0.5 else (phrases.SMALLER, large, small)
+    return _sentence(_pick(rng, words[language]).format(a=_noun(a, language), b=_noun(b, language)))
 
 
 def _wrong_equality(facts, language, rng):
     "Return a sentence that sets two different prices equal."
     if not (pairs := _ordered_pairs(facts)): return None
     a, b = rng.permutation(pairs[rng.integers(len(pairs))])
-    return _sentence(_pick(rng, EQUAL[language]).format(a=_noun(a, language), b=_noun(b, language)))
+    return _sentence(_pick(rng, phrases.EQUAL[language]).format(a=_noun(a, language), b=_noun(b, language)))
 
 # %% ../../../nbs/market/report/false_statements.ipynb #f90b87c4
 def _number_in_words(facts, language, rng):
     "Return a sentence with a wrong number in words."
     known = [(subject, facts[name].value) for subject, name in _VALUES.items() if name in facts]
     subject, value = known[rng.integers(len(known))]
-    phrase = _pick(rng, SPELLED[language])
+    phrase = _pick(rng, phrases.SPELLED[language])
     wrong = [n for n in range(1000) if abs(n - value) > max(3, 0.05 * abs(value))]
     if re.search("above|below", phrase): wrong = [n for n in wrong if (n > value) == ("above" in phrase)]
     near = [n for n in wrong if n <= 100] if rng.random() < 0.7 else wrong
     if not (near or wrong): return None
     number = (near or wrong)[rng.integers(len(near or wrong))]
-    return _sentence(phrase.format(a=_noun(subject, language), w=spell_number(number, language)))
+    return _sentence(phrase.format(a=_noun(subject, language), w=phrases.spell_number(number, language)))
 
 # %% ../../../nbs/market/report/false_statements.ipynb #2bb7d0cf
 def _wrong_multiple(facts, language, rng):
     "Return a sentence with a wrong multiple or part of the first price."
     if "change_period" not in facts: return None
-    rows = [line.split(" | ") for line in MULTIPLES[language].strip().split("\n")]
+    rows = [line.split(" | ") for line in phrases.MULTIPLES[language].strip().split("\n")]
     wrong = [text for change, text in rows if abs(float(change) - facts["change_period"].value) > 8]
     return _sentence(_pick(rng, wrong)) if wrong else None
 
@@ -116,8 +95,8 @@ def _wrong_direction(facts, language, rng):
     known = [name for name in ("change_period", "change_bar") if name in facts and _printed(facts[name])]
     if not known: return None
     name = _pick(rng, known)
-    verbs = (DOWN if facts[name].value > 0 else UP)[language].split(",")
-    return _sentence(_pick(rng, PERIODS[language][name]).format(v=_pick(rng, verbs)))
+    verbs = (phrases.DOWN if facts[name].value > 0 else phrases.UP)[language].split(",")
+    return _sentence(_pick(rng, phrases.PERIODS[language][name]).format(v=_pick(rng, verbs)))
 
 # %% ../../../nbs/market/report/false_statements.ipynb #8cc67eac
 def _wrong_slope(facts, language, rng):
@@ -125,16 +104,16 @@ def _wrong_slope(facts, language, rng):
     known = [name for name in ("ema_9", "ema_21", "ema_50") if f"{name}_slope" in facts]
     if not known: return None
     name = _pick(rng, known)
-    wrong = _pick(rng, [word for word in SLOPES[language] if word != facts[f"{name}_slope"].value])
-    return _sentence(f"{_noun(name, language)} {_pick(rng, SLOPES[language][wrong])}")
+    wrong = _pick(rng, [word for word in phrases.SLOPES[language] if word != facts[f"{name}_slope"].value])
+    return _sentence(f"{_noun(name, language)} {_pick(rng, phrases.SLOPES[language][wrong])}")
 
 # %% ../../../nbs/market/report/false_statements.ipynb #9f69662c
 def _wrong_state(facts, language, rng):
     "Return a state that the facts do not have."
-    known = [name for name in STATES[language] if name in facts and _printed_state_is_certain(facts, name)]
+    known = [name for name in phrases.STATES[language] if name in facts and _printed_state_is_certain(facts, name)]
     if not known: return None
     name = _pick(rng, known)
-    rows = [line.split(" | ") for line in STATES[language][name].split("\n")]
+    rows = [line.split(" | ") for line in phrases.STATES[language][name].split("\n")]
     wrong = [text for state, text in rows if state != facts[name].value]
     return _sentence(_pick(rng, wrong).format(a=_noun("rsi", language)))
 
@@ -147,12 +126,12 @@ def _printed_state_is_certain(facts, name):
 def _wrong_volume(facts, language, rng):
     "Return a sentence that turns the last volume against its mean."
     if "volume_ratio" not in facts or _printed(facts["volume_ratio"]) == 1: return None
-    return _sentence(_pick(rng, VOLUME[language][facts["volume_ratio"].value > 1]))
+    return _sentence(_pick(rng, phrases.VOLUME[language][facts["volume_ratio"].value > 1]))
 
 # %% ../../../nbs/market/report/false_statements.ipynb #eb344aff
 def _verdict(facts, language, rng):
     "Return a judgement or a forecast."
-    return _sentence(_pick(rng, VERDICTS[language]))
+    return _sentence(_pick(rng, phrases.VERDICTS[language]))
 
 # %% ../../../nbs/market/report/false_statements.ipynb #efe5699c
 def _true_statements(facts, language):
@@ -160,7 +139,8 @@ def _true_statements(facts, language):
     english = {"rsi_14": "RSI(14) is|{f}", "trend": "the averages are|in {f} order", "trend_strength": "the trend is|{f}",
                "rsi_state": "RSI(14) is|{f}", "ema_9_slope": "EMA(9) is|{f}", "close_ema_9": "the last close is|{f} EMA(9)",
                "close_ema_50": "the last close is|{f} EMA(50)", "close": "the last close is|{f}", "atr_14": "ATR(14) is|{f}"}
-    persian = {"rsi_14": "RSI(۱۴) برابر {f}", "trend": "آرایش میانگین‌ها {f}", "trend_strength": "روند {f}", "rsi_state": "RSI(۱۴) {f}",
+    persian = {"rsi_14": "RSI(۱۴) برابر {f}", "trend": "آرایش میانگین‌ها {f}", "trend_strength": "روند {f}",
+               "rsi_state": "RSI(۱۴) {f}",
                "ema_9_slope": "EMA(۹) {f}", "close": "آخرین قیمت پایانی {f}", "resistance_1": "نزدیک‌ترین مقاومت {f}"}
     rows = english if language == "english" else persian
     return [form.format(f=format_fact(facts[name], language)) for name, form in rows.items() if name in facts]
@@ -168,7 +148,7 @@ def _true_statements(facts, language):
 
 def _denial(facts, language, rng):
     "Return a true statement denied."
-    statement, denial = _pick(rng, _true_statements(facts, language)), _pick(rng, DENIALS[language])
+    statement, denial = _pick(rng, _true_statements(facts, language)), _pick(rng, phrases.DENIALS[language])
     if language == "persian": return _sentence(f"{statement} {denial}")
     subject, predicate = statement.split("|")
     return _sentence(f"{subject} {denial} {predicate}")
@@ -183,14 +163,14 @@ def _main_fact(facts, language, rng):
 def _wrong_unit(facts, language, rng):
     "Return a true figure with a wrong unit."
     noun, figure = _main_fact(facts, language, rng)
-    unit, end = _pick(rng, UNITS[language].split(",")), "" if language == "english" else " است"
+    unit, end = _pick(rng, phrases.UNITS[language].split(",")), "" if language == "english" else " است"
     return _sentence(f"{noun}{' is' if not end else ''} {figure}{'' if unit in '%٪' else ' '}{unit}{end}")
 
 
 def _wrong_time(facts, language, rng):
     "Return a true figure that is given to another time or as a bound."
     noun, figure = _main_fact(facts, language, rng)
-    return _sentence(_pick(rng, TIMES[language]).format(a=noun, f=figure))
+    return _sentence(_pick(rng, phrases.TIMES[language]).format(a=noun, f=figure))
 
 # %% ../../../nbs/market/report/false_statements.ipynb #e500933a
 def _wrong_quantifier(facts, language, rng):
@@ -201,7 +181,7 @@ def _wrong_quantifier(facts, language, rng):
     wrong = [state for state in states if any(fact.value != state for fact in known)]
     if not wrong: return None
     word = format_fact(known[0]._replace(value=_pick(rng, wrong)), language)
-    text = _pick(rng, QUANTIFIERS[language][kind]).format(w=word)
+    text = _pick(rng, phrases.QUANTIFIERS[language][kind]).format(w=word)
     if kind == "slope": return _sentence(text)
     return _sentence(f"the last close is {text}" if language == "english" else f"آخرین قیمت پایانی {text} قرار دارد")
 
@@ -210,7 +190,7 @@ def _wrong_count(facts, language, rng):
     "Return a wrong number of touches in words."
     if "resistance_1_touches" not in facts: return None
     wrong = [n for n in range(2, 30) if n != facts["resistance_1_touches"].value]
-    return _sentence(_pick(rng, COUNTS[language]).format(w=spell_number(_pick(rng, wrong), language)))
+    return _sentence(_pick(rng, phrases.COUNTS[language]).format(w=phrases.spell_number(_pick(rng, wrong), language)))
 
 
 def _wrong_absence(facts, language, rng):
@@ -220,18 +200,18 @@ def _wrong_absence(facts, language, rng):
     indicators = [subject for subject in ("rsi", "ema_9", "adx") if _VALUES[subject] in facts]
     if not sides or not indicators: return None
     side = _pick(rng, sides)
-    text = _pick(rng, ABSENCES[language]).format(side=side if language == "english" else words[side],
+    text = _pick(rng, phrases.ABSENCES[language]).format(side=side if language == "english" else words[side],
                                                 a=_noun(_pick(rng, indicators), language))
     return _sentence(text)
 
 # %% ../../../nbs/market/report/false_statements.ipynb #d3a94871
 def _invert_word(text, facts, language, rng):
     "Return a report with one word replaced by its opposite."
-    found = [(match.span(), old) for old in OPPOSITES[language]
+    found = [(match.span(), old) for old in phrases.OPPOSITES[language]
              for match in re.finditer(rf"(?<![\w\u200c]){old}(?![\w\u200c])", text)]
     if not found: return None
     (start, end), old = found[rng.integers(len(found))]
-    return f"{text[:start]}{_pick(rng, OPPOSITES[language][old].split(','))}{text[end:]}"
+    return f"{text[:start]}{_pick(rng, phrases.OPPOSITES[language][old].split(','))}{text[end:]}"
 
 
 def _swap_names(text, facts, language, rng):

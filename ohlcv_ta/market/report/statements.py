@@ -29,7 +29,8 @@ def figure_role(
 def _decode(encoded, facts, language):
     "Return an encoded sentence in plain words, for messages."
     plain = re.sub(r"\{(\w+)\}", lambda found: SUBJECT_NAMES[found[1]][language][0], encoded)
-    return re.sub(r"<\w+:(\w+)>|\[(\w+)\]", lambda found: format_fact(facts[found[1] or found[2]], language).strip("\u200e"), plain)
+    fact = re.compile(r"<\w+:(\w+)>|\[(\w+)\]")
+    return fact.sub(lambda found: format_fact(facts[found[1] or found[2]], language).strip("\u200e"), plain)
 
 # %% ../../../nbs/market/report/statements.ipynb #8665b56a
 _COMPARABLE_UNITS = {"price": "price", "index": "index", "line": "index", "volume": "volume"} # unit -> its kind
@@ -41,6 +42,7 @@ _RELATIONS = {"above": "above", "over": "above", "higher than": "above", "بال
 
 def _plain_fact(subject, facts):
     "Return the comparable fact of a subject, None if it does not exist, and its kind of unit."
+    if subject == "atr": return None, None # a range, not a price
     name = next((name for name, (unit, of, *_) in FACT_CATALOG.items() if of == subject and unit in _COMPARABLE_UNITS), None)
     return facts.get(name), name and _COMPARABLE_UNITS[FACT_CATALOG[name][0]]
 
@@ -138,7 +140,7 @@ class Form(NamedTuple):
     check: Callable | None = None # None if the figures, which are traced already, are all that it states
     begins: bool = True # whether it begins a clause
 
-
+# %% ../../../nbs/market/report/statements.ipynb #80272751
 _COMMON_PARTS = {"V": r"<value:\w+>", "D": r"<away:\w+>", "T": r"<touches:\w+>", "CHANGE": r"<change:\w+>",
                  "SHARE": r"<share:\w+>", "TIMES": r"<times:\w+>", "BARS": r"<bars:\w+>"}
 _PARTS = {
@@ -151,7 +153,8 @@ _PARTS = {
         "ORDER": "(?P<word>bullish|bearish|mixed)", "STRENGTH": "(?P<word>strong|weak)"},
     "persian": _COMMON_PARTS | {
         "N": r"\{\w+\}", "S": r"(?:\{\w+\}|قیمت)",
-        "IS": r"(?: اکنون)?(?: برابر با| برابر| معادل| در سطح| روی| عدد)?", "AWAY": r"(?:با )?فاصلهٔ <away:\w+>(?: یا <away:\w+>)*",
+        "IS": r"(?: اکنون)?(?: برابر با| برابر| معادل| در سطح| روی| عدد)?",
+        "AWAY": r"(?:با )?فاصلهٔ <away:\w+>(?: یا <away:\w+>)*",
         "RELATION": "(?P<relation>بالاتر از|بالای|بیشتر از|پایین تر از|زیر|کمتر از|هم سطح با)",
         "LATER": "(?P<relation>بالاتر|بیشتر|پایین تر|کمتر)",
         "SLOPE": "(?P<word>رو به بالا|رو به پایین|بدون تغییر)", "STATE": "(?P<word>اشباع خرید|اشباع فروش|خنثی)",
@@ -161,7 +164,7 @@ _PARTS = {
 _OF_CLOSE, _OF_MEAN = r"of (?:(?:the )?\{close\}|price)", r"TIMES (?:the |its )?\{volume_mean\}(?: of V)?"
 _ENGLISH_FIGURES = (
     Form(r"NIS V"), Form(r"NIS AWAY"), Form(rf"NIS SHARE {_OF_CLOSE}"), Form(rf"NIS {_OF_MEAN}"),
-    Form(r"(?:the )?\{(?:bar|period)\}(?: brought| was| is)? CHANGE"), 
+    Form(r"(?:the )?\{(?:bar|period)\}(?: brought| was| is)? CHANGE"),
     Form(r"(?:,? (?:is|lies)|,)? AWAY", begins=False), Form(r" \((?:AWAY|T|AWAY,(?: and)? T)\)", begins=False),
     Form(r"(?:,| and|, and)? with T", begins=False),
     Form(rf",? or SHARE {_OF_CLOSE}", begins=False), Form(rf" \(SHARE {_OF_CLOSE}\)", begins=False),
@@ -171,20 +174,24 @@ _ENGLISH_FIGURES = (
     Form(r"\[pair\]"), Form(r"BARS(?: up to \[as_of\])?"), Form(r"source: \[(?:source|pair)\]"))
 
 # %% ../../../nbs/market/report/statements.ipynb #42361fbc
-_RIGHT = r"(?P<right>(?:both )?N(?: (?:at |of )?V| \(V\))?(?:(?:,| and|, and) N(?: (?:at |of )?V| \(V\))?(?=$|[,;:]| and | but ))*)"
+_AT = r"(?: (?:at |of )?V| \(V\))?"
+_RIGHT = rf"(?P<right>(?:both )?N{_AT}(?:(?:,| and|, and) N{_AT}(?=$|[,;:]| and | but ))*)"
 _ENGLISH_WORDS = (
     Form(rf"S(?: BE| closed| trades)?(?: now| currently| also)? RELATION {_RIGHT}", _check_comparison),
     Form(r"N BE D (?P<relation>above|below) (?P<right>(?:the )?\{close\})", _check_comparison),
-    Form(r"S (?:BE|moves|trades) between (?:the )?\{(?P<low>\w+)\}(?: (?:at |of )?V| \(V\))?"
-         r" and (?:the )?\{(?P<high>\w+)\}(?: (?:at |of )?V| \(V\))?", _check_between),
-    Form(r"a \{close\} (?P<relation>above|below) (?:the )?\{(?P<right>\w+)\}(?: (?:at |of )?V| \(V\))? would change "
-         r"(?:that|this|the picture)", _check_condition),
-    Form(r"S BE inside the bollinger bands", _check_inside), Form(r"N BE SLOPE", _check_slope), Form(r"N BE STATE", _check_state),
+    Form(rf"S (?:BE|moves|trades) between (?:the )?\{{(?P<low>\w+)\}}{_AT} and (?:the )?\{{(?P<high>\w+)\}}{_AT}",
+         _check_between),
+    Form(rf"a \{{close\}} (?P<relation>above|below) (?:the )?\{{(?P<right>\w+)\}}{_AT} would change (?:that|this|the picture)",
+         _check_condition),
+    Form(r"S BE inside the bollinger bands", _check_inside), Form(r"N BE SLOPE", _check_slope),
+    Form(r"N BE STATE", _check_state),
     Form(r"momentum is STATE", _check_momentum), Form(r"the averages are in ORDER order", _check_order),
     Form(r"the trend is ORDER", _check_order), Form(r"the trend is STRENGTH", _check_strength),
     Form(r"no \{(?P<side>resistance_1|support_1)\} was found in these bars", _check_absence),
     Form(r"not computed, for want of bars or of movement: (?P<names>N(?:, N)*)", _check_missing),
     Form(r"this tells what the bars were"), Form(r"(?:it|this) is neither a forecast nor advice"), Form(r"this is not advice"))
+
+# %% ../../../nbs/market/report/statements.ipynb #421f8dfd
 _ENGLISH_CONTINUATIONS = (
     Form(rf"(?:,| and|, and| but|, but)?(?: is| lies| stands)? RELATION {_RIGHT}", _check_comparison, begins=False),
     Form(r"(?:,| and|, and)?(?: is)? SLOPE", _check_slope, begins=False), Form(r" \(SLOPE\)", _check_slope, begins=False),
@@ -211,10 +218,12 @@ _PERSIAN_WORDS = (
     Form(r"این متن توصیف گذشته است"), Form(r"نه پیش بینی است و نه توصیهٔ خرید یا فروش"))
 
 # %% ../../../nbs/market/report/statements.ipynb #770942b1
-_FORMS = {"english": (*_ENGLISH_FIGURES, *_ENGLISH_WORDS, *_ENGLISH_CONTINUATIONS), "persian": (*_PERSIAN_FIGURES, *_PERSIAN_WORDS)}
-_LEADS = {"english": r"(?:(?:price|trend|momentum|volatility|levels|in short|\{volume\}): )?(?:of the two directions, |with |now, "
-                     r"|currently, |(?:for|on) \[pair\], |\[pair\]: |on the \[timeframe\] chart, )*",
-          "persian": r"(?:(?:قیمت|روند|مومنتوم|نوسان|سطوح|\{volume\}|جمع بندی): )?(?:یعنی |همچنین |اکنون |با |برای \[pair\]، |\[pair\]: )*"}
+_FORMS = {"english": (*_ENGLISH_FIGURES, *_ENGLISH_WORDS, *_ENGLISH_CONTINUATIONS),
+          "persian": (*_PERSIAN_FIGURES, *_PERSIAN_WORDS)}
+_LEADS = {"english": r"(?:(?:price|trend|momentum|volatility|levels|in short|\{volume\}): )?"
+                     r"(?:of the two directions, |with |now, |currently, |(?:for|on) \[pair\], |\[pair\]: |on the \[timeframe\] chart, )*",
+          "persian": r"(?:(?:قیمت|روند|مومنتوم|نوسان|سطوح|\{volume\}|جمع بندی): )?"
+                     r"(?:یعنی |همچنین |اکنون |با |برای \[pair\]، |\[pair\]: )*"}
 _JOINTS = {"english": r"(?:,? and |,? but |,? while |,? whereas |,? with |, |: )(?:now )?",
            "persian": r"(?:،? و |،? اما |،? ولی |،? در حالی که |، |: )"}
 
@@ -229,19 +238,21 @@ def _compiled(language):
 
 # %% ../../../nbs/market/report/statements.ipynb #38d72470
 def _subject(match):
-    "Return the subject of a clause: its first name, or the last close if it begins with *price*."
+    "Return the subject of a clause: its first name, the last close if it begins with *price*, else nothing."
     name = re.match(r"(?:(?:the|a|an) )?\{(\w+)\}", match[0])
-    return name[1] if name else "close"
+    return name[1] if name else "close" if re.match("(?:the )?price|قیمت", match[0]) else ""
 
 
 def _parse(text, at, subject, language, dead):
     "Return the checks of the rest of a sentence, each with its match and subject; None if it cannot be read."
     if at == len(text): return []
     if (at, subject) in dead: return None # places from where the rest was tried already
-    joint = re.compile(_JOINTS[language]).match(text, at) if subject else None
+    joint = None if subject is None else re.compile(_JOINTS[language]).match(text, at)
+    starts = at if subject is None else joint and joint.end() # of another clause
     for pattern, check, begins in _compiled(language):
-        if subject and begins and not joint or not (subject or begins): continue
-        if not (found := pattern.match(text, joint.end() if joint and begins else at)): continue
+        if not begins and (subject is None or (check and not subject)): continue # nothing to continue
+        place = starts if begins else at
+        if place is None or not (found := pattern.match(text, place)): continue
         about = _subject(found) if begins else subject
         rest = _parse(text, found.end(), about, language, dead)
         if rest is not None: return [(check, found, about), *rest] if check else rest

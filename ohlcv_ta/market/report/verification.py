@@ -96,7 +96,8 @@ def _literals(text, facts, language):
     for name in ("pair", "timeframe", "as_of", "source"):
         if name in facts:
             words = re.escape(format_fact(facts[name], language).translate(_SOFT_CHARACTERS).strip())
-            yield from (_NameMention(*found.span(), "", f"[{name}]") for found in re.finditer(rf"(?<![\w.,٫٬−-]){words}(?![\w%٪])", text))
+            found = re.finditer(rf"(?<![\w.,٫٬−-]){words}(?![\w%٪])", text)
+            yield from (_NameMention(*one.span(), "", f"[{name}]") for one in found)
 
 
 def _find_names(text, facts, language):

@@ -221,7 +221,8 @@ _PERSIAN_WORDS = (
 _FORMS = {"english": (*_ENGLISH_FIGURES, *_ENGLISH_WORDS, *_ENGLISH_CONTINUATIONS),
           "persian": (*_PERSIAN_FIGURES, *_PERSIAN_WORDS)}
 _LEADS = {"english": r"(?:(?:price|trend|momentum|volatility|levels|in short|\{volume\}): )?"
-                     r"(?:of the two directions, |with |now, |currently, |(?:for|on) \[pair\], |\[pair\]: |on the \[timeframe\] chart, )*",
+                     r"(?:of the two directions, |with |now, |currently, |(?:for|on) \[pair\], |\[pair\]: |"
+                     r"on the \[timeframe\] chart, )*",
           "persian": r"(?:(?:قیمت|روند|مومنتوم|نوسان|سطوح|\{volume\}|جمع بندی): )?"
                      r"(?:یعنی |همچنین |اکنون |با |برای \[pair\]، |\[pair\]: )*"}
 _JOINTS = {"english": r"(?:,? and |,? but |,? while |,? whereas |,? with |, |: )(?:now )?",

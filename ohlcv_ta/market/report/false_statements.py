@@ -32,7 +32,7 @@ def _noun(subject, language):
 def _pick(rng, choices):
     "Return one of some phrases, given as lines or as a sequence."
     lines = choices.strip().split("\n") if isinstance(choices, str) else list(choices)
-    return lines[rng.integers(len(lines))] if lines else None
+    return lines[rng.integers(len(lines))]
 
 
 def _sentence(text):

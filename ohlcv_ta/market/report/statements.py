@@ -112,7 +112,7 @@ def _check_strength(facts, language, subject, found):
     return _states_fact(facts, language, "trend_strength", found["word"])
 
 # %% ../../../nbs/market/report/statements.ipynb #7fc7ecc4
-_SIDES = {"مقاومت": "resistance_1", "حمایت": "support_1"} # Persian words that no name pattern finds, because they are inflected
+_SIDES = {"resistance_1": "resistance_1", "support_1": "support_1", "مقاومت": "resistance_1", "حمایت": "support_1"}
 
 
 def _check_inside(facts, language, subject, found):
@@ -123,7 +123,7 @@ def _check_inside(facts, language, subject, found):
 
 def _check_absence(facts, language, subject, found):
     "Return why a level is not absent, or None."
-    name = _SIDES.get(found["side"], found["side"])
+    name = _SIDES[found["side"]]
     return f"denies {SUBJECT_NAMES[name][language][0]!r}, which the facts have" if name in facts else None
 
 

@@ -2251,6 +2251,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                        'ohlcv_ta/market/report/verification.py'),
                                                      'ohlcv_ta.market.report.verification._plain_figures': ( 'market/report/verification.html#_plain_figures',
                                                                                                              'ohlcv_ta/market/report/verification.py'),
+                                                     'ohlcv_ta.market.report.verification._read_figures': ( 'market/report/verification.html#_read_figures',
+                                                                                                            'ohlcv_ta/market/report/verification.py'),
                                                      'ohlcv_ta.market.report.verification._stands_alone': ( 'market/report/verification.html#_stands_alone',
                                                                                                             'ohlcv_ta/market/report/verification.py'),
                                                      'ohlcv_ta.market.report.verification._trace_all': ( 'market/report/verification.html#_trace_all',

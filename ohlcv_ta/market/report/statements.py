@@ -145,7 +145,7 @@ _COMMON_PARTS = {"V": r"<value:\w+>", "D": r"<away:\w+>", "T": r"<touches:\w+>",
                  "SHARE": r"<share:\w+>", "TIMES": r"<times:\w+>", "BARS": r"<bars:\w+>"}
 _PARTS = {
     "english": _COMMON_PARTS | {
-        "N": r"(?:(?:the|a|an) )?\{\w+\}", "S": r"(?:(?:(?:the|a) )?\{\w+\}|(?:the )?price)",
+        "N": r"(?:(?:the|a|an) )?\{\w+\}", "S": r"(?:(?:(?:the|a) )?\{\w+\}|(?:the )?price|the market)",
         "BE": r"(?:is|was|lies|stands|remains)", "IS": r"(?:,? now|,? currently| also)?(?: is| was| stands| reads| equals)?"
         r"(?: now| currently| also)?(?: at| of)?", "AWAY": r"<away:\w+>(?: or <away:\w+>)* away(?: from (?:the )?\{close\})?",
         "RELATION": "(?P<relation>above|over|higher than|below|under|beneath|lower than|level with)",
@@ -164,7 +164,7 @@ _PARTS = {
 _OF_CLOSE, _OF_MEAN = r"of (?:(?:the )?\{close\}|price)", r"TIMES (?:the |its )?\{volume_mean\}(?: of V)?"
 _ENGLISH_FIGURES = (
     Form(r"NIS V"), Form(r"NIS AWAY"), Form(rf"NIS SHARE {_OF_CLOSE}"), Form(rf"NIS {_OF_MEAN}"),
-    Form(r"(?:the )?\{(?:bar|period)\}(?: brought| was| is)? CHANGE"),
+    Form(r"(?:the )?\{(?:bar|period)\}(?: brought| was| is)? CHANGE"), Form(r"over the \{(?:bar|period)\} there was CHANGE"),
     Form(r"(?:,? (?:is|lies)|,)? AWAY", begins=False), Form(r" \((?:AWAY|T|AWAY,(?: and)? T)\)", begins=False),
     Form(r"(?:,| and|, and)? with T", begins=False),
     Form(rf",? or SHARE {_OF_CLOSE}", begins=False), Form(rf" \(SHARE {_OF_CLOSE}\)", begins=False),
@@ -239,9 +239,9 @@ def _compiled(language):
 
 # %% ../../../nbs/market/report/statements.ipynb #38d72470
 def _subject(match):
-    "Return the subject of a clause: its first name, the last close if it begins with *price*, else nothing."
+    "Return the subject of a clause: its first name, the last close if it begins with price or market, else nothing."
     name = re.match(r"(?:(?:the|a|an) )?\{(\w+)\}", match[0])
-    return name[1] if name else "close" if re.match("(?:the )?price|قیمت", match[0]) else ""
+    return name[1] if name else "close" if re.match("(?:the )?price|the market|قیمت", match[0]) else ""
 
 
 def _parse(text, at, subject, language, dead):

@@ -239,15 +239,20 @@ def _check_statements(parsed):
         if sentence and (why := check_sentence(sentence, parsed.facts, parsed.language)): parsed.refuse(why)
 
 # %% ../../../nbs/market/report/verification.ipynb #b43b363d81ae4b689946ece5c682cd59
+def _read_figures(text, facts, language):
+    "Return a text as it is read, and every figure with its fact."
+    _check_letters(text, language)
+    parsed = _ParsedText(text, facts, language)
+    return parsed, _trace_all(parsed)
+
+
 def trace_figures(
     text: str, # with figures
     facts: dict[str, Fact],
     language: str, # of `LANGUAGES`
 ) -> list[TracedFigure]: # every figure with its fact, in the order of the text
     "Return the fact behind every figure of a text. Raises `UnsupportedStatement` for the first statement without support."
-    _check_letters(text, language)
-    parsed = _ParsedText(text, facts, language)
-    found = _trace_all(parsed)
+    parsed, found = _read_figures(text, facts, language)
     _check_statements(parsed)
     return found
 
@@ -256,10 +261,11 @@ def explain_refusal(
     text: str,
     facts: dict[str, Fact],
     language: str = "english", # of `LANGUAGES`
+    words: bool = True, # whether to check the sentences too, not only the figures; False is for comparison
 ) -> str | None: # the reason, or None
     "Return why a text is refused."
     try:
-        trace_figures(text, facts, language)
+        (trace_figures if words else _read_figures)(text, facts, language)
     except UnsupportedStatement as reason:
         return str(reason)
 

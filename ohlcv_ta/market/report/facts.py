@@ -198,7 +198,7 @@ def _state_facts(numbers, before, price):
 
 # %% ../../../nbs/market/report/facts.ipynb #a2fca4d5
 _PAIR = re.compile(r"\^?[A-Za-z][A-Za-z0-9]{0,19}|[A-Za-z0-9]{1,20}[_/.-][A-Za-z]{1,10}")
-_SERIES = re.compile(r"\^?[A-Za-z0-9][A-Za-z0-9._/-]{0,30}(, [A-Za-z][A-Za-z ]{1,20})?")
+_SERIES = re.compile(r"\^?[A-Za-z0-9][A-Za-z0-9./-]{0,30}(, [A-Za-z][A-Za-z ]{1,20})?")
 TIMEFRAME_LABELS = { # in English and in Persian
     "minute1": ("1-minute", "۱ دقیقه‌ای"), "minute5": ("5-minute", "۵ دقیقه‌ای"),
     "minute15": ("15-minute", "۱۵ دقیقه‌ای"), "minute30": ("30-minute", "۳۰ دقیقه‌ای"),

@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-from .facts import FACT_CATALOG, Fact
+from .facts import Fact
 from ohlcv_ta.market.report.formatting import (
     LANGUAGES,
     LEFT_TO_RIGHT_MARK,
@@ -22,6 +22,7 @@ from ohlcv_ta.market.report.formatting import (
     format_fact,
     format_figure,
 )
+from .statements import check_sentence, figure_role
 
 # %% ../../../nbs/market/report/verification.ipynb #8edb47106e1a46a883d545849b8ab81b
 _LETTERS = "ءآأؤئابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهیۀ" "\u064b\u0654\u200c" # of Persian, with two marks above and the narrow gap
@@ -73,6 +74,7 @@ class _NameMention(NamedTuple):
     start: int
     end: int
     subject: str # empty for a pair, a time and the like
+    mark: str # stands for it in an encoded sentence
 
 
 @lru_cache
@@ -94,16 +96,19 @@ def _literals(text, facts, language):
     for name in ("pair", "timeframe", "as_of", "source"):
         if name in facts:
             words = re.escape(format_fact(facts[name], language).translate(_SOFT_CHARACTERS).strip())
-            yield from (_NameMention(*found.span(), "") for found in re.finditer(rf"(?<![\w.,٫٬−-]){words}(?![\w%٪])", text))
+            found = re.finditer(rf"(?<![\w.,٫٬−-]){words}(?![\w%٪])", text)
+            yield from (_NameMention(*one.span(), "", f"[{name}]") for one in found)
 
 
 def _find_names(text, facts, language):
-    "Return the mentions in a text in order; a longer name hides the names within it."
-    literals = list(_literals(text, facts, language))
+    "Return the mentions in a text in order; a longer one hides those within it."
     subjects, matches = _by_name(language), _names_pattern(language).finditer(text)
-    names = (_NameMention(*found.span(), subjects[found[0].lower()]) for found in matches)
-    apart = (one for one in names if all(one.end <= other.start or other.end <= one.start for other in literals))
-    return sorted([*literals, *apart])
+    own = ((found.span(), subjects[found[0].lower()]) for found in matches)
+    names = [*_literals(text, facts, language), *(_NameMention(*span, subject, f"{{{subject}}}") for span, subject in own)]
+    found = []
+    for one in sorted(names, key=lambda name: name.start - name.end): # the longest first; of two equal ones, the literal
+        if all(one.end <= other.start or other.end <= one.start for other in found): found.append(one)
+    return sorted(found)
 
 
 def _blank(text, start, end):
@@ -131,10 +136,6 @@ class _ParsedText:
         "Return the last name with figures before a position in its sentence, or None."
         start = max(one for one in self.breaks[:-1] if one <= place)
         return next((name for name in reversed(self.names) if name.subject and start <= name.start and name.end <= place), None)
-
-    def after(self, place, end):
-        "Return the first name with figures between two positions, or None."
-        return next((name for name in self.names if name.subject and place <= name.start and name.end <= end), None)
 
     def refuse(self, what):
         "Raise `UnsupportedStatement`."
@@ -218,114 +219,41 @@ def _trace_all(parsed):
     return found
 
 # %% ../../../nbs/market/report/verification.ipynb #59bbdb311c014d738909a11f9e486628
-_LARGER_OR_SMALLER = {
-    "english": re.compile(r"\b(?:(above|over|higher than|exceeds)|(below|under|beneath|lower than))\b", re.I),
-    "persian": re.compile(r"(?<!\w)(?:(بالاتر از|بالای|فراتر از|بیشتر از)|(پایین تر از|زیر|کمتر از))(?!\w)")}
-_CONDITIONAL = {
-    "english": re.compile(r"\b(if|would|could|should|may|might|unless|until|once)\b", re.I),
-    "persian": re.compile(r"(?<!\w)(اگر|چنانچه|در صورت|می تواند|ممکن|تا زمانی|مگر)(?!\w)")}
-_COMPARABLE_UNITS = {"price": "price", "index": "index", "line": "index", "volume": "volume"} # unit -> its kind
+def _encode(parsed, start, end):
+    "Return a sentence with marks for its names and figures, in lower case and without its full stop."
+    spans = [(name.start, name.end, name.mark) for name in parsed.names]
+    spans += [(first, last, f"<{figure_role(parsed.facts[fact])}:{fact}>") for first, last, fact, _ in parsed.taken]
+    pieces, at = [], start
+    for first, last, mark in sorted(span for span in spans if start <= span[0] < end):
+        if first < at: continue # a pair such as ATR within a unit
+        pieces += [parsed.text[at:first].lower(), mark]
+        at = last
+    encoded = " ".join("".join([*pieces, parsed.text[at:end].lower()]).split())
+    return re.sub(r" (?=[),:،])|(?<=\() ", "", encoded.rstrip(".;؛"))
 
 
-def _plain_fact(subject, facts):
-    "Return the comparable fact of a subject, None if it does not exist, and its kind of unit."
-    name = next((name for name, (unit, of, *_) in FACT_CATALOG.items() if of == subject and unit in _COMPARABLE_UNITS), None)
-    return facts.get(name), name and _COMPARABLE_UNITS[FACT_CATALOG[name][0]]
+def _check_statements(parsed):
+    "Refuse the first sentence that the facts do not support."
+    for start, end in parsed.sentences():
+        sentence = _encode(parsed, start, end)
+        if sentence and (why := check_sentence(sentence, parsed.facts, parsed.language)): parsed.refuse(why)
 
 # %% ../../../nbs/market/report/verification.ipynb #b43b363d81ae4b689946ece5c682cd59
-def _compare(parsed, left, larger, right):
-    "Refuse a wrong comparison of two subjects."
-    (one, unit), (other, same) = (_plain_fact(name.subject, parsed.facts) for name in (left, right))
-    if not unit or unit != same: return
-    names = [parsed.text[name.start:name.end] for name in (left, right)]
-    claim = f"says that {names[0]!r} is {'above' if larger else 'below'} {names[1]!r}"
-    if one is None or other is None: parsed.refuse(f"{claim}, of which one is not known")
-    difference = round(one.value, one.decimals) - round(other.value, other.decimals)
-    if not (difference > 0 if larger else difference < 0): parsed.refuse(f"{claim}, which it is not")
+def _read_figures(text, facts, language):
+    "Return a text as it is read, and every figure with its fact."
+    _check_letters(text, language)
+    parsed = _ParsedText(text, facts, language)
+    return parsed, _trace_all(parsed)
 
 
-_PRICE = {"english": re.compile(r"\bprice\b", re.I), "persian": re.compile(r"(?<!\w)قیمت(?!\w)")} # compared as the last close
-_LATER = re.compile(r"(?<!\w)(?:(بالاتر|بیشتر)|(پایین تر|کمتر))(?! از)(?!\w)") # as in Persian: A from B higher is
-
-# %% ../../../nbs/market/report/verification.ipynb #dc04fc41
-def _left_of(parsed, start, place):
-    "Return the left side of a comparison: the last name before it, or the price."
-    name = parsed.before(place)
-    price = max((found.span() for found in _PRICE[parsed.language].finditer(parsed.rest, start, place)), default=None)
-    return _NameMention(*price, "close") if price and (name is None or price[0] > name.start) else name
-
-
-def _check_later_comparisons(parsed, start, end):
-    "Check Persian comparisons whose word stands at the end."
-    for found in _LATER.finditer(parsed.rest, start, end):
-        right = parsed.before(found.start())
-        if right and re.search(r"(?<!\w)از\s*$", parsed.rest[start:right.start]):
-            left = _left_of(parsed, start, right.start)
-            if left: _compare(parsed, left, bool(found[1]), right)
-
-# %% ../../../nbs/market/report/verification.ipynb #388cb705
-def _check_comparisons(parsed):
-    "Check every comparison of a text."
-    for start, end in parsed.sentences():
-        if _CONDITIONAL[parsed.language].search(parsed.text[start:end]): continue
-        _check_later_comparisons(parsed, start, end)
-        left = right = None
-        for found in _LARGER_OR_SMALLER[parsed.language].finditer(parsed.rest, start, end):
-            listed = right and not re.sub(r"\band\b|(?<!\w)و(?!\w)|[\s,،()]", "", parsed.rest[right.end:found.start()])
-            left = left if listed else _left_of(parsed, start, found.start())
-            right = parsed.after(found.end(), end)
-            if left and right: _compare(parsed, left, bool(found[1]), right)
-
-# %% ../../../nbs/market/report/verification.ipynb #f14b2342
-_STATES = {"rsi": ["rsi_state"], "rsi_low": ["rsi_state"], "rsi_high": ["rsi_state"], "mfi": ["mfi_state"],
-           "mfi_low": ["mfi_state"], "mfi_high": ["mfi_state"], "": ["rsi_state", "mfi_state"]}
-_SLOPES = {"ema_9": ["ema_9_slope"], "ema_21": ["ema_21_slope"], "ema_50": ["ema_50_slope"], "": []}
-_CLAIMS = { # pattern of the words, and the facts that support them by the subject named before; "" for any other subject
-    "english": [(r"\b(overbought|oversold|neutral)\b", _STATES), (r"\b(rising|falling)\b", _SLOPES),
-                (r"\b(?:trend is (?=\w+\b)|(?=\w+ (?:order|trend)\b))(bullish|bearish|mixed)\b", {"": ["trend"]}),
-                (r"\b(daily|weekly|monthly)\b", {"": ["timeframe"]}),
-                (r"\b(?:trend is (?=\w+\b)|(?=\w+ trend\b))(strong|weak)\b", {"": ["trend_strength"]})],
-    "persian": [(r"(?<!\w)(اشباع خرید|اشباع فروش|خنثی)(?!\w)", _STATES), (r"(?<!\w)(رو به بالا|رو به پایین)(?!\w)", _SLOPES),
-                (r"(?<!\w)(روزانه|هفتگی|ماهانه)(?!\w)", {"": ["timeframe"]}),
-                (r"(?:آرایش میانگین ها|(?<!\w)روند) (صعودی|نزولی|درهم)(?!\w)", {"": ["trend"]}),
-                (r"(?<!\w)روند (قوی|ضعیف)(?!\w)", {"": ["trend_strength"]})]}
-
-# %% ../../../nbs/market/report/verification.ipynb #3a6829f2
-@lru_cache
-def _pattern(text):
-    "Return a compiled pattern that ignores case."
-    return re.compile(text, re.I)
-
-
-def _written_facts(parsed, names):
-    "Return the facts of these names as a text has them."
-    known = (parsed.facts[name] for name in names if name in parsed.facts)
-    return [format_fact(fact, parsed.language).translate(_SOFT_CHARACTERS) for fact in known]
-
-# %% ../../../nbs/market/report/verification.ipynb #29584064
-def _check_claims(parsed):
-    "Check words that state a fact, such as *overbought*."
-    for start, end in parsed.sentences():
-        if _CONDITIONAL[parsed.language].search(parsed.text[start:end]): continue
-        for pattern, owners in _CLAIMS[parsed.language]:
-            for found in _pattern(pattern).finditer(parsed.rest, start, end):
-                name = parsed.before(found.start())
-                names = owners.get(name.subject, owners[""]) if name else owners[""]
-                if found[1].lower() not in _written_facts(parsed, names):
-                    parsed.refuse(f"says {found[0]!r}, which the facts do not")
-
-# %% ../../../nbs/market/report/verification.ipynb #18b1c363
 def trace_figures(
     text: str, # with figures
     facts: dict[str, Fact],
     language: str, # of `LANGUAGES`
 ) -> list[TracedFigure]: # every figure with its fact, in the order of the text
     "Return the fact behind every figure of a text. Raises `UnsupportedStatement` for the first statement without support."
-    _check_letters(text, language)
-    parsed = _ParsedText(text, facts, language)
-    found = _trace_all(parsed)
-    _check_comparisons(parsed)
-    _check_claims(parsed)
+    parsed, found = _read_figures(text, facts, language)
+    _check_statements(parsed)
     return found
 
 # %% ../../../nbs/market/report/verification.ipynb #8309879909854d7188b41380fd92a7c3
@@ -333,10 +261,11 @@ def explain_refusal(
     text: str,
     facts: dict[str, Fact],
     language: str = "english", # of `LANGUAGES`
+    words: bool = True, # whether to check the sentences too, not only the figures; False is for comparison
 ) -> str | None: # the reason, or None
     "Return why a text is refused."
     try:
-        trace_figures(text, facts, language)
+        (trace_figures if words else _read_figures)(text, facts, language)
     except UnsupportedStatement as reason:
         return str(reason)
 

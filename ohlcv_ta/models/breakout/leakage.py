@@ -6,7 +6,7 @@
 __all__ = ['LOOKING_AHEAD', 'replayed_breakout_table', 'excess_scores', 'surrogate_scores', 'score_limits',
            'SuspiciousScoreError', 'check_scores']
 
-# %% ../../../nbs/models/breakout/leakage.ipynb #45fd87b5
+# %% ../../../nbs/models/breakout/leakage.ipynb #ee852b54
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,7 +26,7 @@ from ohlcv_ta.models.breakout.experiment import (
     score_predictions,
 )
 
-# %% ../../../nbs/models/breakout/leakage.ipynb #c2072055
+# %% ../../../nbs/models/breakout/leakage.ipynb #4d63eca6
 LOOKING_AHEAD = ["breaks_above_vah", "label_known_at"]
 
 
@@ -49,7 +49,7 @@ def replayed_breakout_table(
     check_causality(breakout_features, frame, sampled.tolist())
     return table
 
-# %% ../../../nbs/models/breakout/leakage.ipynb #640cb4c7
+# %% ../../../nbs/models/breakout/leakage.ipynb #a24e756c
 _EXPERIMENT = ["trained_on", "protocol", "features"]
 
 
@@ -63,7 +63,7 @@ def excess_scores(
     table = aucs.assign(kind=np.where(raw, "raw number", "model"), score=aucs.value - aucs.better.where(~raw, 0.0))
     return table[[*_EXPERIMENT, "model", "kind", "score"]]
 
-# %% ../../../nbs/models/breakout/leakage.ipynb #0ebd771d
+# %% ../../../nbs/models/breakout/leakage.ipynb #8df69990
 def surrogate_scores(
     frames: Mapping[str, pd.DataFrame], # bars of each market
     arguments: Mapping[str, dict], # arguments of `breakout_table` for each market
@@ -83,18 +83,20 @@ def surrogate_scores(
     scores = excess_scores(score_predictions(add_references(pd.concat(runs), tables), draws=1))
     return scores.groupby([*_EXPERIMENT, "kind"]).score.max().reset_index()
 
-# %% ../../../nbs/models/breakout/leakage.ipynb #5e0acbd7
+# %% ../../../nbs/models/breakout/leakage.ipynb #05d72df7
 def score_limits(
     scores: pd.DataFrame, # of several surrogates, from `surrogate_scores`
-    deviations: float = 5.0, # of the limit above the mean, in standard deviations over surrogates
+    deviations: float = 5.0, # of the limit above zero or the mean, in standard deviations over surrogates
+    ceiling: float = 0.97, # highest limit of the AUC of a raw number
 ) -> pd.DataFrame: # index trained_on, protocol, features, kind; mean, deviation, limit
     "Return the highest score of each experiment that no-signal data allow."
     over = scores.groupby([*_EXPERIMENT, "kind"]).score
     mean, deviation = over.mean(), over.std()
     deviation = np.maximum(deviation, deviation.groupby([*_EXPERIMENT[1:], "kind"]).transform("median"))
-    return pd.DataFrame({"mean": mean, "deviation": deviation, "limit": mean.clip(lower=0) + deviations * deviation})
+    base = mean.where(mean.index.get_level_values("kind") == "raw number", 0.0)
+    return pd.DataFrame({"mean": mean, "deviation": deviation, "limit": (base + deviations * deviation).clip(upper=ceiling)})
 
-# %% ../../../nbs/models/breakout/leakage.ipynb #af7ed263
+# %% ../../../nbs/models/breakout/leakage.ipynb #c4267ba8
 class SuspiciousScoreError(ValueError):
     "Report scores that no-signal data of the same shape do not allow."
 

@@ -27,15 +27,15 @@ def fold_metrics(
     p: ArrayLike, # probabilities of a 1, shape (..., n)
     fold: ArrayLike, # n folds; the model of a fold predicted its rows
     threshold: float = 0.5, # least probability of a predicted 1
-) -> dict[str, np.ndarray]: # of shape (...); NaN where a metric is undefined
+) -> dict[str, float | np.ndarray]: # of shape (...); NaN where a metric is undefined
     """Return the metrics of `binary_metrics`, with `roc_auc` as the mean over folds and `pooled_auc` of all rows together.
 
     Raises `ValueError` if a label is not 0 or 1, or a probability not from 0 to 1.
     """
     y, p = np.asarray(y), np.asarray(p)
     pooled = binary_metrics(y, p, threshold)
-    each = [binary_metrics(y[..., rows], p[..., rows])["roc_auc"] for rows in _fold_rows(fold)]
-    return {**pooled, "roc_auc": np.mean(each, axis=0), "pooled_auc": pooled["roc_auc"]}
+    each = [np.asarray(binary_metrics(y[..., rows], p[..., rows])["roc_auc"]) for rows in _fold_rows(fold)]
+    return {**pooled, "roc_auc": np.stack(each).mean(axis=0), "pooled_auc": pooled["roc_auc"]}
 
 # %% ../../nbs/evaluation/fold_metrics.ipynb #3d4b5b5a
 def fold_bootstrap(

@@ -51,7 +51,7 @@ def test_honest_features_pass_both_checks(bars):
     assert len(check_scores(scores_of(bars), limits_of(bars))) == 4
 
 
-@pytest.mark.parametrize("column", ["va_width", "target_distance", "rsi_14"])
+@pytest.mark.parametrize("column", ["va_width", "target_distance", "volume_ratio"])
 def test_the_replay_names_a_feature_with_the_next_high(bars, monkeypatch, column):
     monkeypatch.setattr(dataset, "relative_features", partial(leaking, column=column))
     with pytest.raises(LookAheadError, match=column):
@@ -60,9 +60,10 @@ def test_the_replay_names_a_feature_with_the_next_high(bars, monkeypatch, column
 
 def test_the_replay_finds_a_leak_of_a_millionth(bars, monkeypatch):
     def slightly(days, threshold):
-        return honest(days, threshold).assign(rsi_14=lambda t: t.rsi_14 + 1e-6 * days.High.shift(-1).fillna(days.High))
+        following = days.High.shift(-1).fillna(days.High)
+        return honest(days, threshold).assign(volume_ratio=lambda table: table.volume_ratio + 1e-8 * following)
     monkeypatch.setattr(dataset, "relative_features", slightly)
-    with pytest.raises(LookAheadError, match="rsi_14"):
+    with pytest.raises(LookAheadError, match="volume_ratio"):
         replayed_breakout_table(bars, sessions=2)
 
 

@@ -12,6 +12,7 @@ __all__ = ['EXPERIMENTS', 'SPLIT_EXPERIMENTS', 'EXPERIMENT_KEYS', 'RAW_SCORES', 
 # %% ../../../nbs/models/breakout/experiment.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 import json
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -226,7 +227,7 @@ def add_references(
         known = tables[str(trained_on)].set_index("market", append=True)
         blank = rows.assign(valid_score=np.nan, settings="{}")
         for name, (column, sign) in RAW_SCORES.items():
-            raw = sign * known[column].loc[pd.MultiIndex.from_frame(rows[["session", "market"]])].to_numpy()
+            raw = sign * known[column].loc[pd.MultiIndex.from_arrays([rows.session, rows.market])].to_numpy()
             parts.append(blank.assign(model=name, p=pd.Series(raw, rows.index).rank(pct=True)))
         parts.append(blank.assign(model="always_yes", p=1.0))
     return pd.concat(parts, ignore_index=True)
@@ -289,7 +290,7 @@ def compare_protocols(
     **settings, # block, level, draws, seed: see `compare_models`
 ) -> pd.DataFrame: # index metric; value, low, high, detectable of random folds minus purged blocks
     "Return the difference between random folds and purged blocks of one model, on the same rows and training sizes."
-    of_model = predictions[predictions.model == model]
+    of_model = cast(pd.DataFrame, predictions[predictions.model == model])
     rows = pd.concat([select_experiment(of_model, trained_on, protocol, features).assign(model=protocol)
                       for protocol in ("random_folds", "purged_blocks")])
     return compare_models(rows, "purged_blocks", "random_folds", **settings)
@@ -316,8 +317,8 @@ def compare_with_strongest(
 # %% ../../../nbs/models/breakout/experiment.ipynb #c0912e3d
 def _gain_ranks(x, y, settings, seed) -> pd.Series:
     "Return the rank of each column by its gain in one XGBoost model; 1 is the highest."
-    fitted = make_pipeline("xgboost", seed, **settings).fit(x.to_numpy(float), y)["model"]
-    return pd.Series(fitted.feature_importances_, x.columns).rank(ascending=False)
+    pipeline = make_pipeline("xgboost", seed, **settings).fit(x.to_numpy(float), y)
+    return pd.Series(pipeline.named_steps["model"].feature_importances_, x.columns).rank(ascending=False)
 
 # %% ../../../nbs/models/breakout/experiment.ipynb #f49ed3f7
 def rank_importance(

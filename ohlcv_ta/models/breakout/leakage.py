@@ -8,6 +8,7 @@ __all__ = ['LOOKING_AHEAD', 'replayed_breakout_table', 'excess_scores', 'surroga
 
 # %% ../../../nbs/models/breakout/leakage.ipynb #ee852b54
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -57,11 +58,12 @@ def excess_scores(
     scores: pd.DataFrame, # from `score_predictions`, with the references
 ) -> pd.DataFrame: # trained_on, protocol, features, model, kind ("raw number" or "model"), score
     "Return the AUC of each raw number, and of each model the AUC less that of the better raw number."
-    aucs = scores[(scores.metric == "roc_auc") & (scores.labels == "true")]
+    aucs = cast(pd.DataFrame, scores[(scores.metric == "roc_auc") & (scores.labels == "true")])
     raw = aucs.model.isin(list(RAW_SCORES))
-    aucs = aucs.join(aucs[raw].groupby(_EXPERIMENT).value.max().rename("better"), on=_EXPERIMENT)
+    better = cast(pd.DataFrame, aucs[raw]).groupby(_EXPERIMENT).value.max().rename("better")
+    aucs = aucs.join(better, on=_EXPERIMENT)
     table = aucs.assign(kind=np.where(raw, "raw number", "model"), score=aucs.value - aucs.better.where(~raw, 0.0))
-    return table[[*_EXPERIMENT, "model", "kind", "score"]]
+    return cast(pd.DataFrame, table[[*_EXPERIMENT, "model", "kind", "score"]])
 
 # %% ../../../nbs/models/breakout/leakage.ipynb #8df69990
 def surrogate_scores(
@@ -109,11 +111,11 @@ def check_scores(
     "Return the scores with their limits. Raises `SuspiciousScoreError` if one is above and no exception names it."
     table = excess_scores(scores).join(limits, on=[*_EXPERIMENT, "kind"], how="inner")
     table["name"] = table[[*_EXPERIMENT, "model"]].agg("/".join, axis=1)
-    high = table[(table.score > table.limit) & ~table["name"].isin(list(exceptions or {}))]
-    if len(high):
+    high = (table.score > table.limit) & ~table["name"].isin(list(exceptions or {}))
+    if high.any():
         measured = {"raw number": "an AUC of", "model": "an AUC above that of the better raw number by"}
         found = "; ".join(f"{name} has {measured[kind]} {score:.3f}, where no-signal data allow {limit:.3f}"
-                          for name, kind, score, limit in high[["name", "kind", "score", "limit"]].itertuples(index=False))
+                          for name, kind, score, limit in table.loc[high, ["name", "kind", "score", "limit"]].to_numpy())
         raise SuspiciousScoreError(f"{found}. Look for a feature that contains a part of the outcome. If the score is right, "
                                    "write its name and the reason under breakout.checks.exceptions in params.yaml.")
-    return table[["name", "kind", "score", "mean", "deviation", "limit"]].reset_index(drop=True)
+    return cast(pd.DataFrame, table[["name", "kind", "score", "mean", "deviation", "limit"]]).reset_index(drop=True)

@@ -30,12 +30,15 @@ def fold_metrics(
 ) -> dict[str, float | np.ndarray]: # of shape (...); NaN where a metric is undefined
     """Return the metrics of `binary_metrics`, with `roc_auc` as the mean over folds and `pooled_auc` of all rows together.
 
+    A fold without both classes has no AUC and is left out of the mean.
     Raises `ValueError` if a label is not 0 or 1, or a probability not from 0 to 1.
     """
     y, p = np.asarray(y), np.asarray(p)
     pooled = binary_metrics(y, p, threshold)
     each = [np.asarray(binary_metrics(y[..., rows], p[..., rows])["roc_auc"]) for rows in _fold_rows(fold)]
-    return {**pooled, "roc_auc": np.stack(each).mean(axis=0), "pooled_auc": pooled["roc_auc"]}
+    known = ~np.isnan(each)
+    with np.errstate(invalid="ignore"): mean = np.where(known, each, 0.0).sum(axis=0) / known.sum(axis=0)
+    return {**pooled, "roc_auc": mean, "pooled_auc": pooled["roc_auc"]}
 
 # %% ../../nbs/evaluation/fold_metrics.ipynb #3d4b5b5a
 def fold_bootstrap(

@@ -94,15 +94,18 @@ def predict_fixed(
     seed: int = 0, # random seed of the folds and the estimator
     blocks: int = 5, # test blocks
     embargo: int = 1, # rows removed on each side of a block in addition to the purge
-) -> pd.DataFrame: # market, session, fold, y, p, valid_score (none), settings: every row, once; fold is the block of time
+) -> pd.DataFrame: # market, session, fold, y, p, valid_score (none), settings: every row, once
     "Predict every row once with fixed settings, in purged blocks of time or in random folds of the same sizes."
     x, y = table[input_columns(name, features)].to_numpy(float), table.breaks_above_vah.to_numpy()
-    folds = purged_blocks(table.known_at, table.label_known_at, blocks, embargo)
-    settings, p = middle_settings(grid), np.empty(len(y))
-    block = np.repeat(np.arange(blocks), [len(test) for _, test in folds])
-    for train, test in random_folds(folds, seed) if random else folds:
+    in_time = purged_blocks(table.known_at, table.label_known_at, blocks, embargo)
+    at_random = random_folds(in_time, seed)
+    settings, p, cell = middle_settings(grid), np.empty(len(y)), np.zeros(len(y), int)
+    for number, ((_, block), (_, fold)) in enumerate(zip(in_time, at_random, strict=True)):
+        cell[block] += number * blocks
+        cell[fold] += number
+    for train, test in at_random if random else in_time:
         p[test] = make_pipeline(name, seed, **settings).fit(x[train], y[train]).predict_proba(x[test])[:, 1]
-    return pd.DataFrame({"market": table.market.to_numpy(), "session": table.index, "fold": block, "y": y, "p": p,
+    return pd.DataFrame({"market": table.market.to_numpy(), "session": table.index, "fold": cell, "y": y, "p": p,
                          "valid_score": np.nan, "settings": json.dumps(settings)})
 
 # %% ../../../nbs/models/breakout/experiment.ipynb #b118ea5561624da68c537baed56e602f

@@ -33,10 +33,12 @@ numbers = st.floats(-1e6, 1e6)
 @st.composite
 def claims(draw):
     verdict = draw(st.sampled_from(Verdict))
+    baseline = draw(words) if verdict is Verdict.NO_SKILL else ""
     return Claim(system=draw(st.sampled_from("ABCDE")), chapter=draw(words), claim=draw(words),
                  claimed=draw(numbers | words), as_published=draw(st.none() | numbers), leak_free=draw(numbers),
                  low=draw(st.none() | numbers), high=draw(st.none() | numbers), verdict=verdict, why=draw(words),
-                 missing=draw(words) if verdict is Verdict.UNTESTABLE else "")
+                 data=draw(st.sampled_from(["same data", "other data", "no data"])), baseline=baseline,
+                 missing=draw(words) if verdict is Verdict.NOT_TESTED else "")
 
 
 @given(st.lists(claims(), min_size=1, max_size=5, unique_by=lambda claim: (claim.system, claim.claim)))
@@ -61,21 +63,21 @@ def test_verdict_is_symmetric_in_sign(claimed, value, down, up, chance):
 @given(numbers, st.floats(0, 10), st.floats(0, 10))
 def test_verdict_of_the_value_and_of_values_outside(value, down, up):
     low, high = value - down, value + up
-    assert decide_verdict(value, value, low, high)[0] is Verdict.HOLDS
-    assert decide_verdict(high + 1, value, low, high)[0] is Verdict.FAILS
-    assert decide_verdict(low - 1, value, low, high, better="equal")[0] is Verdict.FAILS
+    assert decide_verdict(value, value, low, high)[0] is Verdict.REPRODUCED
+    assert decide_verdict(high + 1, value, low, high)[0] is Verdict.NOT_REPRODUCED
+    assert decide_verdict(low - 1, value, low, high, better="equal")[0] is Verdict.NOT_REPRODUCED
 
 
 @pytest.mark.parametrize(("row", "problem"), [
     ({}, "claim, claimed, system is missing"),
     ({"system": "D", "claim": "AUC", "claimed": 1}, "'AUC': it needs exactly one"),
-    ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "a.b", "verdict": "holds"}, "exactly one"),
+    ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "a.b", "verdict": "reproduced"}, "exactly one"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.nothing"}, "'AUC': there is no 'nothing'"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.auc.deeper.still"}, "'AUC'"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.unknown"}, "has no value"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "metric": "model.auc", "better": "more"}, "better must be"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "implied": {"sum": [1, 2]}}, "not a product, difference"),
-    ({"system": "D", "claim": "AUC", "claimed": 1, "verdict": "not testable here", "why": "lost"}, "'AUC'.*missing"),
+    ({"system": "D", "claim": "AUC", "claimed": 1, "verdict": "not tested here", "why": "lost"}, "'AUC'.*missing"),
     ({"system": "D", "claim": "AUC", "claimed": 1, "verdict": "contradicts itself"}, "'AUC'.*needs a why"),
 ])
 def test_invalid_row_raises_and_is_named(row, problem):
@@ -88,11 +90,18 @@ def test_every_published_claim_has_a_verdict():
 
 
 def test_measured_value_with_or_without_interval():
-    row = {"system": "D", "claim": "AUC", "claimed": 0.6, "metric": "model.auc"}
+    row = {"system": "D", "claim": "AUC", "claimed": 0.6, "metric": "model.auc", "data": "other data"}
     exact, = assess_claims([row], "chapter", {"model": {"auc": 0.6}}, as_published={"model": {"auc": 0.7}})
     wide, = assess_claims([row], "chapter", {"model": {"auc": {"value": 0.5, "low": 0.4, "high": 0.65}}})
-    assert (exact.verdict, exact.as_published, exact.low) == (Verdict.HOLDS, 0.7, None)
-    assert (wide.verdict, wide.as_published, wide.low) == (Verdict.HOLDS, None, 0.4)
+    assert (exact.verdict, exact.as_published, exact.low) == (Verdict.REPRODUCED, 0.7, None)
+    assert (wide.verdict, wide.as_published, wide.low) == (Verdict.REPRODUCED, None, 0.4)
+
+
+@given(numbers, st.floats(0, 10), st.floats(-10, 10), st.floats(0, 5))
+def test_no_skill_where_the_paired_difference_is_not_above_zero(value, width, difference, half):
+    over = {"baseline": "distance", "value": difference, "low": difference - half, "high": difference + half}
+    verdict = decide_verdict(value, value, value - width, value + width, over=over)[0]
+    assert verdict is (Verdict.REPRODUCED if over["low"] > 0 else Verdict.NO_SKILL)
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):

@@ -21,6 +21,7 @@ TUPLE_METHODS = {"_asdict", "_fields", "_field_defaults", "_make", "_replace"} #
 MOST_LINES, FEWEST_LINES = 450, 50
 # Modules below the fewest lines that one other module or stage uses, and why they stand alone.
 THIN = {
+    "ohlcv_ta.evaluation.cross_validation": "in splits, which every training uses, a change would make all networks stale",
     "ohlcv_ta.kernel_environment": "every stage depends on it; in the runner, a change of the runner would rerun all",
     "ohlcv_ta.serving.analysis_worker": "forked for each analysis, so that it imports nothing that a worker does not need",
     "ohlcv_ta.models.masks.reference_detectors": "needs libraries that only the comparison needs; no training depends on it",

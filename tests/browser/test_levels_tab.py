@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import replace
 from urllib.parse import unquote
 
 import numpy as np
@@ -139,17 +138,6 @@ def test_bars_are_saved(tab, tmp_path):
     script = "return [...document.querySelectorAll('a.ta-button')].filter(a => a.download.includes('bars')).map(a => a.href)[0]"
     lines = unquote(tab.execute_script(script).split(",", 1)[1]).splitlines()
     assert lines[0] == "time,position,open,high,low,close,volume,confidence" and len(lines) == 121
-
-
-def test_a_report_is_written_on_the_bars_of_a_picture(tab, tmp_path):
-    titled = replace(STYLES["light"], title="BTCUSD 1h")
-    image, _ = draw_chart(load_series("BTC-USD", "1h", end="2019-07-12").tail(150), titled, 1200, 640)
-    Image.fromarray(image).save(tmp_path / "titled.png")
-    upload(tab, tmp_path / "titled.png")
-    wait_for(tab, PICTURE, "bars as candles")
-    tab.execute_script("""[...document.querySelectorAll('button')].find(b => b.innerText.trim() == arguments[0]).click()""",
-                       "Report on these bars")
-    wait_for(tab, ".ta-result .ta-text", "Analysis")
 
 
 def test_a_picture_without_a_chart(tab, tmp_path):

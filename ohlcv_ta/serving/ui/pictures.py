@@ -28,7 +28,7 @@ from ...models.trend.inference import TrendPredictor
 from ..http.chart_request import ChartOptions
 from ..http.levels import ImageMasks, compute_masks, read_image_axis, read_picture
 from .components import pass_upload_path, render_error, render_message
-from .picture_actions import render_forecast, render_report
+from .picture_actions import render_forecast
 from ohlcv_ta.serving.ui.picture_pages import (
     LAYERS,
     NO_AXIS,
@@ -203,9 +203,7 @@ class PictureHandlers:
 
     def actions(self) -> dict[str, tuple[str, Callable[..., str]]]: # endpoint -> label of the button, and handler
         "Return what can be done with the bars of the picture."
-        found = {"levels_report": ("Report on these bars", partial(self.act, render_report))}
-        if not self.trend: return found
-        return {"levels_forecast": ("Forecast of these bars", partial(self.act, self._forecast))} | found
+        return {"levels_forecast": ("Forecast of these bars", partial(self.act, self._forecast))} if self.trend else {}
 
     def _forecast(self, lines: PictureLines | None) -> str: return render_forecast(lines, self.trend)
 

@@ -10,7 +10,7 @@ READY := .venv/.ready
 SAY := printf '\n\033[1m%s\033[0m\n'
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks data book reproduce app check test lint export collect push space bench pin sbom
+.PHONY: help install hooks data book reproduce retrain app check test lint export collect push space bench pin sbom
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,9 +41,14 @@ book: data ## build the book, computing only what is not stored
 	@test -e book/_build/html/index.html || ohlcv-ta book # which DVC takes for granted in a fresh clone, as it stores no copy
 	@echo "The book: $(CURDIR)/book/_build/html/index.html"
 
-reproduce: data ## train every model again and compare every metric with the committed one
+reproduce: data ## compute every stage again, replay the trainings, and compare every metric with the committed one
 	@$(SAY) "Computing every metric again from the data: about 40 minutes"
 	@ohlcv-ta reproduce
+
+retrain: data ## train every network from the beginning, and go on where an interrupted run was
+	@$(SAY) "Training every network again"
+	@ohlcv-ta retrain --dry-run
+	@ohlcv-ta retrain
 
 app: data ## serve the API and the app at http://localhost:9696
 	@$(SAY) "Starting at http://localhost:9696: half a minute, the first time longer"

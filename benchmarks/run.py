@@ -7,7 +7,6 @@ Contestants take turns, so that a machine that slows down slows all of them; the
 import base64
 import json
 import os
-import platform
 import re
 import socket
 import subprocess
@@ -37,6 +36,7 @@ from ohlcv_ta.features import choose_tick, market_profile, published_profile, se
 from ohlcv_ta.models.artifacts import export_onnx
 from ohlcv_ta.models.masks.inference import MASK_KINDS
 from ohlcv_ta.models.masks.network import PUBLISHED_UNET, MaskServingModel, UNet
+from ohlcv_ta.models.training_records import describe_machine
 
 HERE = Path(__file__).parent
 ROUNDS = 3
@@ -261,15 +261,6 @@ def pipeline():
     return [{"stage": "everything", "seconds": time.perf_counter() - begin}, *stages]
 
 
-def processor():
-    "Name of the processor where the system tells it."
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or "unknown processor"
-
-
 PARTS = {
     "profile": lambda: profiles("BTC-USD", "30m", 700) + profiles("SPY", "1m", 250),
     "drawing": drawing,
@@ -294,7 +285,7 @@ def main():
     if unknown := set(wanted) - PARTS.keys():
         raise SystemExit(f"there is no part {', '.join(sorted(unknown))}; use some of {', '.join(PARTS)}")
     results = read_json(path) if path.exists() else {}
-    machine = {"cores": os.cpu_count(), "processor": processor(), "python": platform.python_version()}
+    machine = describe_machine()
     if results.get("machine") != machine: # numbers of two machines do not go into one table
         results = {"machine": machine}
     for part in wanted:

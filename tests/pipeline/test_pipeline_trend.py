@@ -48,14 +48,14 @@ def test_training_that_was_killed_ends_with_the_same_answers(copy):
     assert all(before)
     work = subprocess.Popen([*DVC, "repro", "--force", "--single-item", "trend_train@crypto"], cwd=copy, env=ENVIRONMENT,
                             start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until, state = time.monotonic() + 120, copy / ".cache" / "training" / "trend-crypto"
-    while not list(state.glob("*.safetensors")) and time.monotonic() < until:
+    until, state = time.monotonic() + 120, copy / ".cache" / "training" / "trend_train-crypto"
+    while not list(state.glob("*.checkpoint")) and time.monotonic() < until:
         time.sleep(0.02)
     left = kernels(work)
     os.killpg(work.pid, signal.SIGKILL)
     for kernel in left: kernel.kill()
     work.wait()
-    assert list(state.glob("*.safetensors")), "it was over before it could be killed"
+    assert list(state.glob("*.checkpoint")), "it was over before it could be killed"
     assert not prints(copy, watched[0])
     dvc(copy, "repro", "trend_train@crypto")
     assert [prints(copy, pattern) for pattern in watched] == before

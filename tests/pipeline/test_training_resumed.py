@@ -17,7 +17,7 @@ rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 2, (600, 27, 27)).astype(np.uint8) * 255, rng.integers(0, 2, 600)
 small, rows = ARCHITECTURES["CNN9u"].settings | {"channels": (8, 16)}, np.arange(600)
 network, _ = train_trend_network(small, images, labels, rows[:500], rows[500:], batch=20, epochs=6,
-                          checks=5, learning_rate=1e-3, schedule="cosine", warmup=1, threads=1, resume=sys.argv[1])
+                          checks=5, learning_rate=1e-3, schedule="cosine", warmup=1, threads=1, record=sys.argv[1])
 save_file({name: value.contiguous() for name, value in network.state_dict().items()}, sys.argv[2])
 """
 
@@ -27,14 +27,14 @@ def train(*arguments):
 
 
 def test_training_that_was_killed_ends_with_the_same_weights(tmp_path):
-    state = tmp_path / "state.safetensors"
-    first = train(state, tmp_path / "killed.safetensors")
+    record, state = tmp_path / "small", tmp_path / "small.checkpoint"
+    first = train(record, tmp_path / "killed.safetensors")
     until = time.monotonic() + 120
     while not state.exists() and time.monotonic() < until: time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL and state.exists(), "it was over before it could be killed"
     assert not (tmp_path / "killed.safetensors").exists()
-    assert train(state, tmp_path / "resumed.safetensors").wait() == 0
+    assert train(record, tmp_path / "resumed.safetensors").wait() == 0
     assert train(tmp_path / "other", tmp_path / "whole.safetensors").wait() == 0
     resumed, whole = (load_file(tmp_path / f"{name}.safetensors") for name in ("resumed", "whole"))
     for name, value in whole.items(): np.testing.assert_array_equal(resumed[name], value)

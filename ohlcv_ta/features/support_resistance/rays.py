@@ -20,7 +20,7 @@ from .touches import line_statistics
 
 # %% ../../../nbs/features/support_resistance/rays.ipynb #8edb47106e1a46a883d545849b8ab81b
 @numba.njit(cache=True)
-def _median(values, count):
+def _theil_sen_median(values, count):
     "Sort the first `count` values in place and return their median."
     for i in range(1, count):
         k, value = i, values[i]
@@ -39,10 +39,10 @@ def _robust_line(bars, heights):
         for b in range(a + 1, len(bars)):
             values[k] = (heights[b] - heights[a]) / (bars[b] - bars[a])
             k += 1
-    slope = _median(values, k)
+    slope = _theil_sen_median(values, k)
     for a in range(len(bars)):
         values[a] = heights[a] - slope * bars[a]
-    return slope, _median(values, len(bars))
+    return slope, _theil_sen_median(values, len(bars))
 
 # %% ../../../nbs/features/support_resistance/rays.ipynb #8763a12b2bbd4a93a75aff182afb95dc
 @numba.njit(cache=True)

@@ -117,7 +117,7 @@ def _body_threshold(wide: np.ndarray, narrow: np.ndarray, pitch: float) -> float
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #6185885a
 @compiled
-def _touches_border(labels, member, first, pitch, tops, bottoms):
+def _bar_reaches_next_slot(labels, member, first, pitch, tops, bottoms):
     "Return whether the pixels of each slot continue over its left or right border within the rows of its bar."
     out = np.zeros(len(tops), np.bool_)
     for k in range(len(tops)):
@@ -377,7 +377,7 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     tops, bottoms, share = _choose_groups(groups, total)
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
-    touching = _touches_border(labels, member, *position, tops, bottoms)
+    touching = _bar_reaches_next_slot(labels, member, *position, tops, bottoms)
     mistaken = mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
     tops[mistaken] = bottoms[mistaken] = -1
     shift = float(np.median(offset[tops >= 0]))

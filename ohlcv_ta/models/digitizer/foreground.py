@@ -98,7 +98,7 @@ def thin_pixels(contrast, threshold, thick):
     return out
 
 @compiled
-def _usual_color(pixels, on):
+def _most_common_color(pixels, on):
     "Return the most frequent color of the pixels that are on, at four bits a channel."
     votes = np.zeros(4096, np.int64)
     for x in range(len(on)):
@@ -122,7 +122,7 @@ def _evenness(pixels, on, color, first, last):
 @compiled
 def _find_line(pixels, thin, foreground, least):
     "Return share, start, end and color of the line in a row; a share of 0 if there is none."
-    color = _usual_color(pixels, thin)
+    color = _most_common_color(pixels, thin)
     first, last = len(thin), -1
     for x in range(len(thin)):
         if thin[x] and _is_color(pixels[x], color, 40): first, last = min(first, x), max(last, x)

@@ -107,10 +107,10 @@ def _train_fold(row_classifier, encoded, train, valid_rows, batch, seed, fit_opt
     def make_valid(at, rng): return first.maps[valid_rows[at]].numpy(), first.rows[valid_rows[at]]
     batches = GeneratedBatches(_random_style_batches(encoded, train), len(train), batch, seed=seed)
     valid = GeneratedBatches(make_valid, len(valid_rows), 40, fixed=True)
-    learner, _ = fit(build, mask_loss(), batches, valid, seed=seed, **fit_options)
-    logits = row_logits(learner.model, first.maps[valid_rows])
+    network, _ = fit(build, mask_loss(), batches, valid, seed=seed, **fit_options)
+    logits = row_logits(network, first.maps[valid_rows])
     scores = f1_by_shift(logits, *([part[k] for k in valid_rows] for part in (first.geometries, first.charts)))
-    return learner.model, float(scores.f1.idxmax())
+    return network, float(scores.f1.idxmax())
 
 # %% ../../../nbs/models/masks/annotated.ipynb #50c011b3
 def cross_validate_images(

@@ -43,8 +43,7 @@ def train_encoder(
     train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=charts_per_epoch)
     valid = GeneratedBatches(make_valid, len(valid_charts), 40, fixed=True, seed=seed + 1)
     def build(): return _initialize_sparse(UNet(**settings))
-    learner, history = fit(build, mask_loss(mask_weight=0), train, valid, seed=seed, **fit_options)
-    return learner.model, history
+    return fit(build, mask_loss(mask_weight=0), train, valid, seed=seed, **fit_options)
 
 # %% ../../../nbs/models/masks/experiment.ipynb #6ad6d63e
 def feature_map_correlation(
@@ -87,8 +86,7 @@ def train_row_classifier(
     train = GeneratedBatches(_row_batches(train_charts, size), len(train_charts), batch, seed=seed,
                              rows_per_epoch=charts_per_epoch)
     valid = GeneratedBatches(_row_batches(valid_charts, size), len(valid_charts), 40, fixed=True, seed=seed + 1)
-    learner, history = fit(lambda: RowClassifier(maps, width), mask_loss(), train, valid, seed=seed, **fit_options)
-    return learner.model, history
+    return fit(lambda: RowClassifier(maps, width), mask_loss(), train, valid, seed=seed, **fit_options)
 
 # %% ../../../nbs/models/masks/experiment.ipynb #72da6c8d
 def row_logits(
@@ -143,8 +141,7 @@ def train_mask_network(
     train = GeneratedBatches(make_train, len(train_charts), batch, seed=seed, rows_per_epoch=charts_per_epoch)
     valid = GeneratedBatches(make_valid, len(valid_charts), 40, fixed=True, seed=seed + 1)
     def build(): return _pretrained_network(settings, encoder, row_classifier)
-    learner, history = fit(build, mask_loss(mask_weight=mask), train, valid, seed=seed, **fit_options)
-    return learner.model, history
+    return fit(build, mask_loss(mask_weight=mask), train, valid, seed=seed, **fit_options)
 
 # %% ../../../nbs/models/masks/experiment.ipynb #325bf551
 def _line_functions(kind: str) -> tuple[Callable, Callable]: # functions that read and that score lines

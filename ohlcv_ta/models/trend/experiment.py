@@ -64,15 +64,15 @@ def train_ensemble(
     labels: np.ndarray, # n of 0 and 1
     split: Split,
     seeds: Sequence[int] = (0,),
-    resume: str | Path | None = None, # folder of checkpoints from which an interrupted training continues
+    records: str | Path | None = None, # folder of training records, one for each seed
     **fit_options, # of `train_trend_network`
 ) -> tuple[TrendEnsemble, pd.DataFrame]: # the ensemble; losses of each seed and validation check
     "Train a network once for each seed."
     runs = []
     for seed in seeds:
-        checkpoint = {"resume": Path(resume) / f"{seed}.safetensors"} if resume else {}
+        record = {"record": Path(records) / str(seed)} if records else {}
         runs.append(train_trend_network(settings, images, labels, split.train, split.valid, seed=seed,
-                                        **checkpoint, **fit_options))
+                                        **record, **fit_options))
     histories = pd.concat({seed: history for seed, (_, history) in zip(seeds, runs, strict=True)}, names=["seed"])
     return TrendEnsemble.of([network for network, _ in runs], settings), histories
 

@@ -61,6 +61,34 @@ def test_training_that_was_killed_ends_with_the_same_answers(copy):
     assert [prints(copy, pattern) for pattern in watched] == before
 
 
+def test_a_replay_repeats_the_first_losses_and_takes_the_stored_weights(copy, tmp_path):
+    watched = ["results/trend/answers/crypto*", "models/trend/crypto/*", "results/trainings/trend/crypto/*"]
+    before = [prints(copy, pattern) for pattern in watched]
+    assert all(before)
+    subprocess.run([*DVC, "repro", "--force", "--single-item", "trend_train@crypto"], cwd=copy, check=True,
+                   env=ENVIRONMENT | {"OHLCV_TA_REPLAY": str(tmp_path)}, capture_output=True)
+    reports = [read_json(path) for path in tmp_path.glob("*.json")]
+    assert reports and all(one["difference"] == 0 for one in reports)
+    assert [prints(copy, pattern) for pattern in watched] == before
+
+
+def test_trainings_are_listed_with_their_times(copy):
+    found = subprocess.run(["ohlcv-ta", "retrain", "--dry-run"], cwd=copy, env=ENVIRONMENT, text=True, capture_output=True)
+    assert "trend/crypto/0" in found.stdout and "hours in all" in found.stdout
+
+
+def test_a_replay_of_other_settings_is_refused(copy, tmp_path):
+    path = copy / "params.yaml"
+    before = path.read_text()
+    path.write_text(before.replace("precision: float32", "precision: bf16"))
+    try:
+        found = subprocess.run([*DVC, "repro", "--force", "--single-item", "trend_train@crypto"], cwd=copy, text=True,
+                               env=ENVIRONMENT | {"OHLCV_TA_REPLAY": str(tmp_path)}, capture_output=True)
+    finally: path.write_text(before)
+    assert found.returncode and "other settings, data or first weights" in found.stdout + found.stderr
+    dvc(copy, "repro", "trend_train@crypto")
+
+
 def test_pages_name_no_machine_and_carry_no_warnings(copy):
     pages = list(copy.glob("book/chapters/trend_*.ipynb"))
     assert len(pages) == 10 and not faults(copy, pages)

@@ -5239,6 +5239,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'ohlcv_ta/serving/ui/volume_scan.py'),
                                                  'ohlcv_ta.serving.ui.volume_scan._count_card': ( 'serving/ui/volume_scan.html#_count_card',
                                                                                                   'ohlcv_ta/serving/ui/volume_scan.py'),
+                                                 'ohlcv_ta.serving.ui.volume_scan._expected': ( 'serving/ui/volume_scan.html#_expected',
+                                                                                                'ohlcv_ta/serving/ui/volume_scan.py'),
                                                  'ohlcv_ta.serving.ui.volume_scan._page': ( 'serving/ui/volume_scan.html#_page',
                                                                                             'ohlcv_ta/serving/ui/volume_scan.py'),
                                                  'ohlcv_ta.serving.ui.volume_scan.build_scan_tab': ( 'serving/ui/volume_scan.html#build_scan_tab',

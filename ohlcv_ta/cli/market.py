@@ -146,7 +146,9 @@ def _format_scan(batch: Any) -> str:
     summary = batch.summary()
     flagged = batch.rows[batch.rows.flagged].head(20)[_SCAN_COLUMNS]
     by_chance = summary["expected_by_chance"]
+    scored, calibrated = summary["pairs"]["scored"], summary["calibrated"]
     expected = "" if by_chance is None else f", {by_chance:.2g} to be expected by chance"
+    if calibrated < scored: expected += f" (rate not yet calibrated for {scored - calibrated} pairs, too few bars)"
     count = f"{summary['pairs']['scanned']} of {summary['pairs']['asked']} pairs, {batch.settings.timeframe}, {batch.source}"
     table = "" if flagged.empty else flagged.to_string(index=False, float_format="{:.3g}".format) + (
         "\ndeviations: of volume above the usual; chance: of such a bar where nothing is going on; discovery: share of "

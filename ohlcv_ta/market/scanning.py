@@ -37,7 +37,7 @@ from ohlcv_ta.features.volume_anomaly import (
     detect_volume_anomalies,
     false_discovery_rate,
 )
-from .alerts import Alert, format_amount
+from .alerts import UNCALIBRATED, Alert, format_amount
 from .screening import error_message
 
 # %% ../../nbs/market/scanning.ipynb #67a501ea
@@ -100,12 +100,14 @@ class ScanResult:
     def summary(self) -> dict[str, Any]:
         "Return the batch as JSON values."
         rows, requested = self.rows, len(self.bars) + len(self.failed)
-        flagged, scored = rows[rows.flagged], int(np.isfinite(rows.score).sum())
+        flagged, scored, calibrated = rows[rows.flagged], int(np.isfinite(rows.score).sum()), int(rows.calibrated.sum())
         return to_jsonable({
             "started": self.started, "source": self.source, "settings": asdict(self.settings), "seconds": self.seconds,
             "pairs": {"asked": requested, "scanned": len(self.bars), "scored": scored, "failed": len(self.failed)},
             "flagged": len(flagged), "discovered": int(rows.discovered.sum()), "above_k": int(rows.above.sum()),
-            "expected_by_chance": self.settings.rate * scored if self.settings.rule == "rate" else None,
+            "calibrated": calibrated, "flagged_calibrated": int(flagged.calibrated.sum()),
+            "expected_by_chance": self.settings.rate * calibrated if self.settings.rule == "rate" and calibrated else None,
+            "market": float(rows.market.median()) if rows.market.notna().any() else None,
             "alerts": len(find_alerts(self)),
             "severities": {name: int((flagged.severity == name).sum()) for name in SEVERITIES},
             "reckoned_by": rows.by[np.isfinite(rows.score)].value_counts().to_dict(),
@@ -128,7 +130,8 @@ def find_alerts(
     rows = result.rows[result.rows.flagged & (result.rows.confidence >= min_confidence)]
     rows = rows.sort_values("confidence", ascending=False)
     return [Alert(row.name, result.settings.timeframe, result.bars[row.name].source, row.time, row.volume, row.mean,
-                  row.deviations, row.chance, row.confidence, row.severity) for row in rows.itertuples(index=False)]
+                  row.deviations, row.chance, row.confidence, row.severity, bool(row.calibrated))
+            for row in rows.itertuples(index=False)]
 
 # %% ../../nbs/market/scanning.ipynb #1e06cc0f
 def _fetch_pair(source: Any, pair: str, settings: ScanSettings) -> Any: # its bars, or a sentence on why there are none
@@ -241,8 +244,9 @@ def _render_verdict(last: Any, batch: ScanResult) -> str:
         return ("The last bar cannot be assessed: it had no trades, or too few of the "
                 f"{batch.settings.window} bars before it had any.")
     if not last.flagged: return "The volume of the last closed bar does not stand out from the bars before it."
+    rate = "" if last.calibrated else " " + UNCALIBRATED
     return (f"The volume of the last closed bar stands out: {last.severity} severity, {last.deviations:.1f} deviations above "
-            f"the usual, confidence {last.confidence:.2f}.")
+            f"the usual, confidence {last.confidence:.2f}.{rate}")
 
 # %% ../../nbs/market/scanning.ipynb #4d6bfea3
 _CHANCE_METHODS = {"rank": "its rank among all scores of this batch that were known before",
@@ -256,8 +260,10 @@ def _facts(last: Any, found: Any) -> dict[str, str]:
     known = {"Bar": f"{last.time:%Y-%m-%d %H:%M} UTC", "Source": source, "Volume": format_amount(last.volume),
              "Usual volume": usual}
     if not np.isfinite(last.score): return known
+    if np.isfinite(last.market): known["Volume of all pairs"] = f"{last.market:.2f} times the usual, not counted in the score"
     return known | {"Deviations above usual": f"{last.deviations:.2f}", "Robust score": f"{last.score:.2f}",
                     "Chance of such a bar": f"{last.chance:.2g}, by {_CHANCE_METHODS[last.by]}",
+                    "Rate of false alarms": "calibrated" if last.calibrated else "not yet calibrated",
                     "Share of false alarms at this level": f"{last.discovery:.2g}", "Confidence": f"{last.confidence:.2f}"}
 
 # %% ../../nbs/market/scanning.ipynb #e5a94935
@@ -278,9 +284,10 @@ def _method(settings: ScanSettings) -> str:
     "Return the explanation of the method."
     rule = (f"at most one bar in {1 / settings.rate:,.0f} has such a volume by chance" if settings.rule == "rate" else
             f"it lies {settings.k:g} deviations above the mean or more")
-    return (f"Each bar is compared with the {settings.window} bars before it and never with itself or a later one. A bar is "
-            f"flagged if {rule}. Severity doubles from {settings.k:g} deviations on. Confidence is the chance that the bar is "
-            f"a spike if one bar in {1 / settings.prior:,.0f} is one; it was fitted on spikes injected into real volume.")
+    return (f"Each bar is compared with the {settings.window} bars before it and never with itself or a later one. What fifty "
+            f"pairs or more have in common is not counted. A bar is flagged if {rule}. Severity doubles from {settings.k:g} "
+            f"deviations on. Confidence is the chance that the bar is a spike if one bar in {1 / settings.prior:,.0f} is one; "
+            "it was fitted on spikes injected into real volume.")
 
 # %% ../../nbs/market/scanning.ipynb #24f9afbd
 def render_report(
@@ -311,13 +318,13 @@ def _stem(batch: ScanResult, pair: str) -> str:
 # %% ../../nbs/market/scanning.ipynb #d0e0832e
 def _pair_data(batch: ScanResult, pair: str, found: Any, anomalies: pd.DataFrame, last: Any) -> dict[str, Any]:
     "Return the data of one pair for JSON."
-    shown = ["mean", "deviation", "deviations", "score", "chance", "confidence"]
+    shown = ["mean", "deviation", "deviations", "score", "market", "chance", "confidence"]
     bars = {"time": found.frame.index} | {name.lower(): found.frame[name] for name in COLUMNS}
     periods = [{"from": anomalies.time.iloc[first], "to": anomalies.time.iloc[end], "bars": end - first + 1}
                for first, end in flagged_periods(anomalies.flagged)]
     return {"pair": pair, "timeframe": batch.settings.timeframe, "source": found.source, "series": found.series,
             "as_of": found.as_of, "started": batch.started, "settings": asdict(batch.settings), "last": _row(last),
-            "suspicious_periods": periods, "bars": bars | {name: anomalies[name] for name in (*shown, "flagged")}}
+            "suspicious_periods": periods, "bars": bars | {name: anomalies[name] for name in (*shown, "calibrated", "flagged")}}
 
 
 def _write_pair(batch: ScanResult, folder: Path, pair: str, anomalies: pd.DataFrame, last: Any, picture: bool) -> list[Path]:

@@ -79,7 +79,7 @@ def _send_alerts(alerts: list[Any], settings: Settings, metrics: ServiceMetrics)
     notify(alerts, AlertSettings(*secrets, settings.telegram_chat, deliveries=_open_delivery_log(settings)))
 
 # %% ../../nbs/serving/scan_job.ipynb #da86685b
-_SUMMARY = ("started", "source", "pairs", "flagged", "discovered", "alerts", "severities") # fields that a run records
+_SUMMARY = ("started", "source", "pairs", "calibrated", "flagged", "discovered", "alerts", "severities") # fields of a run
 
 # %% ../../nbs/serving/scan_job.ipynb #a9c86f21
 def run_scan(

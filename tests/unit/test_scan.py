@@ -17,6 +17,7 @@ from scipy.stats import binomtest
 
 from ohlcv_ta.data import SourceError, load_series, random_walk
 from ohlcv_ta.data.io import read_json
+from ohlcv_ta.evaluation.volume_generators import VOLUME_GENERATORS, measure_alarm
 from ohlcv_ta.features.volume_anomaly import (
     SEVERITIES,
     _hash_uniform,
@@ -33,6 +34,7 @@ from ohlcv_ta.features.volume_anomaly import (
     volume_baseline,
     volume_deviations,
 )
+from ohlcv_ta.market.alerts import format_alert
 from ohlcv_ta.market.scanning import ScanSettings, file_stem, find_alerts, prune_scans, render_report, scan, write_scan
 
 Bars = namedtuple("Bars", "frame pair timeframe source series as_of unfinished")
@@ -98,7 +100,15 @@ def test_ranks_are_counted_right(given_scores):
             assert np.isnan(chance[k])
         else:
             assert earlier[k] == len(past)
-            assert chance[k] == pytest.approx((_hash_uniform(when[k]) + (past >= score[k]).sum()) / (1 + len(past)))
+            ties = _hash_uniform(when[k]) * (1 + (past == score[k]).sum())
+            assert chance[k] == pytest.approx(((past > score[k]).sum() + ties) / (1 + len(past)))
+
+
+@given(arrays(float, 60, elements=st.integers(0, 5)), st.integers(1, 20))
+def test_a_rank_forgets_what_is_older_than_its_memory(score, memory):
+    chance, earlier = conformal_p_values(score, np.arange(60), memory)
+    part, _ = conformal_p_values(score[59 - memory:], np.arange(59 - memory, 60))
+    assert earlier[-1] == memory and chance[-1] == pytest.approx(part[-1])
 
 
 def test_the_draw_is_even():
@@ -131,6 +141,32 @@ def test_the_stated_rate_holds_in_batches_of_short_series():
         rates.append((chance[:, 30:][by[:, 30:] == "rank"] <= 0.005).mean())
     assert 0.005 * 30 * 200 * 20 > 400
     assert abs(np.mean(rates) - 0.005) < 1.96 * np.std(rates, ddof=1) / np.sqrt(30) + 1e-4
+
+
+@pytest.mark.parametrize("name", ["common shocks", "common factor", "daily cycle", "discrete lots", "spread that doubles"])
+def test_the_stated_rate_holds_in_scans_that_break_an_assumption(name):
+    rng = np.random.default_rng(4)
+    found = [measure_alarm(VOLUME_GENERATORS[name](rng, (200, 50))) for _ in range(12)]
+    alarms, bars = (sum(getattr(one, part) for one in found) for part in ("alarms", "calibrated"))
+    assert bars == 12 * 200 * 20 and 0.6 < alarms / bars / 0.005 < 1.5
+    assert max(one.largest for one in found) < 15 # of 200; without the adjustment a common factor flags all of them
+
+
+def test_a_rate_is_not_called_calibrated_too_early():
+    volume = VOLUME_GENERATORS["autocorrelated, 0.95"](np.random.default_rng(5), (2, 1030))
+    found = measure_alarm(volume)
+    assert found.scored == 2 * 1005 and found.calibrated == 2 * 5 # two pairs may move together, so that each needs its own bars
+
+
+def test_the_market_is_no_alarm_of_any_pair():
+    volume = random_walk(200 * 50, seed=6).Volume.to_numpy(copy=True).reshape(200, 50)
+    volume[:, -1] *= 8
+    volume[3, -1] *= 20
+    index = pd.date_range("2024-01-01", periods=50, freq="5min", tz="UTC")
+    marks = detect_volume_anomalies({f"{k}": random_walk(50).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)})
+    last = marks.groupby("name", sort=False).tail(1).set_index("name")
+    assert last.flagged["3"] and last.flagged.sum() <= 5 and last.market.between(6, 10).all() and last.calibrated.all()
+    assert (last.deviations > 4).mean() > 0.9
 
 
 def test_a_spike_of_five_deviations_is_found():
@@ -207,6 +243,7 @@ def test_pairs_that_fail_are_told_and_the_others_scanned(batch):
     assert batch.failed["bug_usdt"] == "ZeroDivisionError: division by zero" and "Close" in batch.failed["broken_usdt"]
     said = batch.summary()
     assert said["pairs"] == {"asked": 49, "scanned": 44, "scored": 42, "failed": 5}
+    assert said["calibrated"] == 0 and said["expected_by_chance"] is None # 42 pairs are too few to know what they share
     assert set(said["unscored"]) == {"short_usdt", "silent_usdt"} and not batch.rows.set_index("name").flagged["same_usdt"]
     assert json.loads(json.dumps(said, allow_nan=False)) == said
 
@@ -313,6 +350,7 @@ def test_the_files_hold_what_was_found(hostile):
 
 def test_a_report_is_in_english_and_says_what_it_does_not_show(batch):
     page = render_report(batch, "spike_usdt", with_image=True)
+    assert "not yet calibrated" in page and "not yet calibrated" in format_alert(find_alerts(batch)[0])
     assert "stands out" in page and "extreme" in page and "no proof of manipulation" in page and 'lang="en"' in page
     assert "cannot be assessed" in render_report(batch, "silent_usdt")
 

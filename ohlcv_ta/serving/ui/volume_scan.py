@@ -80,6 +80,13 @@ def _count_card(title: str, count: int, bars: int, text: str) -> str:
 <p>of {bars:,} bars. {text}</p></section>"""
 
 # %% ../../../nbs/serving/ui/volume_scan.ipynb #c222ea91
+def _expected(anomalies: pd.DataFrame, rate: float) -> str:
+    "Return a sentence on the false alarms to expect, or that their rate is not calibrated."
+    calibrated = int(anomalies.calibrated.sum())
+    if not calibrated: return "The false alarm rate is <b>not yet calibrated</b>: there are too few bars."
+    return f"<b>{rate * calibrated:.1f}</b> false alarms are expected in the {calibrated:,} bars whose rate is calibrated."
+
+
 def _cards(volume: np.ndarray, anomalies: pd.DataFrame, rules: _AlarmSettings) -> str:
     "Return the number of alarms of each of the three rules."
     known = anomalies.deviations.notna().to_numpy()
@@ -87,7 +94,7 @@ def _cards(volume: np.ndarray, anomalies: pd.DataFrame, rules: _AlarmSettings) -
     inside = int((published_deviations(volume, rules.window)[known] > rules.k).sum())
     limit_note = (f"A bar inside its own baseline never exceeds {limit:.1f} deviations, so this alarm <b>cannot fire</b>."
              if rules.k >= limit else f"It cannot fire at {limit:.1f} deviations or more for any volume.")
-    cards = [("Fixed false alarm rate", anomalies.flagged.sum(), f"<b>{rules.rate * bars:.1f}</b> false alarms are expected."),
+    cards = [("Fixed false alarm rate", anomalies.flagged.sum(), _expected(anomalies, rules.rate)),
              (f"{rules.k:g} deviations, bar left out", anomalies.above.sum(),
               f"{normal_p_values(rules.k, rules.window) * bars:.1f} are expected if volume is normal."),
              (f"{rules.k:g} deviations, bar included", inside, limit_note)]
@@ -132,7 +139,8 @@ def render_scan_page(
     marks = detect_volume_anomalies({label: known}, rules.window, rules.k, rules.rate, zones={label: tz})
     by = marks.by[marks.flagged]
     notes = [f"Confidence is the probability of a spike if one bar in {1 / SPIKE_PRIOR:.0f} is one."]
-    if (by == "t").any(): notes.append("Where earlier bars are few, the chance comes from Student's t distribution.")
+    if (by == "t").any():
+        notes.append("Where earlier bars are few, the chance comes from Student's t distribution and is not calibrated.")
     notes.append("High volume has many causes, which this page does not identify.")
     return f"""<article class="ta-page"><header><h2>{escape(label)}</h2>
 <p>{len(known):,} bars up to {known.index[-1]:%Y-%m-%d %H:%M} UTC</p></header>

@@ -5181,6 +5181,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'ohlcv_ta/serving/ui/trend.py'),
                                            'ohlcv_ta.serving.ui.trend._step': ( 'serving/ui/trend.html#_step',
                                                                                 'ohlcv_ta/serving/ui/trend.py'),
+                                           'ohlcv_ta.serving.ui.trend._trained_until': ( 'serving/ui/trend.html#_trained_until',
+                                                                                         'ohlcv_ta/serving/ui/trend.py'),
                                            'ohlcv_ta.serving.ui.trend.build_trend_tab': ( 'serving/ui/trend.html#build_trend_tab',
                                                                                           'ohlcv_ta/serving/ui/trend.py'),
                                            'ohlcv_ta.serving.ui.trend.list_trend_markets': ( 'serving/ui/trend.html#list_trend_markets',

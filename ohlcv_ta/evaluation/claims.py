@@ -83,10 +83,10 @@ def _problem(claim: Claim) -> str | None:
 def _skill(sign: int, low: float, high: float, chance: float | None, over: Mapping | None) -> bool | None:
     "Return whether a value is better than its baseline; None without one. With no direction, whether chance is outside."
     if over is not None:
-        return over["low"] > 0 if sign > 0 else over["high"] < 0
+        return bool(over["low"] > 0 if sign > 0 else over["high"] < 0)
     if chance is None: return None
     if not sign: return not low <= chance <= high
-    return sign * ((low if sign > 0 else high) - chance) > 0
+    return bool(sign * ((low if sign > 0 else high) - chance) > 0)
 
 
 def _describe_over(over: Mapping) -> str:

@@ -139,7 +139,7 @@ def format_number(
 # %% ../../nbs/evaluation/claims.ipynb #497ed6b7
 _COMMON = {"system", "claim", "claimed"}
 _KINDS = {"metric": {"better", "chance", "baseline", "data", "note"}, "implied": {"because", "within", "note"},
-          "verdict": {"why", "missing", "as_published", "leak_free", "low", "high", "baseline", "data"}}
+          "verdict": {"why", "missing", "as_published", "leak_free", "low", "high", "baseline", "data", "quantity"}}
 
 # %% ../../nbs/evaluation/claims.ipynb #c33d8fa7
 def _kind(row: Mapping, chapter: str) -> str:
@@ -216,8 +216,9 @@ def claimed_values(
     published: Iterable[Mapping], # rows from `read_published`
     group: str, # first part of the metrics, as in networks.I5.parameters
 ) -> dict[str, float | str]: # second part of the metric -> claimed value
-    "Return the published values whose metric belongs to a group."
-    parts = ((row["metric"].split("."), row["claimed"]) for row in published if "metric" in row)
+    "Return the published values whose metric or quantity belongs to a group."
+    names = ((row.get("metric", row.get("quantity", "")), row["claimed"]) for row in published)
+    parts = ((name.split("."), claimed) for name, claimed in names if name)
     return {names[1]: claimed for names, claimed in parts if names[0] == group}
 
 # %% ../../nbs/evaluation/claims.ipynb #8cdb14a6
@@ -304,7 +305,7 @@ def assess_claims(
             case "implied":
                 found = _implied(row)
             case _:
-                found = {"why": "", **{name: value for name, value in row.items() if name not in _COMMON}}
+                found = {"why": "", **{name: value for name, value in row.items() if name not in {*_COMMON, "quantity"}}}
         if note := row.get("note"):
             found["why"] += f"; {note}"
         claims.append(Claim(**common, **found))

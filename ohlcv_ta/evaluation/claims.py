@@ -98,7 +98,7 @@ def _describe_over(over: Mapping) -> str:
 
 def _not_above(claimed: float, high: float, detectable: float | None) -> str:
     "Return why a value is not shown to be above a claim, and which value would have been."
-    text = f"the interval lies below {format_number(claimed)}" if high < claimed else f"the interval contains {format_number(claimed)}"
+    text = f"the interval {'lies below' if high < claimed else 'contains'} {format_number(claimed)}"
     return text + (f"; {claimed + detectable:.3f} would have been seen with 80% power" if detectable else "")
 
 # %% ../../nbs/evaluation/claims.ipynb #9e70e7e6
@@ -107,7 +107,7 @@ def decide_verdict(
     value: float, # the leak-free value
     low: float | None = None, # bounds of its interval; by default `value`, as exact
     high: float | None = None, # by default `value`
-    better: str = "higher", # "higher", "lower" or "equal" (neither) is better; "above": the claim is that ours exceeds `claimed`
+    better: str = "higher", # "higher", "lower" or "equal" (neither) is better; "above": ours should exceed `claimed`
     chance: float | None = None, # value of a no-skill baseline, if known
     over: Mapping | None = None, # paired difference from the strongest baseline: baseline, value, low, high, detectable
     detectable: float | None = None, # smallest difference from `claimed` that would have been seen, for "above"

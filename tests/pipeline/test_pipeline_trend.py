@@ -23,11 +23,12 @@ def copy(tmp_path_factory):
     return there
 
 
+INTRADAY = ["nyse", "sse and szse"]
 MODELS = {"network", "majority", "momentum", "reversal", "logistic", "trees"}
 
 
 def test_a_small_run_scores_every_market(copy):
-    for name, market in (("crypto", None), ("intraday", "nyse"), ("intraday", "sse and szse"), ("cross_section", None), ("daily", None)):
+    for name, market in [("crypto", None), *(("intraday", one) for one in INTRADAY), ("cross_section", None), ("daily", None)]:
         metrics = read_json(copy / "results" / "trend" / "metrics" / f"{name}.json")
         of = metrics[market] if market else {model: metrics[model] for model in MODELS}
         assert set(of) == MODELS
@@ -40,7 +41,8 @@ def test_a_small_run_scores_every_market(copy):
 
 def test_every_market_is_trained_and_tested(copy):
     about = read_json(copy / "models" / "trend" / "intraday" / "config.json")
-    assert [market["symbols"] for market in sorted(about["markets"], key=lambda one: one["tested_from"])] == [["SPY"], ["600000.SH", "000001.SZ"]]
+    markets = sorted(about["markets"], key=lambda one: one["tested_from"])
+    assert [market["symbols"] for market in markets] == [["SPY"], ["600000.SH", "000001.SZ"]]
     assert all(market["until"] < market["tested_from"] for market in about["markets"])
 
 

@@ -66,7 +66,8 @@ def market_names(
 ) -> dict[str, str]: # name of the market by symbol, such as "sse and szse"
     "Return the name of the market of each series: its venues, in the order of the data set."
     market = pd.Series(market_groups(table)).groupby(table.symbol.to_numpy()).first().to_dict()
-    held = {k: " and ".join(dict.fromkeys(str(venues[symbol]) for symbol in venues if market.get(symbol) == k)) for k in market.values()}
+    names = {k: dict.fromkeys(str(venues[symbol]) for symbol in venues if market.get(symbol) == k) for k in market.values()}
+    held = {k: " and ".join(of) for k, of in names.items()}
     return {symbol: held[k] for symbol, k in market.items()}
 
 # %% ../../../nbs/models/trend/experiment.ipynb #33374853
@@ -102,7 +103,7 @@ _PARTS = {"train": "training", "valid": "validation", "test": "test"}
 def split_rows(
     table: pd.DataFrame, # a row per image: time, start, end, symbol
     split: Split,
-) -> pd.DataFrame: # index symbol; market (number), training, validation, test (rows), and first times of each part; NaT: no rows
+) -> pd.DataFrame: # index symbol; market (number), rows in training, validation and test, and the first times; NaT: no rows
     "Return the rows of each series in each part, and the time of the first."
     by_part = {name: table.iloc[getattr(split, part)].groupby("symbol").time for part, name in _PARTS.items()}
     market = pd.Series(market_groups(table)).groupby(table.symbol.to_numpy()).first()
@@ -194,12 +195,13 @@ def score_cross_section(
     "Return how every model ranks the test rows of the same time, with intervals by blocks of times and Newey-West errors."
     test = predictions[predictions.part == "test"].sort_values(["time", "symbol"])
     block = overlap_block_length(test.drop_duplicates("time"))
-    counts = {name: concordant_pairs(test.label, test[name], test.time) for name in dict.fromkeys((*names, *([minus] if minus else [])))}
-    returns, rows = test.pivot(index="time", columns="symbol", values="return"), {}
+    used = dict.fromkeys([*names, minus] if minus else names)
+    counts, rows = {name: concordant_pairs(test.label, test[name], test.time) for name in used}, {}
+    tables = test.pivot(index="time", columns="symbol", values=["return", *names])
     for name in names:
         rows[name, "within_auc"] = within_time_auc(counts[name], block, counts.get(minus), level, draws, seed)
         if minus: continue
-        rank = newey_west(information_coefficient(test.pivot(index="time", columns="symbol", values=name), returns), horizon - 1, level)
+        rank = newey_west(information_coefficient(tables[name], tables["return"]), horizon - 1, level)
         rows[name, "rank_ic"] = rank | {"detectable": detectable_effect(rank["error"], level)}
     return pd.DataFrame(rows).T.rename_axis(["model", "metric"])[["value", "low", "high", "error", "detectable"]]
 

@@ -83,10 +83,10 @@ def _problem(claim: Claim) -> str | None:
 def _skill(sign: int, low: float, high: float, chance: float | None, over: Mapping | None) -> bool | None:
     "Return whether a value is better than its baseline; None without one. With no direction, whether chance is outside."
     if over is not None:
-        return over["low"] > 0 if sign > 0 else over["high"] < 0
+        return bool(over["low"] > 0 if sign > 0 else over["high"] < 0)
     if chance is None: return None
     if not sign: return not low <= chance <= high
-    return sign * ((low if sign > 0 else high) - chance) > 0
+    return bool(sign * ((low if sign > 0 else high) - chance) > 0)
 
 
 def _describe_over(over: Mapping) -> str:
@@ -95,24 +95,32 @@ def _describe_over(over: Mapping) -> str:
     known = over.get("detectable")
     return text + (f", where a difference of {known:.3f} would have been seen with 80% power" if known else "")
 
+
+def _not_above(claimed: float, high: float, detectable: float | None) -> str:
+    "Return why a value is not shown to be above a claim, and which value would have been."
+    text = f"the interval {'lies below' if high < claimed else 'contains'} {format_number(claimed)}"
+    return text + (f"; {claimed + detectable:.3f} would have been seen with 80% power" if detectable else "")
+
 # %% ../../nbs/evaluation/claims.ipynb #9e70e7e6
 def decide_verdict(
     claimed: float, # the published value
     value: float, # the leak-free value
     low: float | None = None, # bounds of its interval; by default `value`, as exact
     high: float | None = None, # by default `value`
-    better: str = "higher", # direction of improvement: "higher", "lower" or "equal" (none)
+    better: str = "higher", # "higher", "lower" or "equal" (neither) is better; "above": ours should exceed `claimed`
     chance: float | None = None, # value of a no-skill baseline, if known
     over: Mapping | None = None, # paired difference from the strongest baseline: baseline, value, low, high, detectable
+    detectable: float | None = None, # smallest difference from `claimed` that would have been seen, for "above"
 ) -> tuple[Verdict, str]: # verdict and its reason
     "Return a verdict from the interval of the leak-free value and its difference from a baseline."
     low, high = (value if low is None else low), (value if high is None else high)
-    sign = {"higher": 1, "lower": -1, "equal": 0}[better]
+    sign = {"higher": 1, "above": 1, "lower": -1, "equal": 0}[better]
+    if better == "above" and low <= claimed: return Verdict.NOT_REPRODUCED, _not_above(claimed, high, detectable)
     inside, compared = low <= claimed <= high or math.isclose(claimed, value), f"; {_describe_over(over)}" if over else ""
     if not inside and sign * (value - claimed) <= 0:
         return Verdict.NOT_REPRODUCED, ("the claim lies outside the interval" if low < high else "ours differs") + compared
     if inside: found = "the claim lies in the interval" if low < high else "exactly as claimed"
-    else: found = "ours is better than claimed"
+    else: found = "the interval is above the claim" if better == "above" else "ours is better than claimed"
     if _skill(sign, low, high, chance, over) is not False: return Verdict.REPRODUCED, found + compared
     beside = compared or f", {'which is not better than' if sign else 'and so does'} {format_number(chance)}"
     return Verdict.NO_SKILL, found + beside
@@ -131,7 +139,7 @@ def format_number(
 # %% ../../nbs/evaluation/claims.ipynb #497ed6b7
 _COMMON = {"system", "claim", "claimed"}
 _KINDS = {"metric": {"better", "chance", "baseline", "data", "note"}, "implied": {"because", "within", "note"},
-          "verdict": {"why", "missing", "as_published", "leak_free", "low", "high", "baseline", "data"}}
+          "verdict": {"why", "missing", "as_published", "leak_free", "low", "high", "baseline", "data", "quantity"}}
 
 # %% ../../nbs/evaluation/claims.ipynb #c33d8fa7
 def _kind(row: Mapping, chapter: str) -> str:
@@ -144,8 +152,8 @@ def _kind(row: Mapping, chapter: str) -> str:
         raise ClaimError(f"{where}: it needs exactly one of {', '.join(_KINDS)}")
     if unknown := set(row) - _COMMON - {kinds[0]} - _KINDS[kinds[0]]:
         raise ClaimError(f"{where}: {', '.join(sorted(unknown))} is not allowed in an entry with {kinds[0]!r}")
-    if row.get("better", "higher") not in ("higher", "lower", "equal"):
-        raise ClaimError(f"{where}: better must be higher, lower or equal, not {row['better']!r}")
+    if row.get("better", "higher") not in ("higher", "lower", "equal", "above"):
+        raise ClaimError(f"{where}: better must be higher, lower, equal or above, not {row['better']!r}")
     return kinds[0]
 
 # %% ../../nbs/evaluation/claims.ipynb #a57a3094
@@ -208,8 +216,9 @@ def claimed_values(
     published: Iterable[Mapping], # rows from `read_published`
     group: str, # first part of the metrics, as in networks.I5.parameters
 ) -> dict[str, float | str]: # second part of the metric -> claimed value
-    "Return the published values whose metric belongs to a group."
-    parts = ((row["metric"].split("."), row["claimed"]) for row in published if "metric" in row)
+    "Return the published values whose metric or quantity belongs to a group."
+    names = ((row.get("metric", row.get("quantity", "")), row["claimed"]) for row in published)
+    parts = ((name.split("."), claimed) for name, claimed in names if name)
     return {names[1]: claimed for names, claimed in parts if names[0] == group}
 
 # %% ../../nbs/evaluation/claims.ipynb #8cdb14a6
@@ -237,7 +246,7 @@ def _find(results: Mapping, path: str, claim: str) -> dict:
     leaf = found if isinstance(found, Mapping) else {"value": found}
     if leaf.get("value") is None or leaf["value"] != leaf["value"]:
         raise ClaimError(f"{claim!r}: {path!r} has no value")
-    return {name: leaf.get(name) for name in ("value", "low", "high", "over")}
+    return {name: leaf.get(name) for name in ("value", "low", "high", "over", "detectable")}
 
 # %% ../../nbs/evaluation/claims.ipynb #25ae3838
 def _baseline_name(chance: float | str | None, over: Mapping | None) -> str:
@@ -296,7 +305,7 @@ def assess_claims(
             case "implied":
                 found = _implied(row)
             case _:
-                found = {"why": "", **{name: value for name, value in row.items() if name not in _COMMON}}
+                found = {"why": "", **{name: value for name, value in row.items() if name not in {*_COMMON, "quantity"}}}
         if note := row.get("note"):
             found["why"] += f"; {note}"
         claims.append(Claim(**common, **found))

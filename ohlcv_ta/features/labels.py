@@ -191,7 +191,8 @@ def extremum_probability(
 ) -> float: # from 0 to 1
     """Return the probability that a candidate of a random walk becomes a turning point.
 
-    Sparre Andersen (1954); Feller (1971), volume II, XII.7. Raises `ValueError` if the window is even or below 3.
+    The steps must be symmetric, continuous and exchangeable. Sparre Andersen (1954); Feller (1971), volume II, XII.7. Raises
+    `ValueError` if the window is even or below 3.
     """
     half = _half(window)
     return comb(2 * half, half) / 4**half

@@ -23,13 +23,27 @@ def copy(tmp_path_factory):
     return there
 
 
-def test_a_small_run_scores_every_data_set(copy):
-    for name in ("crypto", "intraday", "cross_section", "daily"):
+INTRADAY = ["nyse", "sse and szse"]
+MODELS = {"network", "majority", "momentum", "reversal", "logistic", "trees"}
+
+
+def test_a_small_run_scores_every_market(copy):
+    for name, market in [("crypto", None), *(("intraday", one) for one in INTRADAY), ("cross_section", None), ("daily", None)]:
         metrics = read_json(copy / "results" / "trend" / "metrics" / f"{name}.json")
-        assert set(metrics) == {"network", "majority", "momentum", "reversal", "logistic", "trees"}
-        assert all(0 <= of["roc_auc"]["low"] <= of["roc_auc"]["high"] <= 1 for of in metrics.values())
+        of = metrics[market] if market else {model: metrics[model] for model in MODELS}
+        assert set(of) == MODELS
+        assert all(0 <= one["roc_auc"]["low"] <= one["roc_auc"]["high"] <= 1 for one in of.values())
         assert (copy / "models" / "trend" / name / "model.onnx").exists()
+    within = read_json(copy / "results" / "trend" / "metrics" / "cross_section.json")["within_dates"]
+    assert all(0 <= of["within_auc"]["low"] <= of["within_auc"]["high"] <= 1 for of in within.values())
     assert not list((copy / ".cache" / "training").glob("*/*"))
+
+
+def test_every_market_is_trained_and_tested(copy):
+    about = read_json(copy / "models" / "trend" / "intraday" / "config.json")
+    markets = sorted(about["markets"], key=lambda one: one["tested_from"])
+    assert [market["symbols"] for market in markets] == [["SPY"], ["600000.SH", "000001.SZ"]]
+    assert all(market["until"] < market["tested_from"] for market in about["markets"])
 
 
 def test_the_factor_holds_probabilities(copy):

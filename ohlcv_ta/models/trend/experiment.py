@@ -15,6 +15,8 @@ import pandas as pd
 from ...charts.price_images import PriceImageStyle, draw_price_images
 from ...data.catalog import load_series, read_catalog
 from ...data.synthetic import synthetic_trends
+from ...evaluation.factor import concordant_pairs, information_coefficient, newey_west, within_time_auc
+from ...evaluation.fold_metrics import detectable_effect
 from ...evaluation.metrics import binary_metrics, metric_intervals
 from ...evaluation.splits import Split, stratified_split, walk_forward
 from ..baselines import BASELINES, predict_baseline, window_features
@@ -23,39 +25,91 @@ from .dataset import ShardedImages, TrendTask, trend_samples
 from .network import TrendEnsemble, predict_trend_probabilities, train_trend_network
 
 # %% auto #0
-__all__ = ['SPLIT_KINDS', 'load_trend_series', 'trend_split', 'train_ensemble', 'predict_network', 'predict_baselines',
-           'overlap_block_length', 'score_trend_predictions', 'null_auc_error', 'find_outlying_controls',
-           'injected_signal_auc', 'sample_spaced_windows', 'train_and_evaluate']
+__all__ = ['SPLIT_KINDS', 'trend_venues', 'load_trend_series', 'market_groups', 'market_names', 'trend_split', 'split_rows',
+           'train_ensemble', 'predict_network', 'predict_baselines', 'overlap_block_length', 'score_trend_predictions',
+           'score_cross_section', 'null_auc_error', 'find_outlying_controls', 'injected_signal_auc',
+           'sample_spaced_windows', 'train_and_evaluate']
 
 # %% ../../../nbs/models/trend/experiment.ipynb #8a54f06d
+def trend_venues(
+    series: Sequence[Mapping[str, str]], # symbol and venue of each, or only a venue: all of its series
+) -> dict[str, str | None]: # venue by symbol; None: the first of the catalog
+    "Return the venue of each series of a data set."
+    catalog = read_catalog()
+    return {symbol: entry.get("venue") for entry in series
+            for symbol in ([entry["symbol"]] if "symbol" in entry else catalog.symbol[catalog.venue == entry["venue"]])}
+
+# %% ../../../nbs/models/trend/experiment.ipynb #d5192913
 def load_trend_series(
     series: Sequence[Mapping[str, str]], # symbol and venue of each, or only a venue: all of its series
     timeframe: str, # of the bars
     max_bars: int | None = None, # only this number of last bars of each
 ) -> dict[str, pd.DataFrame]: # OHLCV bars by symbol
     "Load the series of a data set."
-    catalog = read_catalog()
-    pairs = [(entry["symbol"], entry.get("venue")) if "symbol" in entry else (symbol, entry["venue"]) for entry in series
-             for symbol in ([None] if "symbol" in entry else catalog.symbol[catalog.venue == entry["venue"]])]
-    return {symbol: load_series(symbol, timeframe, venue).iloc[-(max_bars or 10**9):] for symbol, venue in pairs}
+    return {symbol: load_series(symbol, timeframe, venue).iloc[-(max_bars or 10**9):]
+            for symbol, venue in trend_venues(series).items()}
 
 # %% ../../../nbs/models/trend/experiment.ipynb #eb0a16fb
+def market_groups(
+    table: pd.DataFrame, # a row per image: start, end, and symbol (without it, all rows are one series)
+) -> np.ndarray: # n numbers of markets, 0 for the earliest
+    "Return the market of each row: the group of series whose histories overlap in time."
+    if "symbol" not in table: return np.zeros(len(table), int)
+    spans = table.groupby("symbol").agg(first=("start", "min"), last=("end", "max")).sort_values("first")
+    apart = spans["first"] > spans["last"].cummax().shift()
+    return table.symbol.map(apart.cumsum()).to_numpy(int)
+
+# %% ../../../nbs/models/trend/experiment.ipynb #19026f57
+def market_names(
+    table: pd.DataFrame, # a row per image: symbol, start, end
+    venues: Mapping[str, str | None], # of `trend_venues`
+) -> dict[str, str]: # name of the market by symbol, such as "sse and szse"
+    "Return the name of the market of each series: its venues, in the order of the data set."
+    market = pd.Series(market_groups(table)).groupby(table.symbol.to_numpy()).first().to_dict()
+    names = {k: dict.fromkeys(str(venues[symbol]) for symbol in venues if market.get(symbol) == k) for k in market.values()}
+    held = {k: " and ".join(of) for k, of in names.items()}
+    return {symbol: held[k] for symbol, k in market.items()}
+
+# %% ../../../nbs/models/trend/experiment.ipynb #33374853
 SPLIT_KINDS = ("random", "by time", "purged")
 
 
+def _split_by_time(table, first, valid, purged) -> Split:
+    "Split the rows of one market at two dates."
+    label_ends, starts = (table.end, table.start) if purged else (table.time, None)
+    return walk_forward(table.time, label_ends, 1, first, valid, embargo=int(purged), window_starts=starts)[0]
+
+
 def trend_split(
-    table: pd.DataFrame, # a row per image: time, start, end, label
-    first: float = 0.7, # share of the history before the test
+    table: pd.DataFrame, # a row per image: time, start, end, label, and symbol if there are several series
+    first: float = 0.7, # share of the history of each market before its test
     valid: float = 0.15, # share of that for validation
     kind: str = "purged", # one of `SPLIT_KINDS`
     seed: int = 0, # of the random split
 ) -> Split:
-    "Split images into training, validation and test. Raises `ValueError` if there is no split of that kind."
+    "Split images into training, validation and test, each market at its own dates. Raises `ValueError` for an unknown kind."
     if kind not in SPLIT_KINDS: raise ValueError(f"there is no split {kind!r}; use one of {', '.join(SPLIT_KINDS)}")
     if kind == "random": return stratified_split(table.label, (first * (1 - valid), first * valid, 1 - first), seed)
-    label_ends = table.end if kind == "purged" else table.time
-    starts = table.start if kind == "purged" else None
-    return walk_forward(table.time, label_ends, 1, first, valid, embargo=int(kind == "purged"), window_starts=starts)[0]
+    group = market_groups(table)
+    markets = [np.flatnonzero(group == k) for k in range(group.max() + 1)]
+    splits = [_split_by_time(table.iloc[rows], first, valid, kind == "purged") for rows in markets]
+    return Split(*(np.sort(np.concatenate([rows[part] for rows, part in zip(markets, parts, strict=True)]))
+                   for parts in zip(*splits, strict=True)))
+
+# %% ../../../nbs/models/trend/experiment.ipynb #15bdb969
+_PARTS = {"train": "training", "valid": "validation", "test": "test"}
+
+
+def split_rows(
+    table: pd.DataFrame, # a row per image: time, start, end, symbol
+    split: Split,
+) -> pd.DataFrame: # index symbol; market (number), rows in training, validation and test, and the first times; NaT: no rows
+    "Return the rows of each series in each part, and the time of the first."
+    by_part = {name: table.iloc[getattr(split, part)].groupby("symbol").time for part, name in _PARTS.items()}
+    market = pd.Series(market_groups(table)).groupby(table.symbol.to_numpy()).first()
+    counts = {name: of.size().reindex(market.index, fill_value=0) for name, of in by_part.items()}
+    begins = {f"{name} from": of.min().reindex(market.index) for name, of in by_part.items()}
+    return pd.DataFrame({"market": market, **counts, **begins}).rename_axis("symbol").sort_values("market", kind="stable")
 
 # %% ../../../nbs/models/trend/experiment.ipynb #b3c91c1c
 def train_ensemble(
@@ -127,6 +181,29 @@ def score_trend_predictions(
     block = overlap_block_length(test)
     intervals = {name: metric_intervals(test.label, test[name], block=block, **settings) for name in names}
     return pd.concat(intervals, names=["model"])
+
+# %% ../../../nbs/models/trend/experiment.ipynb #41ce6b03
+def score_cross_section(
+    predictions: pd.DataFrame, # of `predict_network`, joined with those of baselines
+    horizon: int, # bars of the label
+    names: Sequence[str] = ("network", *BASELINES),
+    minus: str | None = None, # a model whose AUC is subtracted
+    level: float = 0.95, # of the intervals
+    draws: int = 1000, # bootstrap resamples
+    seed: int = 0,
+) -> pd.DataFrame: # index (model, metric: within_auc, rank_ic); value, low, high, error, detectable
+    "Return how every model ranks the test rows of the same time, with intervals by blocks of times and Newey-West errors."
+    test = predictions[predictions.part == "test"].sort_values(["time", "symbol"])
+    block = overlap_block_length(test.drop_duplicates("time"))
+    used = dict.fromkeys([*names, minus] if minus else names)
+    counts, rows = {name: concordant_pairs(test.label, test[name], test.time) for name in used}, {}
+    tables = test.pivot(index="time", columns="symbol", values=["return", *names])
+    for name in names:
+        rows[name, "within_auc"] = within_time_auc(counts[name], block, counts.get(minus), level, draws, seed)
+        if minus: continue
+        rank = newey_west(information_coefficient(tables[name], tables["return"]), horizon - 1, level)
+        rows[name, "rank_ic"] = rank | {"detectable": detectable_effect(rank["error"], level)}
+    return pd.DataFrame(rows).T.rename_axis(["model", "metric"])[["value", "low", "high", "error", "detectable"]]
 
 # %% ../../../nbs/models/trend/experiment.ipynb #e89b96c9
 def null_auc_error(

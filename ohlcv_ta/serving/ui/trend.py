@@ -68,6 +68,12 @@ def _chart(bars: pd.DataFrame, prediction: TrendPrediction, close: float, horizo
     return render_charts(draw, f"Candles around {prediction.time:%Y-%m-%d %H:%M}", caption, height=3.4)
 
 # %% ../../../nbs/serving/ui/trend.ipynb #6aa7091c
+def _trained_until(about: dict[str, Any], symbol: str) -> str:
+    "Return the time, as text, up to which a series was trained on; empty if it was not."
+    ends = (market["until"] for market in about.get("markets", []) if symbol in market["symbols"])
+    return str(next(ends, about.get("until", "")) or "")
+
+# %% ../../../nbs/serving/ui/trend.ipynb #9dbaf604
 def render_trend_page(
     predictor: TrendPredictor,
     frame: pd.DataFrame, # OHLCV bars of the network's timeframe
@@ -77,10 +83,10 @@ def render_trend_page(
     "Return the page of one window."
     prediction, about = predictor.explain(frame, at), predictor.about
     bars, outcome = _following_bars(frame, at, about)
-    notes = [outcome]
-    if f"{prediction.time.isoformat()}" <= str(about.get("until", "")) and title.split(",")[0] in about.get("trained_on", []):
+    notes, symbol = [outcome], title.split(",")[0]
+    if symbol in about.get("trained_on", []) and f"{prediction.time.isoformat()}" <= _trained_until(about, symbol):
         notes.append("This window is part of the training period, so the probability is no forecast.")
-    elif title.split(",")[0] not in about.get("trained_on", []):
+    elif symbol not in about.get("trained_on", []):
         notes.append("This market is not part of the training data.")
     return f"""<article class="ta-page"><header><h2>{escape(title)}</h2>
 <p>{about['look']['lookback']} bars of {about['timeframe']} up to {prediction.time:%Y-%m-%d %H:%M} UTC,

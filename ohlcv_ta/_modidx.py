@@ -1315,6 +1315,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'ohlcv_ta/evaluation/bootstrap.py'),
                                                'ohlcv_ta.evaluation.bootstrap._interval': ( 'evaluation/bootstrap.html#_interval',
                                                                                             'ohlcv_ta/evaluation/bootstrap.py'),
+                                               'ohlcv_ta.evaluation.bootstrap._picks': ( 'evaluation/bootstrap.html#_picks',
+                                                                                         'ohlcv_ta/evaluation/bootstrap.py'),
                                                'ohlcv_ta.evaluation.bootstrap._politis_white': ( 'evaluation/bootstrap.html#_politis_white',
                                                                                                  'ohlcv_ta/evaluation/bootstrap.py'),
                                                'ohlcv_ta.evaluation.bootstrap._significant_lag': ( 'evaluation/bootstrap.html#_significant_lag',

@@ -8,6 +8,7 @@ __all__ = ['block_bootstrap', 'block_length', 'Estimate', 'estimate_ratio', 'ave
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -154,18 +155,24 @@ def standard_errors(
                          "freedom": {name: blocks.freedom for name, blocks in cut.items()}}).rename_axis("metric")
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #972f1c1f
+@lru_cache(maxsize=1)
+def _picks(blocks, draws, seed) -> np.ndarray:
+    "Return the blocks of each resample; several metrics in a row with as many blocks share them."
+    return np.random.default_rng(seed).integers(blocks, size=(draws, blocks))
+
+
 def _critical_value(blocks: _Blocks, picks, level) -> float:
     "Return how many standard errors an interval reaches to both sides, from resamples of the blocks."
     drawn, k = blocks.deviations[picks], len(blocks.deviations)
-    with np.errstate(divide="ignore", invalid="ignore"): distances = np.abs(drawn.mean(1)) / (drawn.std(1, ddof=1) / np.sqrt(k))
+    mean, square = drawn.mean(axis=1), np.einsum("ij,ij->i", drawn, drawn) / k
+    with np.errstate(divide="ignore", invalid="ignore"): distances = np.abs(mean) / np.sqrt(np.maximum(square - mean**2, 0) / (k - 1))
     known = distances[np.isfinite(distances)]
     return max(float(student_t.ppf((1 + level) / 2, blocks.freedom)), np.quantile(known, level) if len(known) else 0.0)
 
 
 def _interval(of: Estimate, blocks: _Blocks, level, draws, seed) -> tuple[float, float, float, int]:
     "Return value, low, high, and the number of resamples without a value."
-    k, half = len(blocks.deviations), _error(of, blocks)
-    picks = np.random.default_rng(seed).integers(k, size=(draws, k))
+    half, picks = _error(of, blocks), _picks(len(blocks.deviations), draws, seed)
     if half > 0: half *= _critical_value(blocks, picks, level)
     lacking = np.zeros(draws, bool) if blocks.present.all() else (~blocks.present[:, picks].any(axis=2)).any(axis=0)
     low, high = np.clip([of.value - half, of.value + half], *of.bounds)

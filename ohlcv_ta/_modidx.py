@@ -1289,8 +1289,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                     'ohlcv_ta/evaluation/backtest.py'),
                                               'ohlcv_ta.evaluation.backtest.log_trial': ( 'evaluation/backtest.html#log_trial',
                                                                                           'ohlcv_ta/evaluation/backtest.py'),
-                                              'ohlcv_ta.evaluation.backtest.permutation_p_value': ( 'evaluation/backtest.html#permutation_p_value',
-                                                                                                    'ohlcv_ta/evaluation/backtest.py'),
                                               'ohlcv_ta.evaluation.backtest.random_entry_returns': ( 'evaluation/backtest.html#random_entry_returns',
                                                                                                      'ohlcv_ta/evaluation/backtest.py'),
                                               'ohlcv_ta.evaluation.backtest.sharpe_ratio': ( 'evaluation/backtest.html#sharpe_ratio',

@@ -1525,6 +1525,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                       'ohlcv_ta/evaluation/metrics.py'),
                                              'ohlcv_ta.evaluation.metrics._log_loss': ( 'evaluation/metrics.html#_log_loss',
                                                                                         'ohlcv_ta/evaluation/metrics.py'),
+                                             'ohlcv_ta.evaluation.metrics._share': ( 'evaluation/metrics.html#_share',
+                                                                                     'ohlcv_ta/evaluation/metrics.py'),
                                              'ohlcv_ta.evaluation.metrics._wilson': ( 'evaluation/metrics.html#_wilson',
                                                                                       'ohlcv_ta/evaluation/metrics.py'),
                                              'ohlcv_ta.evaluation.metrics.binary_estimates': ( 'evaluation/metrics.html#binary_estimates',

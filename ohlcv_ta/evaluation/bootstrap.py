@@ -92,7 +92,8 @@ def estimate_ratio(
     total = bottom.sum()
     if not total > 0: return Estimate(np.nan, np.zeros(len(top)), (bottom > 0,), bounds)
     value = float(top.sum() / total)
-    return Estimate(value, len(top) / total * (top - value * bottom), () if bottom.all() else (bottom > 0,), bounds)
+    needed = () if bottom.all() else (bottom > 0,)
+    return Estimate(value, len(top) / total * (top - value * bottom), needed, bounds)
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #43d65086
 def average_estimates(
@@ -100,7 +101,8 @@ def average_estimates(
 ) -> Estimate: # NaN if one of them is
     "Return the mean of several statistics with the influence of each row."
     influence = np.mean([of.influence for of in estimates], axis=0)
-    return Estimate(float(np.mean([of.value for of in estimates])), influence, tuple(mask for of in estimates for mask in of.needed), estimates[0].bounds)
+    needed = tuple(mask for of in estimates for mask in of.needed)
+    return Estimate(float(np.mean([of.value for of in estimates])), influence, needed, estimates[0].bounds)
 
 # %% ../../nbs/evaluation/bootstrap.ipynb #030d850b
 _LENGTHS_IN_A_BLOCK, _FEWEST_BLOCKS = 3, 6 # chosen for coverage in simulated samples
@@ -125,7 +127,8 @@ class _Blocks(NamedTuple):
 def _cut_sample(of: Estimate, block, parts, independent) -> _Blocks:
     "Cut a sample into blocks within each part."
     n = len(of.influence)
-    if block is not None and not 1 <= block <= n: raise ValueError(f"a block of {block} rows can't be drawn from a sample of {n}")
+    if block is not None and not 1 <= block <= n:
+        raise ValueError(f"a block of {block} rows can't be drawn from a sample of {n}")
     groups = np.zeros(n, int) if parts is None else np.asarray(parts)
     rows = [np.flatnonzero(groups == one) for one in np.unique(groups)]
     lengths = [len(of_part) for of_part in rows]
@@ -165,7 +168,8 @@ def _critical_value(blocks: _Blocks, picks, level) -> float:
     "Return how many standard errors an interval reaches to both sides, from resamples of the blocks."
     drawn, k = blocks.deviations[picks], len(blocks.deviations)
     mean, square = drawn.mean(axis=1), np.einsum("ij,ij->i", drawn, drawn) / k
-    with np.errstate(divide="ignore", invalid="ignore"): distances = np.abs(mean) / np.sqrt(np.maximum(square - mean**2, 0) / (k - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distances = np.abs(mean) / np.sqrt(np.maximum(square - mean**2, 0) / (k - 1))
     known = distances[np.isfinite(distances)]
     return max(float(student_t.ppf((1 + level) / 2, blocks.freedom)), np.quantile(known, level) if len(known) else 0.0)
 
@@ -192,5 +196,6 @@ def studentized_intervals(
 
     Intervals of metrics with `bounds` stay within them. Raises `ValueError` if the block is below 1 or above n.
     """
-    rows = {name: _interval(of, _cut_sample(of, block, parts, independent), level, draws, seed) for name, of in estimates.items()}
+    rows = {name: _interval(of, _cut_sample(of, block, parts, independent), level, draws, seed)
+            for name, of in estimates.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high", "undefined"]).rename_axis("metric")

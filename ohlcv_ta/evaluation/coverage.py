@@ -95,8 +95,8 @@ def _mean_score(n, correlation, rng): return SimulatedStatistic(estimate_ratio(r
 
 
 SIMULATED_STATISTICS: dict[str, Callable[[int, float, np.random.Generator], SimulatedStatistic]] = {
-    "mean": _mean, "ROC AUC, no skill": _auc_without_skill, "ROC AUC, skill": _auc, "mean ROC AUC of four folds": _mean_of_folds,
-    "difference of ROC AUC": _difference, "mean score of series": _mean_score}
+    "mean": _mean, "ROC AUC, no skill": _auc_without_skill, "ROC AUC, skill": _auc,
+    "mean ROC AUC of four folds": _mean_of_folds, "difference of ROC AUC": _difference, "mean score of series": _mean_score}
 
 # %% ../../nbs/evaluation/coverage.ipynb #8d6379b7
 def _percentiles(one: SimulatedStatistic, block, level, draws, seed):
@@ -125,14 +125,14 @@ def measure_coverage(
     block: int = 10, # rows of a block of the percentile method
     seed: int = 0, # of the samples
     methods: Sequence[str] = tuple(INTERVAL_METHODS),
-) -> pd.DataFrame: # a row for each method: statistic, method, n, correlation, stated, measured, error (Monte Carlo), width (median)
+) -> pd.DataFrame: # a row for each method: statistic, method, n, correlation, stated, measured, its Monte Carlo error, median width
     "Count how often intervals contain the true value. Raises `KeyError` if there is no statistic or method of that name."
-    rng = np.random.default_rng(seed)
-    drawn = [one for _ in range(samples) if not np.isnan((one := SIMULATED_STATISTICS[statistic](n, correlation, rng)).estimate.value)]
+    rng, draw = np.random.default_rng(seed), SIMULATED_STATISTICS[statistic]
+    drawn = [one for one in (draw(n, correlation, rng) for _ in range(samples)) if not np.isnan(one.estimate.value)]
     rows, truth = [], np.array([one.truth for one in drawn])
     for method in methods:
         low, high = np.array([INTERVAL_METHODS[method](one, block, level, draws, seed) for one in drawn]).T
         hit = ((low <= truth) & (truth <= high)).mean()
-        rows.append({"statistic": statistic, "method": method, "n": n, "correlation": correlation, "stated": level, "measured": hit,
-                     "error": np.sqrt(hit * (1 - hit) / len(drawn)), "width": np.median(high - low)})
+        rows.append({"statistic": statistic, "method": method, "n": n, "correlation": correlation, "stated": level,
+                     "measured": hit, "error": np.sqrt(hit * (1 - hit) / len(drawn)), "width": np.median(high - low)})
     return pd.DataFrame(rows)

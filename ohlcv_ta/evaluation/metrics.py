@@ -106,6 +106,11 @@ def estimate_auc(
     return Estimate(float(auc), (influence - auc) * n / np.where(classes[0], y.sum(), n - y.sum()), classes, (0, 1))
 
 # %% ../../nbs/evaluation/metrics.ipynb #f6fa52606d8c4a75a9b52967216f8f3f
+def _share(part, whole=1.0) -> Estimate:
+    "Return a ratio that lies between 0 and 1."
+    return estimate_ratio(part, whole, (0, 1))
+
+# %% ../../nbs/evaluation/metrics.ipynb #369a19ed
 def binary_estimates(
     y: ArrayLike, # n labels 0 or 1
     p: ArrayLike, # n probabilities of a 1
@@ -117,10 +122,10 @@ def binary_estimates(
     """
     y, p = _checked(y, p)
     predicted = (p >= threshold).astype(float)
-    return {"roc_auc": estimate_auc(y, p), "precision": estimate_ratio(y * predicted, predicted, bounds=(0, 1)),
-            "recall": estimate_ratio(y * predicted, y, bounds=(0, 1)), "f1": estimate_ratio(2 * y * predicted, y + predicted, bounds=(0, 1)),
-            "accuracy": estimate_ratio(y == predicted, bounds=(0, 1)), "base_rate": estimate_ratio(y, bounds=(0, 1)),
-            "log_loss": estimate_ratio(_log_loss(y[:, None], p[:, None])), "brier": estimate_ratio((y - p) ** 2, bounds=(0, 1))}
+    return {"roc_auc": estimate_auc(y, p), "precision": _share(y * predicted, predicted),
+            "recall": _share(y * predicted, y), "f1": _share(2 * y * predicted, y + predicted),
+            "accuracy": _share(y == predicted), "base_rate": _share(y),
+            "log_loss": estimate_ratio(_log_loss(y[:, None], p[:, None])), "brier": _share((y - p) ** 2)}
 
 # %% ../../nbs/evaluation/metrics.ipynb #1f90d51c
 def metric_intervals(
@@ -250,11 +255,11 @@ def class_estimates(
     confusion_matrix(y, predicted, len(names)) # raises if a class is out of range
     for k, name in enumerate(names):
         true, called = (y == k).astype(float), (predicted == k).astype(float)
-        each |= {f"precision_{name}": estimate_ratio(true * called, called, bounds=(0, 1)), f"recall_{name}": estimate_ratio(true * called, true, bounds=(0, 1)),
-                 f"f1_{name}": estimate_ratio(2 * true * called, true + called, bounds=(0, 1))}
+        each |= {f"precision_{name}": _share(true * called, called), f"recall_{name}": _share(true * called, true),
+                 f"f1_{name}": _share(2 * true * called, true + called)}
     f1, recall = ([each[f"{metric}_{name}"] for name in names] for metric in ("f1", "recall"))
     return {**each, "macro_f1": average_estimates(f1), "balanced_accuracy": average_estimates(recall),
-            "accuracy": estimate_ratio(y == predicted, bounds=(0, 1))}
+            "accuracy": _share(y == predicted)}
 
 # %% ../../nbs/evaluation/metrics.ipynb #d66db8a7
 def class_intervals(

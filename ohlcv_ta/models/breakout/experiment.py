@@ -324,12 +324,13 @@ _DISTANCE = "raw_distance_in_atr"
 
 def _walk_forward_aucs(x, raw, y, splits, name, settings, seed) -> tuple[float, float]:
     "Return the mean AUC over folds of a model with fixed settings, and of a raw number."
-    p, rows = [], [split.test for split in splits]
-    for split in splits:
-        known = np.concatenate([split.train, split.valid])
-        p.append(make_pipeline(name, seed, **settings).fit(x[known], y[known]).predict_proba(x[split.test])[:, 1])
-    fitted, number = ([estimate_auc(y[at], of).value for at, of in zip(rows, each, strict=True)] for each in (p, [raw[at] for at in rows]))
-    return float(np.nanmean(fitted)), float(np.nanmean(number))
+    aucs = []
+    for train, valid, test in splits:
+        known = np.concatenate([train, valid])
+        p = make_pipeline(name, seed, **settings).fit(x[known], y[known]).predict_proba(x[test])[:, 1]
+        aucs.append([estimate_auc(y[test], of).value for of in (p, raw[test])])
+    model, number = np.nanmean(aucs, axis=0)
+    return float(model), float(number)
 
 # %% ../../../nbs/models/breakout/experiment.ipynb #c4f127fb
 def permuted_scores(

@@ -36,7 +36,8 @@ def linear_algebra(rng):
     x = rng.normal(size=(300, 40))
     yield "NumPy: products, singular values", digest(x.T @ x, np.linalg.svd(x, compute_uv=False))
     single = x.astype(np.float32)
-    yield "NumPy: functions, sums", digest(np.exp(x), np.log(np.abs(x)), np.sin(x), np.exp(single), single.sum(0), single.mean())
+    functions = np.exp(x), np.log(np.abs(x)), np.sin(x), np.exp(single)
+    yield "NumPy: functions, sums", digest(*functions, single.sum(0), single.mean())
 
 
 def tensors(rng):
@@ -103,7 +104,8 @@ def charts(rng):
     from ohlcv_ta.charts import STYLES, draw_chart
     from ohlcv_ta.features.indicators import atr
     close = 100 * np.exp(0.01 * rng.normal(size=200).cumsum())
-    bars = {"Open": np.r_[100, close[:-1]], "High": 1.02 * close, "Low": 0.98 * close, "Close": close, "Volume": rng.random(200)}
+    bars = {"Open": np.r_[100, close[:-1]], "High": 1.02 * close, "Low": 0.98 * close, "Close": close,
+            "Volume": rng.random(200)}
     frame = pd.DataFrame(bars, pd.date_range("2024", periods=200, freq="D", tz="UTC"))
     image, _ = draw_chart(frame, STYLES["light"])
     yield "Charts, average true range", digest(image, atr(frame))

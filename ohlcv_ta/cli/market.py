@@ -365,7 +365,8 @@ def _compare_with_controls(bars: Any, result: Any, rules: Any, draws: int) -> st
     import numpy as np
     import pandas as pd
 
-    from ohlcv_ta.evaluation.backtest import buy_and_hold, permutation_p_value, random_entry_returns, summarize
+    from ohlcv_ta.evaluation.backtest import buy_and_hold, random_entry_returns, summarize
+    from ohlcv_ta.evaluation.permutation import permutation_p_value
 
     days = bars.index.floor("D")
     per_year = days.nunique() / max((days[-1] - days[0]).days + 1, 1) * 365.25

@@ -1,6 +1,6 @@
 "Splits, metrics, confidence intervals, negative controls and published claims."
 
-from .bootstrap import block_bootstrap, block_length, percentile_intervals
+from .bootstrap import block_bootstrap, block_length, standard_errors, studentized_intervals
 from .claims import (
     Claim,
     ClaimError,
@@ -27,6 +27,7 @@ from .metrics import (
     metric_differences,
     metric_intervals,
 )
+from .permutation import adjust_p_values, permutation_p_value
 from .splits import Split, find_leakage, split_periods, stratified_split, walk_forward
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "LookAheadError",
     "Split",
     "Verdict",
+    "adjust_p_values",
     "assess_claims",
     "binary_metrics",
     "block_bootstrap",
@@ -56,7 +58,7 @@ __all__ = [
     "mean_scores",
     "metric_differences",
     "metric_intervals",
-    "percentile_intervals",
+    "permutation_p_value",
     "pool_scores",
     "ray_scores",
     "read_claims",
@@ -66,7 +68,9 @@ __all__ = [
     "shuffle_blocks",
     "shuffle_labels",
     "split_periods",
+    "standard_errors",
     "stratified_split",
+    "studentized_intervals",
     "walk_forward",
     "write_claims",
 ]

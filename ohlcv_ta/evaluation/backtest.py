@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Backtest', 'backtest', 'daily_returns', 'sharpe_ratio', 'drawdown', 'summarize', 'buy_and_hold',
-           'random_entry_returns', 'permutation_p_value', 'expected_max_sharpe', 'deflated_sharpe_ratio', 'log_trial']
+           'random_entry_returns', 'expected_max_sharpe', 'deflated_sharpe_ratio', 'log_trial']
 
 # %% ../../nbs/evaluation/backtest.ipynb #6c2f3f93
 from collections.abc import Iterable, Mapping
@@ -126,14 +126,6 @@ def random_entry_returns(
         signals[begins], signals[np.minimum(begins + order, len(frame) - 1)] = BUY, SELL
         returns[k] = backtest(frame, signals, costs).equity.iloc[-1] / 10_000 - 1
     return returns
-
-# %% ../../nbs/evaluation/backtest.ipynb #c1d53438
-def permutation_p_value(
-    observed: float, # return of the strategy
-    null_returns: np.ndarray, # from `random_entry_returns`
-) -> float: # from 0 to 1
-    "Return the share of random entries with at least the observed return, as a p-value."
-    return float((1 + (null_returns >= observed).sum()) / (1 + len(null_returns)))
 
 # %% ../../nbs/evaluation/backtest.ipynb #7024c2c7
 _EULER = 0.5772156649015329

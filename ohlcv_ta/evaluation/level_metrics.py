@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from .bootstrap import block_bootstrap, percentile_intervals
+from .bootstrap import estimate_ratio, studentized_intervals
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #8135df26
 @numba.njit(cache=True)
@@ -110,18 +110,15 @@ def mean_scores(
     seed: int = 0, # of the resamples
     differences: Mapping[str, tuple[str, str]] | None = None, # name -> (score, score), a difference of means
 ) -> pd.DataFrame: # index metric; value (mean over charts with that score), low, high, undefined
-    "Return means over charts, with intervals from a bootstrap over groups of charts."
+    "Return means over charts, with studentized intervals over groups of charts."
     table = pd.DataFrame(scores).reset_index(drop=True).astype(float)
     group = pd.factorize(np.arange(len(table)) if groups is None else np.asarray(groups))[0]
     grouped = table.groupby(group)
     sums, counts = cast(pd.DataFrame, grouped.sum()), cast(pd.DataFrame, grouped.count())
-    resamples = block_bootstrap(len(sums), 1, draws, seed)
-    with np.errstate(invalid="ignore"):
-        drawn = {name: sums[name].to_numpy()[resamples].sum(1) / counts[name].to_numpy()[resamples].sum(1) for name in table}
-    means = table.mean().to_dict()
-    for name, (one, other) in (differences or {}).items():
-        means[name], drawn[name] = means[one] - means[other], drawn[one] - drawn[other]
-    return percentile_intervals(means, drawn, level)
+    within = ((table >= 0) & (table <= 1) | table.isna()).all() # shares, such as F1
+    means = {name: estimate_ratio(sums[name], counts[name], (0, 1) if within[name] else (-np.inf, np.inf)) for name in table}
+    means |= {name: means[one] - means[other] for name, (one, other) in (differences or {}).items()}
+    return studentized_intervals(means, None, level, draws, seed, independent=True)
 
 # %% ../../nbs/evaluation/level_metrics.ipynb #b001e47a
 def _cut(rays, n):

@@ -7,7 +7,7 @@ __all__ = ['EXPERIMENTS', 'SPLIT_EXPERIMENTS', 'EXPERIMENT_KEYS', 'RAW_SCORES', 
            'predict_walk_forward', 'middle_settings', 'predict_fixed', 'run_experiment', 'select_experiment',
            'pool_markets', 'list_experiments', 'select_by_validation', 'select_estimator', 'fit_model', 'add_selected',
            'add_references', 'score_predictions', 'nest_scores', 'compare_models', 'compare_protocols',
-           'compare_with_strongest', 'rank_importance']
+           'compare_with_strongest', 'permuted_scores', 'rank_importance']
 
 # %% ../../../nbs/models/breakout/experiment.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 import json
@@ -18,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from ...evaluation.bootstrap import block_bootstrap
-from ...evaluation.controls import shuffle_labels
+from ...evaluation.controls import shuffle_blocks, shuffle_labels, shuffle_within
 from ...evaluation.cross_validation import purged_blocks, random_folds
 from ...evaluation.fold_metrics import fold_differences, fold_intervals
+from ...evaluation.metrics import estimate_auc
 from ...evaluation.splits import Split, stratified_split, walk_forward
 from ...features.breakout import FEATURE_SETS
 from .estimator import ESTIMATORS, BreakoutModel, grid_search, input_columns, make_model, make_pipeline
@@ -316,6 +317,43 @@ def compare_with_strongest(
         difference = compare_models(rows, strongest, model, **settings).loc[metric, ["value", "low", "high", "detectable"]]
         found[metric] = {"baseline": strongest, **difference.to_dict()}
     return found
+
+# %% ../../../nbs/models/breakout/experiment.ipynb #510a091b
+_DISTANCE = "raw_distance_in_atr"
+
+
+def _walk_forward_aucs(x, raw, y, splits, name, settings, seed) -> tuple[float, float]:
+    "Return the mean AUC over folds of a model with fixed settings, and of a raw number."
+    aucs = []
+    for train, valid, test in splits:
+        known = np.concatenate([train, valid])
+        p = make_pipeline(name, seed, **settings).fit(x[known], y[known]).predict_proba(x[test])[:, 1]
+        aucs.append([estimate_auc(y[test], of).value for of in (p, raw[test])])
+    model, number = np.nanmean(aucs, axis=0)
+    return float(model), float(number)
+
+# %% ../../../nbs/models/breakout/experiment.ipynb #c4f127fb
+def permuted_scores(
+    table: pd.DataFrame, # labelled rows, ascending by `known_at`
+    features: str, # one of FEATURE_SETS
+    name: str, # estimator
+    settings: Mapping, # its hyperparameters
+    permutations: int = 200, # of the labels
+    given_distance: bool = False, # permute among sessions at a similar distance from the line, instead of in blocks
+    block: int = 10, # rows that stay together, or neighbors in distance
+    seed: int = 0, # of the permutations and of the estimator
+    **folds, # of `walk_forward`
+) -> pd.DataFrame: # permutations + 1 rows, the first of the true labels: model, distance (mean ROC AUC over folds)
+    "Evaluate an estimator with fixed settings on true and on permuted labels."
+    from joblib import Parallel, delayed
+
+    x, y = table[input_columns(name, FEATURE_SETS[features])].to_numpy(float), table.breaks_above_vah.to_numpy()
+    column, sign = RAW_SCORES[_DISTANCE]
+    raw, splits = sign * table[column].to_numpy(), walk_forward(table.known_at, table.label_known_at, **folds)
+    seeds = range(seed, seed + permutations)
+    shuffles = [shuffle_within(y, raw, 2 * block, k) if given_distance else shuffle_blocks(y, block, k) for k in seeds]
+    rows = Parallel(n_jobs=-1)(delayed(_walk_forward_aucs)(x, raw, of, splits, name, settings, seed) for of in (y, *shuffles))
+    return pd.DataFrame(rows, columns=["model", "distance"])
 
 # %% ../../../nbs/models/breakout/experiment.ipynb #c0912e3d
 def _gain_ranks(x, y, settings, seed) -> pd.Series:

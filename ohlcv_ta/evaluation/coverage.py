@@ -125,7 +125,7 @@ def measure_coverage(
     block: int = 10, # rows of a block of the percentile method
     seed: int = 0, # of the samples
     methods: Sequence[str] = tuple(INTERVAL_METHODS),
-) -> pd.DataFrame: # a row for each method: statistic, method, n, correlation, stated, measured, its Monte Carlo error, median width
+) -> pd.DataFrame: # a row for each method: statistic, method, n, correlation, stated, measured, error (Monte Carlo), width
     "Count how often intervals contain the true value. Raises `KeyError` if there is no statistic or method of that name."
     rng, draw = np.random.default_rng(seed), SIMULATED_STATISTICS[statistic]
     drawn = [one for one in (draw(n, correlation, rng) for _ in range(samples)) if not np.isnan(one.estimate.value)]

@@ -163,7 +163,8 @@ def test_the_market_is_no_alarm_of_any_pair():
     volume[:, -1] *= 8
     volume[3, -1] *= 20
     index = pd.date_range("2024-01-01", periods=50, freq="5min", tz="UTC")
-    marks = detect_volume_anomalies({str(k): random_walk(50).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)})
+    frames = {str(k): random_walk(50).set_axis(index).assign(Volume=row) for k, row in enumerate(volume)}
+    marks = detect_volume_anomalies(frames)
     last = marks.groupby("name", sort=False).tail(1).set_index("name")
     assert last.flagged["3"] and last.flagged.sum() <= 5 and last.market.between(6, 10).all() and last.calibrated.all()
     assert (last.deviations > 4).mean() > 0.9

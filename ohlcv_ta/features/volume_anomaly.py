@@ -237,17 +237,20 @@ def market_level(
     return level[column], known[column]
 
 # %% ../../nbs/features/volume_anomaly.ipynb #1623b2f5
+_USUAL_SPREAD = 1.2 # of scores of the same time, at most, without an event that all series share
+
+
 def market_spread(
     score: np.ndarray, # (series, n); NaN where there is none
     time: np.ndarray, # (series, n) integers
     least: int = MARKET_PAIRS, # series that a time must have
 ) -> np.ndarray: # (series, n) from 1 on
-    "Return the median absolute deviation of the scores of the same time, as a standard deviation; 1 where it is less."
+    "Return the robust dispersion of the scores of the same time, in multiples of its usual limit; 1 where it is less."
     if len(score) < least: return np.ones(score.shape)
     panel, column = _by_time(score, time)
     spread = _MAD * _median(np.abs(panel - _median(panel.T)).T)
     enough = np.isfinite(panel).sum(0) >= least
-    return np.where(enough, np.fmax(spread, 1.0), 1.0)[column]
+    return np.where(enough, np.fmax(spread / _USUAL_SPREAD, 1.0), 1.0)[column]
 
 # %% ../../nbs/features/volume_anomaly.ipynb #ce54611a
 @numba.njit(cache=True)

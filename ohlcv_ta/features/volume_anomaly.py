@@ -6,20 +6,21 @@
 __all__ = ['BASELINE_WINDOW', 'SPIKE_DEVIATIONS', 'FALSE_ALARM_RATE', 'SPIKE_PRIOR', 'MARKET_PAIRS', 'SEVERITIES', 'SCORE_KNOTS',
            'WEIGHTS_OF_EVIDENCE', 'ALARM_RULES', 'published_deviations', 'max_published_deviation',
            'leave_one_out_deviations', 'VolumeBaseline', 'volume_baseline', 'volume_deviations', 'normal_p_values',
-           'log_scores', 'intraday_seasonality', 'market_level', 'market_spread', 'conformal_p_values',
-           'adaptive_levels', 'alarm_p_values', 'calibrated_bars', 'classify_severity', 'inject_spikes',
-           'fit_weights_of_evidence', 'spike_probability', 'false_discovery_rate', 'detect_volume_anomalies']
+           'log_scores', 'intraday_seasonality', 'market_level', 'market_spread', 'alarm_p_values', 'calibrated_bars',
+           'classify_severity', 'inject_spikes', 'fit_weights_of_evidence', 'spike_probability', 'false_discovery_rate',
+           'detect_volume_anomalies']
 
 # %% ../../nbs/features/volume_anomaly.ipynb #68b430af
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, cast
 
-import numba
 import numpy as np
 import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import expit, logit, stdtr
 from scipy.stats import false_discovery_control
+
+from .conformal import MEMORY_ALARMS, adaptive_levels, conformal_p_values, restore_order
 
 # %% ../../nbs/features/volume_anomaly.ipynb #a4cce3c2
 def _last(
@@ -169,13 +170,6 @@ def _season_known(seasonality: np.ndarray, window: int) -> np.ndarray:
     return cast(np.ndarray, np.isfinite(_last(seasonality, window + 1)).all(-1))
 
 # %% ../../nbs/features/volume_anomaly.ipynb #879afe74
-def _unsorted(values, order):
-    "Return sorted values in their original order."
-    original = np.empty_like(values)
-    original[order] = values
-    return original
-
-# %% ../../nbs/features/volume_anomaly.ipynb #33d280d0
 def intraday_seasonality(
     index: pd.DatetimeIndex, # n bars
     volume: np.ndarray, # n values
@@ -196,7 +190,7 @@ def intraday_seasonality(
     same_clock = (times == clock[order, None] / 1e9) & (days < day[order, None] / 1e9)
     earlier = np.where(same_clock, _before(difference[order], max_days), np.nan)
     season = np.where(np.isfinite(earlier).sum(-1) >= min_days, _median(earlier), np.nan)
-    return _unsorted(season, order)
+    return restore_order(season, order)
 
 # %% ../../nbs/features/volume_anomaly.ipynb #a36db8d5
 MARKET_PAIRS = 50 # pairs at a time, at least, from which the market's volume is known
@@ -252,103 +246,7 @@ def market_spread(
     enough = np.isfinite(panel).sum(0) >= least
     return np.where(enough, np.fmax(spread / _USUAL_SPREAD, 1.0), 1.0)[column]
 
-# %% ../../nbs/features/volume_anomaly.ipynb #ce54611a
-@numba.njit(cache=True)
-def _add(tree, place, step): # a Fenwick tree of counts
-    "Add a step to the count of a place."
-    at = place + 1
-    while at < len(tree):
-        tree[at] += step
-        at += at & -at
-
-
-@numba.njit(cache=True)
-def _below(tree, place):
-    "Return the sum of the counts of all lower places."
-    total = 0
-    while place > 0:
-        total += tree[place]
-        place -= place & -place
-    return total
-
-# %% ../../nbs/features/volume_anomaly.ipynb #80c1d8c9
-@numba.njit(cache=True)
-def _count_earlier(place, group, memory): # ranks from 0, numbers of times; both in order of time; memory in times
-    "Return how many earlier scores are higher than each, how many are equal, and how many there are, in O(n log n)."
-    n = len(place)
-    tree, counts = np.zeros(place.max() + 2 if n else 1, np.int64), np.zeros((3, n), np.int64)
-    oldest = start = 0
-    while start < n: # count all scores of one time before adding them
-        while group[oldest] < group[start] - memory:
-            _add(tree, place[oldest], -1)
-            oldest += 1
-        stop = start
-        while stop < n and group[stop] == group[start]:
-            not_above = _below(tree, place[stop] + 1)
-            counts[0, stop] = start - oldest - not_above
-            counts[1, stop] = not_above - _below(tree, place[stop])
-            counts[2, stop] = start - oldest
-            stop += 1
-        for k in range(start, stop): _add(tree, place[k], 1)
-        start = stop
-    return counts
-
-# %% ../../nbs/features/volume_anomaly.ipynb #91501d1f
-def _hash_uniform(time: np.ndarray) -> np.ndarray:
-    "Return a reproducible number between 0 and 1 for each time (SplitMix64)."
-    with np.errstate(over="ignore"):
-        bits = np.asarray(time, np.int64).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
-    return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(float) * 2.0**-53 + 2.0**-54
-
-# %% ../../nbs/features/volume_anomaly.ipynb #ffcc23e6
-def conformal_p_values(
-    score: np.ndarray, # (..., n) scores; NaN where there is none
-    time: np.ndarray, # (..., n) integers: when each score is known; only scores of an earlier time are counted
-    memory: int | None = None, # distinct earlier times whose scores are counted; None: all
-    randomize: bool = True, # whether an equal score counts as higher at random; if not, it always does
-) -> tuple[np.ndarray, np.ndarray]: # (..., n) conformal p-values; (..., n) number of earlier scores
-    "Return the rank of each score among earlier ones as a p-value (Vovk, Gammerman & Shafer 2005)."
-    score, time = np.broadcast_arrays(np.asarray(score, float), time)
-    known, row = np.isfinite(score), np.arange(score.size).reshape(score.shape) // score.shape[-1]
-    order = np.argsort(time[known], kind="stable")
-    place, group = (np.unique(part[known], return_inverse=True)[1][order] for part in (score, time))
-    high, equal, earlier = _count_earlier(place, group, memory or score.size)
-    uniform = _hash_uniform((time + row)[known][order])
-    ranked = (high + (uniform * (1 + equal) if randomize else uniform + equal)) / (1 + earlier)
-    p_value, count = np.full(score.shape, np.nan), np.zeros(score.shape, np.int64)
-    p_value[known], count[known] = _unsorted(ranked, order), _unsorted(earlier, order)
-    return p_value, count
-
 # %% ../../nbs/features/volume_anomaly.ipynb #94029979
-_MEMORY_ALARMS = 5 # false alarms in the memory of the ranks, on average; as many until a rate is calibrated
-_LEVEL_RANGE = 5.0 # largest ratio of the adaptive level to the stated rate, and of the rate to the level
-
-
-@numba.njit(cache=True)
-def _adapt(p_value, rate, step, most): # (series, n)
-    "Return the level of each bar, given the alarms before it."
-    levels = np.empty_like(p_value)
-    for row in range(len(p_value)):
-        level = rate
-        for k in range(p_value.shape[1]):
-            levels[row, k] = level
-            if not np.isnan(p_value[row, k]): level += step * (rate - (p_value[row, k] <= level))
-            level = min(max(level, rate / most), rate * most)
-    return levels
-
-# %% ../../nbs/features/volume_anomaly.ipynb #3df47570
-def adaptive_levels(
-    p_value: np.ndarray, # (..., n) in order of time; NaN where there is none
-    rate: float = FALSE_ALARM_RATE, # false alarms per bar
-) -> np.ndarray: # (..., n) p-value at which each bar raises an alarm
-    "Return the adaptive level of each series, from its alarms before each bar (Gibbs & Candès 2021)."
-    p_value = np.asarray(p_value, float)
-    rows = np.ascontiguousarray(p_value.reshape(-1, p_value.shape[-1]))
-    return _adapt(rows, rate, rate / _MEMORY_ALARMS, _LEVEL_RANGE).reshape(p_value.shape)
-
-# %% ../../nbs/features/volume_anomaly.ipynb #0bdc3d4d
 def alarm_p_values(
     score: np.ndarray, # (..., n) robust scores
     time: np.ndarray, # (..., n) when each score is known
@@ -356,7 +254,7 @@ def alarm_p_values(
     window: int = BASELINE_WINDOW, # bars behind each score
 ) -> tuple[np.ndarray, np.ndarray]: # (..., n) p-values; (..., n) "rank", or "t" where there are too few earlier scores
     "Return the p-value of each score, such that p-values up to `rate` occur at that rate, and the method that gave it."
-    p_value, earlier = conformal_p_values(score, time, memory=int(np.ceil(_MEMORY_ALARMS / rate)))
+    p_value, earlier = conformal_p_values(score, time, memory=int(np.ceil(MEMORY_ALARMS / rate)))
     by_rank = (earlier + 1) * rate >= 1
     p_value = np.where(np.asarray(score) <= 0, 1.0, p_value)
     p_value = np.fmin(p_value * rate / adaptive_levels(np.where(by_rank, p_value, np.nan), rate), 1.0)
@@ -373,7 +271,7 @@ def calibrated_bars(
     score, time = np.broadcast_arrays(np.asarray(score, float), time)
     known = np.isfinite(score)
     own, pooled = known.cumsum(-1) - known, np.searchsorted(np.sort(time[known]), time)
-    return known & (np.where(shared, pooled, own) * rate >= _MEMORY_ALARMS)
+    return known & (np.where(shared, pooled, own) * rate >= MEMORY_ALARMS)
 
 # %% ../../nbs/features/volume_anomaly.ipynb #9b254cd2
 SEVERITIES = ("low", "medium", "high", "extreme")

@@ -18,12 +18,11 @@ from scipy.stats import binomtest
 from ohlcv_ta.data import SourceError, load_series, random_walk
 from ohlcv_ta.data.io import read_json
 from ohlcv_ta.evaluation.volume_generators import VOLUME_GENERATORS, measure_alarm
+from ohlcv_ta.features.conformal import _hash_uniform, conformal_p_values
 from ohlcv_ta.features.volume_anomaly import (
     SEVERITIES,
-    _hash_uniform,
     alarm_p_values,
     classify_severity,
-    conformal_p_values,
     detect_volume_anomalies,
     false_discovery_rate,
     inject_spikes,

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "ohlcv_ta").rglob("*.py") if path.name != "_modidx.py")
 STAGES = sorted((ROOT / "nbs" / "pipeline").glob("*.ipynb"))
 LAYERS = {"data": 1, "kernel_environment": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5,
-          "serving": 6, "pipeline": 6, "dependencies": 6, "symbol_docs": 6,
+          "serving": 6, "pipeline": 6, "reproduction": 6, "dependencies": 6, "symbol_docs": 6,
           "reference_pages": 6, "cli": 7}
 FROM_ABOVE = {"ohlcv_ta.charts": {"ohlcv_ta.models.digitizer.chart_data"}} # users look for `read_chart` there; imported on use
 TUPLE_METHODS = {"_asdict", "_fields", "_field_defaults", "_make", "_replace"} # of named tuples; public, and so written
@@ -22,7 +22,6 @@ MOST_LINES, FEWEST_LINES = 450, 50
 # Modules below the fewest lines that one other module or stage uses, and why they stand alone.
 THIN = {
     "ohlcv_ta.evaluation.cross_validation": "in splits, which every training uses, a change would make all networks stale",
-    "ohlcv_ta.kernel_environment": "every stage depends on it; in the runner, a change of the runner would rerun all",
     "ohlcv_ta.serving.analysis_worker": "forked for each analysis, so that it imports nothing that a worker does not need",
     "ohlcv_ta.models.masks.reference_detectors": "needs libraries that only the comparison needs; no training depends on it",
 }

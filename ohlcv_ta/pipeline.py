@@ -290,6 +290,7 @@ def run_stage(
     root = find_project_root()
     if name == "reference/symbols": return _write_symbol_index(root)
     source, output = find_stage_paths(name, root, **values)
+    if name.startswith("reference/"): return run_notebook(source, output, root, **values)
     checkpoints = root / ".cache" / "training" / output.stem # trainings that are finished stay so until their stage is
     with _environment({CHECKPOINT_VARIABLE: str(checkpoints)}): page = run_notebook(source, output, root, **values)
     shutil.rmtree(checkpoints, ignore_errors=True)

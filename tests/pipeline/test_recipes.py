@@ -120,10 +120,10 @@ def train_linear_trend(images, labels, folder, **options):
     size, half = images.shape[1:], len(images) // 2
     loss = lambda output, target: nn.functional.binary_cross_entropy_with_logits(output, target.float()) # noqa: E731
     batches = (ArrayBatches(images[part], labels[part], size=32) for part in (slice(half), slice(half, None)))
-    learner, history = fit(lambda: LinearTrend(*size), loss, *batches, **options)
+    network, history = fit(lambda: LinearTrend(*size), loss, *batches, **options)
     config = {"network": dict(zip(("height", "width"), size)), "look": {"lookback": 9, "height": 27}, "timeframe": "30m",
               "horizon": 9, "shift": 0}
-    save_network(learner.model, folder, config, {}, "# Linear", Served(learner.model), torch.zeros(2, *size, dtype=torch.uint8),
+    save_network(network, folder, config, {}, "# Linear", Served(network), torch.zeros(2, *size, dtype=torch.uint8),
                  names=("image", "probability", "heat"))
     return history"""
 

@@ -16,7 +16,8 @@ from .geometry import ChartGeometry
 from ..data.raw_tables import COLUMNS
 
 # %% auto #0
-__all__ = ['PRICE_IMAGE_STYLES', 'PriceImageStyle', 'price_image_geometry', 'draw_price_images', 'decode_price_image']
+__all__ = ['PRICE_IMAGE_STYLES', 'PriceImageStyle', 'price_image_geometry', 'draw_price_images', 'DrawnImages',
+           'decode_price_image']
 
 # %% ../../nbs/charts/price_images.ipynb #53990ca7
 @dataclass(frozen=True)
@@ -138,6 +139,14 @@ def _columns(frame: pd.DataFrame, style: PriceImageStyle) -> tuple[np.ndarray, n
     if not style.average: return bars, np.full(len(bars), np.nan)
     return bars, frame.Close.rolling(style.average).mean().to_numpy(float)
 
+
+def _check_last(last, style, bars):
+    last = np.asarray(last, np.int64)
+    if len(last) and not style.lookback - 1 <= last.min() <= last.max() < bars:
+        raise ValueError(f"images of {style.lookback} bars can end at bars {style.lookback - 1} to {bars - 1}; "
+                         f"got {last.min()} to {last.max()}")
+    return last
+
 # %% ../../nbs/charts/price_images.ipynb #991b3fc4
 def draw_price_images(
     frame: pd.DataFrame, # n OHLCV bars
@@ -148,13 +157,34 @@ def draw_price_images(
     """Draw price images; an image depends on its window and the bars before it only.
 
     Raises `ValueError` if an image would begin before the first bar or end after the last one."""
-    last = np.arange(style.lookback - 1, len(frame)) if last is None else np.asarray(last, np.int64)
-    if len(last) and not style.lookback - 1 <= last.min() <= last.max() < len(frame):
-        raise ValueError(f"images of {style.lookback} bars can end at bars {style.lookback - 1} to {len(frame) - 1}; "
-                         f"got {last.min()} to {last.max()}")
+    last = _check_last(np.arange(style.lookback - 1, len(frame)) if last is None else last, style, len(frame))
     images = np.empty((len(last), style.height, style.width), np.uint8) if out is None else out
     _draw_images(images, *_columns(frame, style), last, style.lookback, style.price_rows, style.volume_rows)
     return images
+
+# %% ../../nbs/charts/price_images.ipynb #46eb5805
+class DrawnImages:
+    "Draw the price images of one series when they are indexed. Raises `ValueError` as `draw_price_images` does."
+    def __init__(
+        self,
+        frame: pd.DataFrame, # n OHLCV bars
+        style: PriceImageStyle,
+        last: ArrayLike, # (k,) position of the last bar of each image
+    ):
+        self.columns, self.style, self.last = _columns(frame, style), style, _check_last(last, style, len(frame))
+
+    def __len__(self) -> int: return len(self.last)
+
+    @property
+    def shape(self) -> tuple[int, int, int]: # images, height, width
+        "Return the shape of all images as one array."
+        return len(self), self.style.height, self.style.width
+
+    def __getitem__(self, at: np.ndarray | slice) -> np.ndarray: # uint8 (k, height, width), 0 or 255
+        last = self.last[at]
+        images = np.empty((len(last), *self.shape[1:]), np.uint8)
+        _draw_images(images, *self.columns, last, self.style.lookback, self.style.price_rows, self.style.volume_rows)
+        return images
 
 # %% ../../nbs/charts/price_images.ipynb #ed5cdb14
 def _longest_run(rows: np.ndarray) -> tuple[int, int] | None: # ascending positions

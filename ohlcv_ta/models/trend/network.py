@@ -26,11 +26,11 @@ def _block(inputs, outputs, stride=1, dilation=1, padding=2, leak=0.0):
     return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(leak) if leak else nn.ReLU(), nn.MaxPool2d((2, 1)))
 
 
-def _initialize_weights(network):
-    "Draw the weights of convolutions after Glorot and Bengio (2010); set the last layer to zero."
+def _initialize_weights(network, zero_last):
+    "Draw the weights of convolutions after Glorot and Bengio (2010), and those of the last layer unless it starts at zero."
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d): nn.init.xavier_uniform_(layer.weight)
-    nn.init.zeros_(network.last.weight)
+    (nn.init.zeros_ if zero_last else nn.init.xavier_uniform_)(network.last.weight)
     nn.init.zeros_(network.last.bias)
 
 # %% ../../../nbs/models/trend/network.ipynb #56055074
@@ -46,6 +46,7 @@ class TrendCNN(nn.Module):
         padding: int = 2, # of the first convolution, in rows above and below
         leak: float = 0.0, # slope of the rectifiers below zero
         dropout: float = 0.5, # share of values set to zero before the last layer, in training
+        zero_last: bool = True, # start the last layer at zero
     ):
         super().__init__()
         first = _block(1, channels[0], stride, dilation, padding, leak)
@@ -54,7 +55,7 @@ class TrendCNN(nn.Module):
         rows = (height + 2 * padding - 4 * dilation - 1) // stride + 1
         self.shape = channels[-1], rows // 2 ** len(channels), width
         self.dropout, self.last = nn.Dropout(dropout), nn.Linear(int(np.prod(self.shape)), 2)
-        _initialize_weights(self)
+        _initialize_weights(self, zero_last)
 
     def features(self, images: torch.Tensor) -> torch.Tensor: # (n, height, width) 0 to 255 -> (n, channels, rows, width)
         "Return the output of the last block."

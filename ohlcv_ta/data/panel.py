@@ -32,8 +32,9 @@ def select_stocks(
     first = bars[bars.time.between(pd.Timestamp(begin, tz="UTC"), pd.Timestamp(end, tz="UTC"))]
     value = (first.Close * first.Volume).groupby(first.symbol).agg(["size", "median"])
     known = value[value["size"] >= coverage * first.time.nunique()]
-    if len(known) < count: raise ValueError(f"{len(known)} stocks have a bar on {coverage:.0%} of the days from {begin} to {end}; "
-                                            f"{count} are asked. Lower `count` or `coverage`.")
+    if len(known) < count:
+        raise ValueError(f"{len(known)} stocks have a bar on {coverage:.0%} of the days from {begin} to {end}; "
+                         f"{count} are asked. Lower `count` or `coverage`.")
     return sorted(known["median"].nlargest(count).index)
 
 # %% ../../nbs/data/panel.ipynb #01b78cb2
@@ -104,7 +105,8 @@ def describe_panel(
     days = pd.DatetimeIndex(sorted(set().union(*(frame.index for frame in series.values()))))
     moves = [int((frame.Close.pct_change().abs() > large).sum()) for frame in series.values()]
     bars = sum(map(len, series.values()))
-    return {"stocks": len(series), "days": len(days), "bars": bars, "first": f"{days[0]:%Y-%m-%d}", "last": f"{days[-1]:%Y-%m-%d}",
+    return {"stocks": len(series), "days": len(days), "bars": bars,
+            "first": f"{days[0]:%Y-%m-%d}", "last": f"{days[-1]:%Y-%m-%d}",
             "ended": sum(frame.index[-1] < days[-1] for frame in series.values()),
             "repairs": int(sum(frame.attrs["repairs"]["count"].sum() for frame in series.values())),
             "without_volume": float(sum((frame.Volume == 0).sum() for frame in series.values()) / bars),

@@ -45,7 +45,8 @@ def panel_images(
     symbols = table.symbol.to_numpy()
     cuts = np.flatnonzero(symbols[1:] != symbols[:-1]) + 1
     groups = np.split(np.arange(len(table)), cuts)
-    if len(groups) > len(set(symbols)): raise ValueError("the rows of a symbol must follow one another; sort the table by symbol")
+    if len(groups) > len(set(symbols)):
+        raise ValueError("the rows of a symbol must follow one another; sort the table by symbol")
     bars = table.bar.to_numpy()
     return ShardedImages([DrawnImages(series[symbols[rows[0]]], style, bars[rows]) for rows in groups])
 
@@ -60,7 +61,8 @@ def panel_split(
     seed: int = 0, # of the random split
 ) -> Split:
     "Split the rows before the test into training and validation. Raises `ValueError` for an unknown kind."
-    if kind not in PANEL_SPLITS: raise ValueError(f"there is no split {kind!r} of a panel; use one of {', '.join(PANEL_SPLITS)}")
+    if kind not in PANEL_SPLITS:
+        raise ValueError(f"there is no split {kind!r} of a panel; use one of {', '.join(PANEL_SPLITS)}")
     before, test = (np.flatnonzero(table.test == tested) for tested in (False, True))
     rows = table.iloc[before]
     if kind == "random": train, valid, _ = stratified_split(rows.label, (share, 1 - share, 0), seed)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MATRICES', 'EVALUATIONS', 'model_names', 'estimator_titles', 'find_reference_pages', 'find_chapters',
-           'order_chapters', 'order_reference', 'page_lists', 'rewrite_pipeline', 'read_stage_names', 'ignored_files',
-           'generated_files', 'list_differences', 'list_difference_text', 'write_lists']
+           'order_chapters', 'order_reference', 'rewrite_pipeline', 'ignored_files', 'generated_files',
+           'list_differences', 'list_difference_text', 'write_lists']
 
 # %% ../../nbs/dependencies/generated_lists.ipynb #a9336c8c
 import re
@@ -15,7 +15,7 @@ from functools import reduce
 from pathlib import Path
 
 from ..data.io import write_atomic
-from .stages import expand_paths
+from .stages import expand_paths, list_notebooks
 from .yaml_text import insert_page, list_pages, read_list, remove_page, rewrite_lists, set_title
 
 # %% ../../nbs/dependencies/generated_lists.ipynb #efdbd344
@@ -60,9 +60,8 @@ def find_reference_pages(
     root: Path, # project folder
 ) -> list[str]: # sorted
     "Return a page for each library notebook."
-    notebooks = [path.relative_to(root / "nbs") for path in (root / "nbs").rglob("*.ipynb")]
-    library = [path for path in notebooks if path.parts[0] != "pipeline" and not any(part[0] in "._" for part in path.parts)]
-    return sorted(f"reference/{path.with_suffix('').as_posix()}" for path in library)
+    notebooks = [path.relative_to(root / "nbs").with_suffix("") for path in list_notebooks(root / "nbs")]
+    return sorted(f"reference/{path.as_posix()}" for path in notebooks if path.parts[0] != "pipeline" or len(path.parts) == 1)
 
 
 def _last_of_folder(page, pages):
@@ -129,23 +128,6 @@ def order_reference(
         if page not in listed: contents = insert_page(contents, page, _last_of_folder(page, listed))
     return contents
 
-# %% ../../nbs/dependencies/generated_lists.ipynb #c43a1105
-_REST = "reference_pipeline"
-
-
-def page_lists(
-    pages: Iterable[str], # of the book, in their order
-    stages: Iterable[str], # names in dvc.yaml
-) -> dict[str, list[str]]: # stage -> values of its matrix
-    "Return which reference pages each stage makes."
-    index = _SYMBOL_INDEX.replace("/", "_")
-    found: dict[str, list[str]] = {name: [] for name in stages if name.startswith("reference_") and name != index}
-    for page in pages:
-        if not page.startswith("reference/") or page == _SYMBOL_INDEX: continue
-        stage = f"reference_{page.split('/')[1]}"
-        found[stage if stage in found else _REST].append(page.removeprefix("reference/"))
-    return found
-
 # %% ../../nbs/dependencies/generated_lists.ipynb #cb91ce37
 def _metrics_entries(text, stage, names):
     "Return the metrics of a stage that evaluates: of each model, then those of all."
@@ -160,23 +142,15 @@ def _metrics_entries(text, stage, names):
 def rewrite_pipeline(
     text: str, # of dvc.yaml
     names: Mapping[str, Sequence[str]], # stage that trains -> values of its matrix
-    pages: Mapping[str, Sequence[str]], # stage of the reference -> values of its matrix
 ) -> str:
-    "Return the text of dvc.yaml with the lists of models and of reference pages."
-    stages = read_stage_names(text)
-    lists = {("stages", stage, "matrix", "page"): {page: page for page in found} for stage, found in pages.items()}
-    lists |= {("stages", stage, "matrix", MATRICES[stage][0]): {name: name for name in found}
-              for stage, found in names.items() if stage in stages}
+    "Return the text of dvc.yaml with the lists of models and of their metrics."
+    import yaml
+    stages = yaml.safe_load(text)["stages"]
+    lists = {("stages", stage, "matrix", MATRICES[stage][0]): {name: name for name in found}
+             for stage, found in names.items() if stage in stages}
     lists |= {("stages", stage, "metrics"): _metrics_entries(text, stage, names[trained])
               for stage, (trained, _, _) in EVALUATIONS.items() if stage in stages}
     return rewrite_lists(text, lists)
-
-def read_stage_names(
-    text: str, # of dvc.yaml
-) -> list[str]:
-    "Return the names of all stages."
-    import yaml
-    return [*yaml.safe_load(text)["stages"]]
 
 # %% ../../nbs/dependencies/generated_lists.ipynb #b521cb86
 def ignored_files(
@@ -205,7 +179,7 @@ def generated_files(
     contents, pipeline = read("book/_toc.yml"), read("dvc.yaml")
     names = model_names(yaml.safe_load(read("params.yaml")))
     contents = order_reference(contents, find_reference_pages(root))
-    pipeline = rewrite_pipeline(pipeline, names, page_lists(list_pages(contents), read_stage_names(pipeline)))
+    pipeline = rewrite_pipeline(pipeline, names)
     stages = yaml.safe_load(pipeline)["stages"]
     contents = order_chapters(contents, find_chapters(stages), yaml.safe_load(contents)["root"])
     for name, title in estimator_titles(names["breakout_train"]).items():

@@ -34,19 +34,25 @@ def prints(where, pattern):
 def copied(there, *kept, only=""):
     """The working tree with its stored results, at smoke size; nothing has run yet.
 
-    Stages that begin with `kept` keep their results, and those that do not begin with `only` are left out.
+    What stages that begin with `kept` have stored is there as plain files: they are no stages, since DVC writes its whole lock
+    again after each stage. Those that do not begin with `only` are left out.
     `dvc repro --allow-missing` works in it, since charts to learn from are made and not stored.
     """
     copy_project("smoke", there, ROOT)
     for compiled in (ROOT / "ohlcv_ta").rglob("__pycache__"): # loops that Numba has compiled are not compiled again
         shutil.copytree(compiled, there / compiled.relative_to(ROOT), dirs_exist_ok=True)
-    for name in ("dvc.yaml", "dvc.lock"):
-        pipeline = yaml.safe_load((there / name).read_text())
-        stages = {stage: told for stage, told in pipeline["stages"].items() if stage.startswith(only)}
-        if name == "dvc.yaml": stages = {stage: told | {"frozen": stage.startswith(kept)} for stage, told in stages.items()}
-        (there / name).write_text(yaml.safe_dump(pipeline | {"stages": stages}, sort_keys=False))
+    keep_stages(there, lambda stage: stage.startswith(only))
     dvc(there, "pull", "--allow-missing")
+    if kept: keep_stages(there, lambda stage: not stage.startswith(kept))
     return there
+
+
+def keep_stages(where, wanted):
+    "Leave the other stages out of the pipeline and its lock."
+    for name in ("dvc.yaml", "dvc.lock"):
+        pipeline = yaml.load((where / name).read_text(), yaml.CSafeLoader)
+        stages = {stage: told for stage, told in pipeline["stages"].items() if wanted(stage)}
+        (where / name).write_text(yaml.safe_dump(pipeline | {"stages": stages}, sort_keys=False))
 
 
 def faults(where, pages):

@@ -10,6 +10,7 @@ from support.smoke import ROOT
 from ohlcv_ta.dependencies import (
     EVERY_STAGE,
     EXCLUDED,
+    REFERENCE_COMMAND,
     REFERENCE_STAGES,
     Module,
     Package,
@@ -19,6 +20,7 @@ from ohlcv_ta.dependencies import (
     differences,
     find_side_effects,
     list_differences,
+    list_notebooks,
     read_module,
     rewrite_dependencies,
     stage_dependencies,
@@ -46,6 +48,18 @@ def test_every_stage_depends_on_the_environment_of_its_kernel(wanted):
 def test_only_pages_of_the_library_depend_on_the_code_that_documents_functions(wanted):
     found = {name for name, paths in wanted.items() if {"ohlcv_ta/reference_pages.py", "ohlcv_ta/symbol_docs.py"} <= {*paths}}
     assert found == {name for name in wanted if name.startswith("reference_")} and len(found) >= 8
+
+
+def test_every_library_notebook_becomes_a_page_of_one_stage():
+    stages = {name: stage for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
+              if stage["cmd"].startswith(REFERENCE_COMMAND)}
+    made = [path for stage in stages.values() for path in stage_notebooks(stage, ROOT)]
+    library = {path.relative_to(ROOT).as_posix() for path in list_notebooks(ROOT / "nbs") if path.parent.name != "pipeline"}
+    assert sorted(made) == sorted(library), "name the folder of a new notebook in a stage reference_* of dvc.yaml"
+    for name, stage in stages.items():
+        outputs = [next(iter(one)) for one in stage["outs"]]
+        pages = [f"book/reference/{path.removeprefix('nbs/')}" for path in stage_notebooks(stage, ROOT)]
+        assert not [page for page in pages if not any(page == one or page.startswith(f"{one}/") for one in outputs)], name
 
 
 def test_what_is_listed_exists_and_has_a_reason():
@@ -173,5 +187,5 @@ def test_writing_changes_nothing_but_code_dependencies(wanted):
 
 def test_every_notebook_of_a_stage_is_read():
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    named = {path for stage in stages.values() for path in stage_notebooks(stage)}
+    named = {path for stage in stages.values() for path in stage_notebooks(stage, ROOT)}
     assert all(read_module("notebook", ROOT / path).statements for path in named)

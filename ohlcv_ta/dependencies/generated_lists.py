@@ -23,6 +23,7 @@ MATRICES = { # stage -> name of its matrix, section of params.yaml
     "masks_train": ("kind", "masks.train"),
     "breakout_train": ("model", "breakout.train"),
     "trend_train": ("dataset", "trend.train"),
+    "trend_panel_train": ("network", "trend.panel.train"),
     "indicator_train": ("labels", "indicator_images.labels"),
 }
 EVALUATIONS = { # stage -> the stage that trains, path of the metrics of each, metrics of all

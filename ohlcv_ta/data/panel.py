@@ -18,7 +18,7 @@ from .io import write_atomic
 from .raw_tables import COLUMNS, PRICES, FrameError
 
 # %% auto #0
-__all__ = ['select_stocks', 'write_panel', 'read_panel', 'describe_panel']
+__all__ = ['select_stocks', 'write_panel', 'repair_decimals', 'read_panel', 'describe_panel']
 
 # %% ../../nbs/data/panel.ipynb #9e6925a9
 def select_stocks(
@@ -74,15 +74,38 @@ def write_panel(
     return chosen
 
 # %% ../../nbs/data/panel.ipynb #89b9e33c
+def repair_decimals(
+    table: pd.DataFrame, # n bars with Open, High, Low and Close, not checked yet
+) -> tuple[pd.DataFrame, pd.DataFrame]: # the table; a boolean (n, 4) for the prices that were moved
+    "Multiply prices by 10 or 100 that are then within a fifth of the highest of their bar, and are not without it."
+    prices = table[list(PRICES)].astype(float)
+    highest, moved = prices.max(axis=1), prices
+    for factor in (10, 100):
+        near = prices.mul(factor).div(highest, axis=0).sub(1).abs() < 0.2
+        moved = moved.where(~near, prices * factor)
+    return table.assign(**moved), moved.ne(prices) & prices.notna()
+
+# %% ../../nbs/data/panel.ipynb #e1a045de
 def _read_table(path):
     if not path.is_file(): raise FileNotFoundError(f"there is no panel {path}; `dvc pull` fetches the one of the book")
     table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     names = {str(name).lower(): name for name in table.columns}
     if "symbol" not in names: raise FrameError(f"no column holds the symbol; there are {', '.join(map(str, table.columns))}",
                                                "Name one of them symbol", path.name, column="symbol")
-    return table.rename(columns={names["symbol"]: "symbol"})
+    return table.rename(columns={names[key.lower()]: key for key in ("symbol", *PRICES) if key.lower() in names})
 
-# %% ../../nbs/data/panel.ipynb #227bd33f
+
+def _read_stock(rows, source):
+    "Return the bars of a stock, and all repairs."
+    report = pd.DataFrame()
+    if {*PRICES} <= {*rows.columns}:
+        rows, moved = repair_decimals(rows)
+        report = pd.DataFrame({"repair": "decimal point moved", "column": list(PRICES), "count": moved.sum().to_numpy()})
+        report = report[report["count"] > 0]
+    frame, repairs = clean(rows, source)
+    return frame, pd.concat([report, repairs], ignore_index=True)
+
+# %% ../../nbs/data/panel.ipynb #4969e473
 def read_panel(
     path: str | Path, # a parquet or CSV file with the columns symbol, Date, Open, High, Low, Close and Volume
     symbols: list[str] | None = None, # only these
@@ -91,7 +114,7 @@ def read_panel(
     table, series = _read_table(Path(path)), {}
     for symbol, rows in table.groupby("symbol", observed=True, sort=True):
         if symbols is not None and symbol not in symbols: continue
-        frame, repairs = clean(rows.drop(columns="symbol"), f"{Path(path).name}, {symbol}")
+        frame, repairs = _read_stock(rows.drop(columns="symbol"), f"{Path(path).name}, {symbol}")
         series[str(symbol)] = frame[list(COLUMNS)]
         series[str(symbol)].attrs["repairs"] = repairs
     return series
@@ -100,14 +123,20 @@ def read_panel(
 def describe_panel(
     series: dict[str, pd.DataFrame], # of `read_panel`
     large: float = 0.5, # relative move between two closes that is counted
-) -> dict[str, int | float | str]: # stocks, days, bars, ended, repairs, without_volume (share), large_moves, first, last
-    "Return the extent and the faults of a panel."
+) -> dict[str, int | float | str]:
+    """Return the extent and the faults of a panel.
+
+    The names are stocks, days, bars, first, last, ended (stocks without a bar on the last day), missing (bars between first and
+    last of a stock), repairs, without_volume (share of bars), large_moves.
+    """
     days = pd.DatetimeIndex(sorted(set().union(*(frame.index for frame in series.values()))))
     moves = [int((frame.Close.pct_change().abs() > large).sum()) for frame in series.values()]
     bars = sum(map(len, series.values()))
+    lives = sum(days.get_loc(frame.index[-1]) - days.get_loc(frame.index[0]) + 1 for frame in series.values())
     return {"stocks": len(series), "days": len(days), "bars": bars,
             "first": f"{days[0]:%Y-%m-%d}", "last": f"{days[-1]:%Y-%m-%d}",
             "ended": sum(frame.index[-1] < days[-1] for frame in series.values()),
+            "missing": int(lives - bars),
             "repairs": int(sum(frame.attrs["repairs"]["count"].sum() for frame in series.values())),
             "without_volume": float(sum((frame.Volume == 0).sum() for frame in series.values()) / bars),
             "large_moves": int(np.sum(moves))}

@@ -73,9 +73,9 @@ test: data lint ## everything CI runs: style, notebooks, tests, a small run of t
 export: $(READY) ## carry the notebooks into the package, and what they import and hold into dvc.yaml and the contents
 	@nbdev_clean && nbdev_export && ohlcv-ta deps --write
 
-collect: $(READY) ## collect the data set again from the packages that carry it (needs a network)
-	@ohlcv-ta run collect
-	@dvc add data
+collect: $(READY) ## collect the data set again (needs a network; STOCKS=folder for the panel of stocks)
+	@ohlcv-ta run collect -p stocks="$(STOCKS)"
+	@dvc add data panel
 
 push: $(READY) ## store the current results in the folder inside this repository, and only them
 	@dvc push && dvc gc --workspace --cloud --force

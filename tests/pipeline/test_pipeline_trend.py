@@ -6,13 +6,14 @@ import subprocess
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 from support.smoke import DVC, ENVIRONMENT, copied, dvc, faults, kernels, prints
 
 from ohlcv_ta.data.io import read_json
 from ohlcv_ta.market.factor import open_array
 
-LAST = ["trend_evaluate", "trend_controls", "trend_factor"]
+LAST = ["trend_evaluate", "trend_controls", "trend_factor", "trend_panel"]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,19 @@ def test_a_small_run_scores_every_market(copy):
     within = read_json(copy / "results" / "trend" / "metrics" / "cross_section.json")["within_dates"]
     assert all(0 <= of["within_auc"]["low"] <= of["within_auc"]["high"] <= 1 for of in within.values())
     assert not list((copy / ".cache" / "training").glob("*/*"))
+
+
+def test_the_panel_is_scored_day_by_day(copy):
+    metrics = read_json(copy / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]
+    models = {"network", "logistic regression", "gradient-boosted trees"}
+    signals = {"reversal, 1 week", "reversal, 1 month", "momentum, 12-1 months", "trend"}
+    assert set(metrics["rank_ic"]) == set(metrics["equal"]) == set(metrics["weighed"]) == models | signals
+    assert set(metrics["beside"]) == signals
+    assert all(one["low"] <= one["value"] <= one["high"] and one["count"] > 300 for one in metrics["rank_ic"].values())
+    assert all(one["net"] < one["gross"] for one in metrics["equal"].values())
+    answers = pd.read_parquet(copy / "results" / "trend_panel" / "answers" / "I5.parquet")
+    assert answers.time.min() >= pd.Timestamp("2011-01-01", tz="UTC") and not answers.duplicated(["time", "symbol"]).any()
+    assert np.allclose(answers.network, answers.network_0)
 
 
 def test_every_market_is_trained_and_tested(copy):

@@ -3761,6 +3761,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'ohlcv_ta.models.onnx.onnx_difference': ( 'models/onnx.html#onnx_difference',
                                                                                 'ohlcv_ta/models/onnx.py'),
                                       'ohlcv_ta.models.onnx.run_onnx': ('models/onnx.html#run_onnx', 'ohlcv_ta/models/onnx.py')},
+            'ohlcv_ta.models.recorded_values': { 'ohlcv_ta.models.recorded_values.recorded_values': ( 'models/recorded_values.html#recorded_values',
+                                                                                                      'ohlcv_ta/models/recorded_values.py')},
             'ohlcv_ta.models.registry': { 'ohlcv_ta.models.registry.load_models': ( 'models/registry.html#load_models',
                                                                                     'ohlcv_ta/models/registry.py'),
                                           'ohlcv_ta.models.registry.load_served_model': ( 'models/registry.html#load_served_model',

@@ -111,7 +111,7 @@ def _rerun_stage(root, variables, stage):
 def _replay_rows(folder, tolerance):
     "Return the differences of replays as metrics, and their tolerances added to those of metrics."
     reports = [read_json(path) for path in sorted(Path(folder).glob("*.json"))]
-    names = [f"{one['record']}: first losses, replayed" for one in reports]
+    names = [f"{one['record']}: replayed" for one in reports]
     found = dict(zip(names, (one["difference"] for one in reports), strict=True))
     return found, tolerance | {name.rsplit(".", 1)[-1]: one["tolerance"] for name, one in zip(names, reports, strict=True)}
 

@@ -1,5 +1,6 @@
 # Each target makes the environment it needs. `make` alone lists them.
 PYTHON ?= python3
+PORT ?= 9696
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export GRADIO_ANALYTICS_ENABLED := False
@@ -50,9 +51,9 @@ retrain: data ## train every network from the beginning, and go on where an inte
 	@ohlcv-ta retrain --dry-run
 	@ohlcv-ta retrain
 
-app: data ## serve the API and the app at http://localhost:9696
-	@$(SAY) "Starting at http://localhost:9696: half a minute, the first time longer"
-	@LOG_LEVEL=$${LOG_LEVEL:-WARNING} ohlcv-ta serve
+app: data ## serve the API and the app at http://localhost:9696, or at another PORT=
+	@$(SAY) "Starting at http://localhost:$(PORT): half a minute, the first time longer"
+	@LOG_LEVEL=$${LOG_LEVEL:-WARNING} ohlcv-ta serve --port $(PORT)
 
 lint: $(READY) ## notebooks clean, package exported, style
 	@$(SAY) "Notebooks clean, package exported, style"

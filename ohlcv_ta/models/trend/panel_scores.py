@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['prediction_tables', 'known_signals', 'score_ranks', 'score_portfolios', 'compare_with_signals']
 
-# %% ../../../nbs/models/trend/panel_scores.ipynb #1e4c73ad
+# %% ../../../nbs/models/trend/panel_scores.ipynb #e54ecd10
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -13,10 +13,10 @@ import pandas as pd
 
 from ...evaluation.factor import information_coefficient, newey_west, residualize_factor
 from ...evaluation.fold_metrics import detectable_effect
-from ...evaluation.portfolios import double_sort_returns, long_short_returns, sharpe_ratio
+from ...evaluation.portfolios import double_sort_returns, long_short_returns, sharpe_interval
 from ...features.price_signals import momentum_signal, reversal_signal, trend_signal
 
-# %% ../../../nbs/models/trend/panel_scores.ipynb #cd0a8d1d
+# %% ../../../nbs/models/trend/panel_scores.ipynb #3121fc21
 def prediction_tables(
     predictions: pd.DataFrame, # a row per stock and time: time, symbol, and the columns named
     names: Sequence[str], # columns
@@ -24,7 +24,7 @@ def prediction_tables(
     "Return columns of predictions as tables. Raises `ValueError` if a stock has two rows of one time."
     return {name: predictions.pivot(index="time", columns="symbol", values=name).sort_index() for name in names}
 
-# %% ../../../nbs/models/trend/panel_scores.ipynb #a5f09a78
+# %% ../../../nbs/models/trend/panel_scores.ipynb #95e8cb3f
 def known_signals(
     close: pd.DataFrame, # (days, stocks) closing prices, from some years before the first time
     times: pd.Index, # days at which portfolios are formed, ascending
@@ -40,7 +40,7 @@ def known_signals(
             "momentum, 12-1 months": momentum_signal(close).iloc[at],
             "trend": trend_signal(close, np.concatenate([warm, at])).iloc[len(warm):]}
 
-# %% ../../../nbs/models/trend/panel_scores.ipynb #5154cadd
+# %% ../../../nbs/models/trend/panel_scores.ipynb #f13b95c8
 def score_ranks(
     factors: Mapping[str, pd.DataFrame], # (times, stocks) by name
     returns: pd.DataFrame, # (times, stocks) over the time to the next row
@@ -53,7 +53,7 @@ def score_ranks(
         scores[name] = one | {"detectable": float(detectable_effect(one["error"]))}
     return pd.DataFrame(scores).T.rename_axis("factor")
 
-# %% ../../../nbs/models/trend/panel_scores.ipynb #57a7ee3e
+# %% ../../../nbs/models/trend/panel_scores.ipynb #09ef6f3f
 def score_portfolios(
     factors: Mapping[str, pd.DataFrame], # (times, stocks) by name
     returns: pd.DataFrame, # (times, stocks) over the time to the next row
@@ -70,14 +70,14 @@ def score_portfolios(
     rows = {}
     for name, factor in factors.items():
         traded = long_short_returns(factor, returns, count=count, cost=cost, weigh=weigh)
-        gross, net = (sharpe_ratio(traded[kind], periods) for kind in ("gross", "net"))
+        gross, net = (sharpe_interval(traded[kind], periods) for kind in ("gross", "net"))
         ratios = {f"{kind}{end}": one[key] for kind, one in (("gross", gross), ("net", net))
                   for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))}
         rows[name] = ratios | {"detectable": gross["detectable"], "return": traded.gross.mean() * periods,
                                "turnover": traded.turnover.mean(), "break_even": traded.gross.mean() / traded.turnover.mean()}
     return pd.DataFrame(rows).T.rename_axis("factor")
 
-# %% ../../../nbs/models/trend/panel_scores.ipynb #2d9fa51f
+# %% ../../../nbs/models/trend/panel_scores.ipynb #41b6494e
 def compare_with_signals(
     factor: pd.DataFrame, # (times, stocks)
     signals: Mapping[str, pd.DataFrame], # (times, stocks) by name
@@ -93,7 +93,7 @@ def compare_with_signals(
     rows = {}
     for name, signal in signals.items():
         left = score_ranks({name: residualize_factor(factor, signal)}, returns, lags).loc[name]
-        spread = sharpe_ratio(double_sort_returns(factor, signal, returns).mean(axis=1), periods)
+        spread = sharpe_interval(double_sort_returns(factor, signal, returns).mean(axis=1), periods)
         rows[name] = {"correlation": information_coefficient(factor, signal).mean(), **left,
                       **{f"double_{key}": spread[key] for key in ("low", "high")}, "double": spread["value"]}
     return pd.DataFrame(rows).T.rename_axis("signal")

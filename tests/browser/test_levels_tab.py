@@ -182,8 +182,11 @@ def test_the_files_hold_what_is_shown(tab, tmp_path):
     wait_for(tab, PICTURE, "No chart was found")
     networks(tab)
     wait_for(tab, PICTURE, "Levels, from the top down")
-    for label, value in (("Row 1", 0), ("Price 1", 356), ("Row 2", 256), ("Price 2", 100)):
+    steps = {"Row 1": (0, ["1"]), "Price 1": (356, ["1: 356"]), "Row 2": (256, ["1: 356", "2"]),
+             "Price 2": (100, ["1: 356", "2: 100"])} # two events within milliseconds may be answered in either order
+    for label, (value, marks) in steps.items():
         put(tab, label, value)
+        until(tab, lambda marks=marks: [mark.text for mark in tab.find_elements("css selector", ".ta-mark")] == marks, marks)
     until(tab, lambda: "pine" in saved(tab), "a script to save")
     files, shown = saved(tab), [float(row[0]) for row in rows(tab)]
     assert [round(one["price"], 1) for one in json.loads(files["json"])["levels"]] == shown

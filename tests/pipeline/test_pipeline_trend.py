@@ -119,4 +119,4 @@ def test_a_replay_of_other_settings_is_refused(copy, tmp_path):
 
 def test_pages_name_no_machine_and_carry_no_warnings(copy):
     pages = list(copy.glob("book/chapters/trend_*.ipynb"))
-    assert len(pages) == 10 and not faults(copy, pages)
+    assert len(pages) == 12 and not faults(copy, pages)

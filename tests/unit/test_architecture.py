@@ -23,7 +23,6 @@ MOST_LINES, FEWEST_LINES = 450, 50
 THIN = {
     "ohlcv_ta.evaluation.cross_validation": "in splits, which every training uses, a change would make all networks stale",
     "ohlcv_ta.serving.analysis_worker": "forked for each analysis, so that it imports nothing that a worker does not need",
-    "ohlcv_ta.models.recorded_values": "in training_records, which every training uses, a change would make all networks stale",
     "ohlcv_ta.models.masks.reference_detectors": "needs libraries that only the comparison needs; no training depends on it",
 }
 

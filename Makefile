@@ -64,6 +64,10 @@ check: data ## before each commit: style, export, types, unit tests, notebooks t
 	@$(SAY) "Checking what changed"
 	@$(BIN)/python .ci/check.py
 
+# Stages compile for this processor (ohlcv_ta.kernel_environment); what notebooks compile is then there for the small run, too.
+ifeq ($(shell uname -m),x86_64)
+test: export NUMBA_CPU_NAME := haswell
+endif
 test: data lint ## everything CI runs: style, notebooks, tests, a small run of the whole pipeline
 	@$(SAY) "Running every library notebook"
 # A notebook that starts processes of joblib's waits five minutes for them to end; threads that spin slow the other notebook.

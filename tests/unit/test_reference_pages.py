@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ohlcv_ta.pipeline import convert_page
+from ohlcv_ta.page_conversion import convert_page
 from ohlcv_ta.reference_pages import document_page, exported_module, make_symbol_index
 from ohlcv_ta.symbol_docs import ParameterTable, find_symbols, format_text, make_stub
 

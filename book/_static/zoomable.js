@@ -1,4 +1,5 @@
 // Charts that a reader can zoom: a picture until the button is pressed, which loads Plotly once a page and draws the chart in its place.
+{
 const folder = new URL(".", document.currentScript.src);
 let library;
 
@@ -16,9 +17,10 @@ function plotly() {
 function inTheme(layout) {
   const style = getComputedStyle(document.body);
   const text = style.getPropertyValue("--pst-color-text-base"), line = style.getPropertyValue("--pst-color-border");
-  const axes = Object.keys(layout).filter((name) => /^[xy]axis\d*$/.test(name));
+  const axes = ["xaxis", "yaxis", ...Object.keys(layout).filter((name) => /^[xy]axis\d+$/.test(name))];
   const changed = Object.fromEntries(axes.map((name) => [name, { ...layout[name], gridcolor: line, zerolinecolor: line }]));
-  return { ...layout, ...changed, autosize: true, font: { ...layout.font, color: text }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
+  const margin = { t: 40, r: 20, b: 40, l: 60, ...layout.margin };
+  return { ...layout, ...changed, margin, autosize: true, font: { ...layout.font, color: text }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)" };
 }
 
 async function activate(figure, button) {
@@ -38,10 +40,13 @@ async function activate(figure, button) {
   }
 }
 
-for (const figure of document.querySelectorAll(".zoomable")) {
-  const button = document.createElement("button");
-  button.type = "button";
-  button.textContent = "Zoom and hover";
-  button.addEventListener("click", () => activate(figure, button));
-  figure.append(button);
+document.addEventListener("DOMContentLoaded", () => {
+  for (const figure of document.querySelectorAll(".zoomable")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Zoom and hover";
+    button.addEventListener("click", () => activate(figure, button));
+    figure.append(button);
+  }
+});
 }

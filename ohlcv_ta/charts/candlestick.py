@@ -253,12 +253,16 @@ def draw_mplfinance(
 ) -> tuple[np.ndarray, ChartGeometry]: # uint8 (height, width, 3), and the geometry of the image
     """Draw a chart with mplfinance, as pixels.
 
-    Raises `ValueError` if the frame is empty or not an OHLCV frame, or if mplfinance rejects a setting."""
+    Text has the font that Matplotlib brings: some styles ask for fonts that only some machines have.
+    Raises `ValueError` if the frame is empty or not an OHLCV frame, or if mplfinance rejects a setting.
+    """
     frame = _checked_frame(frame, volume)
+    if style not in mpf.available_styles(): raise ValueError(f"mplfinance has no style {style!r}")
+    look = mpf.make_mpf_style(base_mpf_style=style, rc={"font.family": "DejaVu Sans"})
     settings |= {"figsize": (width / 100, height / 100), "warn_too_much_data": len(frame) + 1, "returnfig": True}
     with warnings.catch_warnings(): # mplfinance warns when all volumes are 0
         warnings.filterwarnings("ignore", "Attempting to set identical low and high ylims")
-        figure, axes = mpf.plot(frame, type=type, style=style, volume=volume, **settings)
+        figure, axes = mpf.plot(frame, type=type, style=look, volume=volume, **settings)
     plt.close(figure)
     figure.set_dpi(100)
     canvas = FigureCanvasAgg(figure)

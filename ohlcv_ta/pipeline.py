@@ -247,7 +247,7 @@ def run_notebook(
     import papermill
     from traitlets.config import Config
 
-    from ohlcv_ta.reference_pages import document_page, exported_module
+    from ohlcv_ta.documentation.notebook_pages import document_page, exported_module
     source, output, root = Path(source), Path(output), root or find_project_root()
     _check_parameters(source, values)
     with _environment(KERNEL_ENVIRONMENT), TemporaryDirectory(prefix="kernel-") as folder:
@@ -278,7 +278,7 @@ def find_stage_paths(
 # %% ../nbs/pipeline.ipynb #82a1df12
 def _write_symbol_index(root):
     "Write the page that lists the public names of the library."
-    from ohlcv_ta.reference_pages import make_symbol_index
+    from ohlcv_ta.documentation.symbol_index import make_symbol_index
     return write_atomic(root / "book" / "reference" / "symbols.md", make_symbol_index(root))
 
 # %% ../nbs/pipeline.ipynb #baabf7c2

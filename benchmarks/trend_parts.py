@@ -15,7 +15,8 @@ from ohlcv_ta.data import load_series
 from ohlcv_ta.market.factor import open_array, write_factor
 from ohlcv_ta.market.screening import find_sources
 from ohlcv_ta.models.training import ArrayBatches, fit
-from ohlcv_ta.models.trend.network import ARCHITECTURES, TrendCNN
+from ohlcv_ta.models.trend.network import TrendCNN
+from ohlcv_ta.models.trend.network_settings import ARCHITECTURES
 
 
 def plain_image(window, look):

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import app, require_extra
+from .app import app
+from .extras import require_extra
 
 # %% ../../nbs/cli/data.ipynb #dec96525
 data_app = typer.Typer(no_args_is_help=True, help="Show the embedded market data.")
@@ -103,8 +104,8 @@ def collect(
     require_extra("live", "ccxt", "sqlalchemy")
     from ohlcv_ta.data.bar_store import BarStore
     from ohlcv_ta.data.exchanges.ccxt import open_ccxt_exchange
-    from ohlcv_ta.data.formats import check_output, save_table
     from ohlcv_ta.data.history import download_history
+    from ohlcv_ta.data.table_files import check_output, save_table
 
     check_output(output)
     kept = output.with_suffix(".bars.db")

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import ModelsOption, app, default_models_folder, require_extra
+from .app import ModelsOption, app, default_models_folder
+from .extras import require_extra
 
 # %% ../../nbs/cli/market.ipynb #1dd4f1aa
 _JobsOption = Annotated[int | None, typer.Option(min=1, help="Processes; the cores of this machine by default.")]
@@ -95,7 +96,7 @@ def screen(
     models: ModelsOption = None,
 ) -> None:
     "Find the levels of many charts: one table, and which charts are next to a level."
-    from ohlcv_ta.data.formats import check_output, save_table
+    from ohlcv_ta.data.table_files import check_output, save_table
     from ohlcv_ta.market.screening import find_sources, list_embedded_sources
 
     if output != "-": check_output(output)

@@ -21,9 +21,9 @@ from joblib import Parallel, delayed
 
 # %% ../../nbs/market/screening.ipynb #6ad11488
 from ..data.catalog import find_series, load_series, read_catalog
-from ..data.formats import read_ohlcv
 from ..data.io import write_atomic
 from ..data.raw_tables import COLUMNS
+from ..data.table_files import read_ohlcv
 from ohlcv_ta.features.support_resistance.levels import (
     NearestLevels,
     average_ranges,
@@ -182,7 +182,7 @@ def draw_lines(
 ) -> np.ndarray: # uint8 (height, width, 3)
     "Draw a chart with its levels and rays."
     from ohlcv_ta.charts.image_io import overlay_mask
-    from ohlcv_ta.charts.masks import draw_masks
+    from ohlcv_ta.charts.line_masks import draw_masks
     from ohlcv_ta.charts.rasterizer import draw_chart
     from ohlcv_ta.charts.style import STYLES
 

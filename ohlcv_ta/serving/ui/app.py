@@ -20,7 +20,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 
 # %% ../../../nbs/serving/ui/app.ipynb #c86435d3
-from ...charts.candlestick import THEMES
+from ...charts.matplotlib_style import THEMES
 from ...models.registry import load_models, warm_up
 from ..app_access import AppAccessMiddleware
 from ..settings import read_settings

@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...charts.candlestick import to_svg
-from ...data.formats import read_ohlcv
+from ...data.table_files import read_ohlcv
 from ..uploads import BAR_SUFFIXES, resolve_upload
 
 # %% ../../../nbs/serving/ui/components.ipynb #8edb47106e1a46a883d545849b8ab81b

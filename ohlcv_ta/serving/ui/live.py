@@ -25,8 +25,7 @@ from ...data import read_catalog
 from ...data.bar_store import BarStore, read_records
 from ...data.frame import bar_length
 from ...evaluation.orders import BUY, SELL, Account, TradingRules
-from ...market.live_trading import TradingState, follow_feed
-from ...market.paper_trading import Forecaster, RsiForecaster
+from ...market.paper_trading import Forecaster, RsiForecaster, TradingState, follow_feed
 from ...market.streaming import open_feed
 from .components import NARROW_BARS, Tab, TabNote, render_charts, render_error, render_message, render_notes
 

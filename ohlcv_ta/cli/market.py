@@ -6,8 +6,10 @@
 __all__ = ['screen', 'scan', 'factor', 'load_forecaster', 'live', 'backtest_command', 'analyse_command']
 
 # %% ../../nbs/cli/market.ipynb #e354e12a
+import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +35,32 @@ def _configure_joblib(sources: list, jobs: int | None, dask: str | None) -> Any:
     few = not sources or len(sources) < _MIN_PARALLEL[sources[0].kind]
     return parallel_config(n_jobs=jobs or (1 if few else cpu_count()))
 
+# %% ../../nbs/cli/market.ipynb #ce5e41bb
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    "Leave a block on SIGTERM as on an interrupt, so that joblib ends its processes too. The exit code is 143."
+    def leave(number: int, _: Any) -> None: raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try: yield
+    finally: signal.signal(signal.SIGTERM, before)
+
+# %% ../../nbs/cli/market.ipynb #609b90b2
+@contextmanager
+def _progress(count: int, label: str) -> Iterator[Callable[[int], None]]:
+    "Show the progress of a command: a bar in a terminal, a line for each tenth elsewhere. Yields what counts finished parts."
+    if sys.stderr.isatty():
+        with typer.progressbar(length=count, label=label, file=sys.stderr) as bar: yield bar.update
+        return
+    done = 0
+
+    def update(more: int) -> None:
+        nonlocal done
+        done, before = done + more, done
+        if 10 * done // count > 10 * before // count: typer.echo(f"{label}: {done} of {count}", err=True)
+
+    yield update
+
 # %% ../../nbs/cli/market.ipynb #deee0c42
 def _print_skipped(problems: Iterable[tuple[str, str]]) -> None:
     "Print each problem once, with the first three names that it concerns."
@@ -47,9 +75,8 @@ def _run_screen(sources: list, jobs: int | None, dask: str | None, **options: An
     "Screen charts with a progress bar. Raises `ValueError` if none of them can be read."
     from ohlcv_ta.market.screening import screen
 
-    with (_configure_joblib(sources, jobs, dask),
-          typer.progressbar(length=len(sources), label="Screening", file=sys.stderr) as bar):
-        screened = screen(sources, callback=bar.update, **options)
+    with _configure_joblib(sources, jobs, dask), _ended_by_signal(), _progress(len(sources), "Screening") as update:
+        screened = screen(sources, callback=update, **options)
     _print_skipped(screened.skipped.itertuples(index=False))
     if len(screened.skipped) == len(sources):
         raise ValueError(f"none of {len(sources)} charts could be read, so nothing was written")
@@ -231,9 +258,9 @@ def factor(
 
     folder = Path(network) if Path(network).is_dir() else Path(models or default_models_folder()) / "trend" / network
     sources = find_sources(*series)
-    with (_configure_joblib(sources, jobs or (None if dask else cpu_count()), dask),
-          typer.progressbar(length=len(sources), label="Scoring", file=sys.stderr) as bar):
-        skipped = write_factor(output, sources, folder, tz, callback=bar.update)
+    with (_configure_joblib(sources, jobs or (None if dask else cpu_count()), dask), _ended_by_signal(),
+          _progress(len(sources), "Scoring") as update):
+        skipped = write_factor(output, sources, folder, tz, callback=update)
     _print_skipped(skipped.itertuples(index=False))
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")

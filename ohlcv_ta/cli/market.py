@@ -6,16 +6,13 @@
 __all__ = ['screen', 'scan', 'factor', 'load_forecaster', 'live', 'backtest_command', 'analyse_command']
 
 # %% ../../nbs/cli/market.ipynb #e354e12a
-import signal
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .app import ModelsOption, app, default_models_folder, require_extra
+from .app import ModelsOption, app, default_models_folder, exit_on_sigterm, require_extra, show_progress
 
 # %% ../../nbs/cli/market.ipynb #1dd4f1aa
 _JobsOption = Annotated[int | None, typer.Option(min=1, help="Processes; the cores of this machine by default.")]
@@ -35,32 +32,6 @@ def _configure_joblib(sources: list, jobs: int | None, dask: str | None) -> Any:
     few = not sources or len(sources) < _MIN_PARALLEL[sources[0].kind]
     return parallel_config(n_jobs=jobs or (1 if few else cpu_count()))
 
-# %% ../../nbs/cli/market.ipynb #ce5e41bb
-@contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    "Leave a block on SIGTERM as on an interrupt, so that joblib ends its processes too. The exit code is 143."
-    def leave(number: int, _: Any) -> None: raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try: yield
-    finally: signal.signal(signal.SIGTERM, before)
-
-# %% ../../nbs/cli/market.ipynb #609b90b2
-@contextmanager
-def _progress(count: int, label: str) -> Iterator[Callable[[int], None]]:
-    "Show the progress of a command: a bar in a terminal, a line for each tenth elsewhere. Yields what counts finished parts."
-    if sys.stderr.isatty():
-        with typer.progressbar(length=count, label=label, file=sys.stderr) as bar: yield bar.update
-        return
-    done = 0
-
-    def update(more: int) -> None:
-        nonlocal done
-        done, before = done + more, done
-        if 10 * done // count > 10 * before // count: typer.echo(f"{label}: {done} of {count}", err=True)
-
-    yield update
-
 # %% ../../nbs/cli/market.ipynb #deee0c42
 def _print_skipped(problems: Iterable[tuple[str, str]]) -> None:
     "Print each problem once, with the first three names that it concerns."
@@ -75,7 +46,7 @@ def _run_screen(sources: list, jobs: int | None, dask: str | None, **options: An
     "Screen charts with a progress bar. Raises `ValueError` if none of them can be read."
     from ohlcv_ta.market.screening import screen
 
-    with _configure_joblib(sources, jobs, dask), _ended_by_signal(), _progress(len(sources), "Screening") as update:
+    with _configure_joblib(sources, jobs, dask), exit_on_sigterm(), show_progress(len(sources), "Screening") as update:
         screened = screen(sources, callback=update, **options)
     _print_skipped(screened.skipped.itertuples(index=False))
     if len(screened.skipped) == len(sources):
@@ -158,8 +129,8 @@ def _run_scan(market: Any, pairs: list[str], settings: Any) -> Any:
     "Scan pairs with a progress bar. Raises `ValueError` if none of them can be scanned."
     from ohlcv_ta.market.scanning import scan
 
-    with typer.progressbar(length=len(set(pairs)), label="Scanning", file=sys.stderr) as bar:
-        batch = scan(market, pairs, settings, bar.update)
+    with show_progress(len(set(pairs)), "Scanning") as update:
+        batch = scan(market, pairs, settings, update)
     _print_skipped((repr(pair), problem) for pair, problem in batch.failed.items())
     if not batch.bars: raise ValueError(f"none of {len(batch.failed)} pairs could be scanned, so nothing was written")
     return batch
@@ -258,8 +229,8 @@ def factor(
 
     folder = Path(network) if Path(network).is_dir() else Path(models or default_models_folder()) / "trend" / network
     sources = find_sources(*series)
-    with (_configure_joblib(sources, jobs or (None if dask else cpu_count()), dask), _ended_by_signal(),
-          _progress(len(sources), "Scoring") as update):
+    with (_configure_joblib(sources, jobs or (None if dask else cpu_count()), dask), exit_on_sigterm(),
+          show_progress(len(sources), "Scoring") as update):
         skipped = write_factor(output, sources, folder, tz, callback=update)
     _print_skipped(skipped.itertuples(index=False))
     days, symbols, intervals = open_array(output).values.shape

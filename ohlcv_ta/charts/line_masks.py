@@ -12,7 +12,6 @@ import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.signal import find_peaks
 
 from .geometry import ChartGeometry
 
@@ -101,6 +100,7 @@ def read_levels(
     min_distance: float = 3, # least distance of two levels, in pixels; the stronger one stays
 ) -> pd.DataFrame: # row, price (with a geometry only), confidence; from the top down
     "Return the levels in a mask, at rows between pixels."
+    from scipy.signal import find_peaks
     mask = _to_float(mask)
     geometry = geometry and geometry.resized(mask.shape[1], mask.shape[0])
     means = np.pad(_row_means(mask, geometry, threshold), 1)

@@ -79,7 +79,7 @@ def predict_from_bars(
     from ohlcv_ta.models.registry import load_served_model
 
     history = build_history(read_ohlcv(path, tz=hours["tz"]), hours)
-    result = explain_session(history, load_served_model("breakout/relative", models))
+    result = explain_session(history, load_served_model("breakout/relative", models), with_reasons=False)
     profile = result.profile
     prices = {"val": profile.val, "poc": profile.poc, "vah": profile.vah, "close": result.close, "line": result.target}
     return {"session": f"{result.date:%Y-%m-%d}", **{name: round(price, 8) for name, price in prices.items()},

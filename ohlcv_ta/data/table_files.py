@@ -85,8 +85,9 @@ def _json_table(data, name):
 # %% ../../nbs/data/table_files.ipynb #c7a6622c
 def _read_parquet(content, name):
     "Return a parquet file as a table."
+    threads = len(content) > 1 << 20 # for a small file they cost more than they save
     try:
-        return pq.read_table(io.BytesIO(content)).to_pandas()
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=threads).to_pandas(use_threads=threads)
     except (pa.ArrowException, OSError) as error:
         raise FrameError(f"the parquet file cannot be read, it may be truncated ({str(error).splitlines()[0]})",
                          "Copy or write the file again", name) from None

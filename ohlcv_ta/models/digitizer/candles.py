@@ -117,15 +117,15 @@ def _body_threshold(wide: np.ndarray, narrow: np.ndarray, pitch: float) -> float
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #6185885a
 @compiled
-def _bar_reaches_next_slot(labels, member, first, pitch, tops, bottoms):
-    "Return whether the pixels of each slot continue over its left or right border within the rows of its bar."
-    out = np.zeros(len(tops), np.bool_)
+def _share_into_next_slot(labels, member, first, pitch, tops, bottoms):
+    "Return the share of the rows of each bar in which pixels continue over its left or right border, the larger of both."
+    out = np.zeros(len(tops))
     for k in range(len(tops)):
         for side in (-0.5, 0.5):
-            x = int(np.round(first + (k + side) * pitch))
+            x, number = int(np.round(first + (k + side) * pitch)), 0
             if tops[k] < 0 or x < 1 or x >= labels.shape[1]: continue
-            for y in range(int(tops[k]), int(bottoms[k])):
-                if member[labels[y, x - 1]] and member[labels[y, x]]: out[k] = True
+            for y in range(int(tops[k]), int(bottoms[k])): number += member[labels[y, x - 1]] and member[labels[y, x]]
+            out[k] = max(out[k], number / (bottoms[k] - tops[k]))
     return out
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #b14bd827
@@ -337,8 +337,9 @@ def _centered_share(labels, member, first, pitch, inset, tops, bottoms):
     return out
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #08cb2364
-def _are_blocks(tops, bottoms, touching, pitch):
+def _are_blocks(tops, bottoms, joined, pitch):
     "Return which slots continue two neighbors of the same rows (one, where bars stand far apart), as a price tag does."
+    touching = joined >= 0.4 # an average that crosses two bars joins few of their rows
     alike = (np.abs(np.diff(tops)) <= 1) & (np.abs(np.diff(bottoms)) <= 1) & (bottoms[1:] - tops[1:] > 4)
     alike &= touching[1:] & touching[:-1]
     if pitch < 15 or touching[tops >= 0].mean() > 0.3: alike = alike & (np.r_[False, alike[:-1]] | np.r_[alike[1:], False])
@@ -351,11 +352,17 @@ def _are_blocks(tops, bottoms, touching, pitch):
     return block
 
 # %% ../../../nbs/models/digitizer/candles.ipynb #dffbc2ed
-def _trim_ends(tops, bottoms, centered, share, touching, pitch):
+def _too_wide(some: np.ndarray, wide: np.ndarray) -> np.ndarray: # bool (n,)
+    "Return which slots are wider than bodies, where all bodies of a chart have one width."
+    low, usual, high = np.percentile(wide[some], [25, 50, 75])
+    if high - low > max(1, 0.06 * usual): return np.zeros(len(some), bool)
+    return some & (wide - usual > max(1.5, 0.1 * usual))
+
+def _trim_ends(tops, bottoms, centered, share, joined, wide, pitch):
     "Drop the slots outside the stretch that looks most like bars; changes tops and bottoms."
-    some = tops >= 0
-    good = (centered >= 0.5) & (share >= 0.4)
-    value = np.where(_are_blocks(tops, bottoms, touching, pitch), -1.6, np.where(good, 1.0, -0.8))
+    some, block = tops >= 0, _are_blocks(tops, bottoms, joined, pitch)
+    good = (centered >= 0.5) & (share >= 0.4) & ~_too_wide(some, wide)
+    value = np.where(block, -1.6, np.where(good, 1.0, np.where(share >= 0.8, -0.6, -0.8)))
     for empty in (0.1, 0.5):
         first, last = _best_segment(np.where(some, value, -empty))
         if some[first:last].mean() < 0.9: break # gaps in time: empty slots say little
@@ -377,7 +384,8 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     tops, bottoms, share = _choose_groups(groups, total)
     if (tops >= 0).sum() < 10: return None
     wide, narrow, stem, offset = _slot_widths(labels, member, *position, inset, tops, bottoms)
-    touching = _bar_reaches_next_slot(labels, member, *position, tops, bottoms)
+    joined = _share_into_next_slot(labels, member, *position, tops, bottoms)
+    touching = joined > 0
     mistaken = mistaken_slots(tops, bottoms, wide, stem, offset, touching, lattice.pitch, thick)
     tops[mistaken] = bottoms[mistaken] = -1
     shift = float(np.median(offset[tops >= 0]))
@@ -385,7 +393,7 @@ def _find_extents(labels, member, neutral, lattice, rows, bridge, inset, thick):
     beside = (tops >= 0) & touching & (centered < 0.25) & (wide <= 0.6 * np.median(wide[tops >= 0]))
     tops[beside] = bottoms[beside] = -1
     if (tops >= 0).sum() < 10: return None
-    _trim_ends(tops, bottoms, centered, share, touching, lattice.pitch)
+    _trim_ends(tops, bottoms, centered, share, joined, wide, lattice.pitch)
     if (tops >= 0).sum() < 10: return None
     _fill_slots(labels, member, neutral, lattice, rows, inset, tops, bottoms, wide)
     _fill_gaps(tops, bottoms)

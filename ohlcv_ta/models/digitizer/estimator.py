@@ -5,6 +5,7 @@
 # %% ../../../nbs/models/digitizer/estimator.ipynb #52141e40
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,16 +16,18 @@ from .curves import Curve, find_curve
 from ohlcv_ta.models.digitizer.foreground import (
     VOLUME,
     Foreground,
+    color_sets,
     edge_contrast,
     extract_foreground,
     find_backgrounds,
     line_ends,
 )
 from .lattice import Lattice, find_lattice
+from .tags import take_out_tags
 
 # %% auto #0
-__all__ = ['GOOD_SCORE', 'VolumeRows', 'take_out_volume', 'find_price_rows', 'find_price_columns', 'color_sets', 'BarReading',
-           'is_plausible', 'score_bars', 'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
+__all__ = ['GOOD_SCORE', 'VolumeRows', 'take_out_volume', 'find_price_rows', 'find_price_columns', 'BarReading', 'is_plausible',
+           'score_bars', 'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #6e527685
 @compiled
@@ -73,18 +76,25 @@ def take_out_volume(
     return VolumeRows(base, _take_out(labels, member, base, 2))
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #1dd25482
-def _join_bands(bands: list, cover: list, height: int) -> None:
-    "Join neighboring bands that are close, or have few columns in common; changes both lists."
-    k = 0
-    while k + 1 < len(bands):
-        fewer, common = min(cover[k].sum(), cover[k + 1].sum()), (cover[k] & cover[k + 1]).sum()
-        if bands[k + 1][0] - bands[k][1] > max(2, 0.006 * height) and common >= 0.5 * fewer:
-            k += 1
-            continue
+def _columns_of(ink: np.ndarray, bands: list) -> list[np.ndarray]:
+    "Return which columns have pixels in each band of rows."
+    return [ink[top:bottom].any(0) for top, bottom in bands]
+
+def _join_bands(ink: np.ndarray, bands: list, most: float) -> list:
+    "Join neighboring bands that are close, or have at most a share of their columns in common."
+    bands, cover = list(bands), _columns_of(ink, bands)
+    while len(bands) > 1:
+        gaps = np.array([b[0] - a[1] for a, b in pairwise(bands)])
+        common = np.array([(a & b).sum() / min(a.sum(), b.sum()) for a, b in pairwise(cover)])
+        common[gaps <= max(2, 0.006 * len(ink))] = 0
+        cost = common + 2 * gaps / len(ink) # a title has few columns in common with bars, too, but is farther away
+        k = int(np.argmin(np.where(common <= most, cost, np.inf)))
+        if common[k] > most: break
         bands[k], cover[k] = (bands[k][0], bands[k + 1][1]), cover[k] | cover[k + 1]
         del bands[k + 1], cover[k + 1]
-        k = max(k - 1, 0)
+    return bands
 
+# %% ../../../nbs/models/digitizer/estimator.ipynb #3e7d1b52
 def find_price_rows(
     labels: np.ndarray, # uint8 (height, width)
     member: np.ndarray, # bool (256,): labels of bars
@@ -92,11 +102,12 @@ def find_price_rows(
     "Return the band of rows that is widest and highest."
     ink = member[labels]
     edges = np.flatnonzero(np.diff(ink.any(1).astype(int), prepend=0, append=0)).tolist()
-    bands = list(zip(edges[::2], edges[1::2], strict=True))
-    cover = [ink[top:bottom].any(0) for top, bottom in bands]
-    _join_bands(bands, cover, len(labels))
-    if not bands: return None
-    score = [columns.sum() * np.sqrt(bottom - top) for columns, (top, bottom) in zip(cover, bands, strict=True)]
+    if not edges: return None
+    bands = _join_bands(ink, list(zip(edges[::2], edges[1::2], strict=True)), 0.0)
+    sizes = [columns.sum() for columns in _columns_of(ink, bands)]
+    bands = [band for band, size in zip(bands, sizes, strict=True) if size > 0.02 * max(sizes)] # letters would separate others
+    bands = _join_bands(ink, bands, 0.5)
+    score = [cover.sum() * np.sqrt(b - a) for cover, (a, b) in zip(_columns_of(ink, bands), bands, strict=True)]
     return bands[int(np.argmax(score))]
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #c1aa5cda
@@ -138,20 +149,6 @@ def find_price_columns(
     inner = max(start, int(left) - 2), min(end, int(right) + 2)
     inked = (runs[start:end] > 0).sum()
     return inner if (runs[inner[0]:inner[1]] > 0).sum() > 0.92 * inked else (start, end)
-
-# %% ../../../nbs/models/digitizer/estimator.ipynb #097f8225
-def color_sets(
-    found: Foreground,
-) -> list[list[int]]: # positions in `found.families`
-    "Return sets of families that may be the bars, the likeliest first."
-    rough = [k for k, family in enumerate(found.families) if not family.smooth and not family.panel]
-    if not rough: return []
-    most = max(found.families[k].size for k in rough)
-    big = [k for k in rough if found.families[k].size >= 0.12 * most]
-    sets = []
-    for chosen in (big[:2], big, rough, big[:1], big[1:2], big[1:3], big[:1] + big[2:3]):
-        if chosen and chosen not in sets: sets.append(chosen)
-    return sets
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #a8c02153
 class BarReading(NamedTuple):
@@ -229,7 +226,9 @@ def find_foregrounds(
     "Return the foreground of each background of an image."
     colors = find_backgrounds(image)
     parts = [extract_foreground(image, color, colors[:k] + colors[k + 1:]) for k, color in enumerate(colors)]
-    return [found for found in parts if found is not None and found.families]
+    found = [part for part in parts if part is not None and part.families]
+    for part in found: take_out_tags(part.labels)
+    return found
 
 def search_bars(
     foregrounds: list[Foreground],

@@ -78,7 +78,8 @@ def mistaken_slots(
     if len(at) < 15: return mistaken
     middle = np.where((tops >= 0) & ~mistaken, (tops + bottoms) / 2, np.nan)
     far = max(6 * np.median((bottoms - tops)[at]), 0.25 * (bottoms[at].max() - tops[at].min()))
-    mistaken[np.abs(middle - running_median(middle, 5)) > far] = True
+    upright = ~touching & (stem >= 0.9) & (np.abs(offset) < 0.12 * pitch) & (np.abs(wide - np.median(wide[at])) <= 1.5)
+    mistaken |= ~upright & (np.abs(middle - running_median(middle, 5)) > far) # prices may jump, too
     crossing = touching & (touching[at].mean() < 0.5)
     for side in (at, at[::-1]): mistaken[_tag_slots(side, tops, bottoms, crossing)] = True
     return mistaken

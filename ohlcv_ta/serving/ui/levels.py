@@ -15,11 +15,11 @@ import pandas as pd
 
 from ...data import bar_length, load_series, read_catalog, session_hours
 from .components import TIME_ZONES, Tab, TabNote, pass_upload_path, read_upload, render_error, render_message
-from .level_pages import find_bar_lines, render_bars_page
-from .picture_actions import add_actions
-from ohlcv_ta.serving.ui.pictures import (
+from .levels_of_bars import find_bar_lines, render_bars_page
+from ohlcv_ta.serving.ui.picture_controls import (
     SLOW_EVENT,
     PictureHandlers,
+    add_actions,
     listen_to_pictures,
     picture_inputs,
     picture_outputs,

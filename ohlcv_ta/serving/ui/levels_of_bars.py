@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from ...charts.candlestick import draw_candles
 from ...charts.export import lines_to_csv, lines_to_json, lines_to_pine, round_for_export
+from ...charts.interactive import plotly_candles
 from ...charts.ticks import format_price
 from ...data import infer_timeframe
 from ...features.indicators import atr
@@ -141,7 +142,8 @@ def _bar_chart(lines: BarLines) -> str:
         return draw_candles(lines.frame.tail(shown), levels=levels, rays=_rays_in_chart(lines, shown), tz=lines.tz, size=size)
     label = f"Candles with {len(lines.levels)} levels and {len(lines.rays)} rays"
     caption = f"R: resistance, above the last close. S: support, below it. Numbers count from the close. Times in {lines.tz}."
-    return render_charts(draw, label, caption, height=4.7)
+    figure = plotly_candles(lines.frame, levels, _rays_in_chart(lines, len(lines.frame)), lines.tz)
+    return render_charts(draw, label, caption, height=4.7, figure=figure)
 
 def _bar_downloads(lines: BarLines) -> str:
     levels = lines.levels[["name", *(name for name in lines.levels if name != "name")]]

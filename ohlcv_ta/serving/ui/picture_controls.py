@@ -250,12 +250,14 @@ SLOW_EVENT: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "page", 
 QUICK_EVENT: dict[str, Any] = {"concurrency_limit": 4, "concurrency_id": "lines", "show_progress": "hidden",
                                "trigger_mode": "always_last"}
 
+_ANY: Any = "any" # prices have no common step; browsers refuse what is no multiple of one
+
 def _axis_inputs() -> dict[str, Any]: # in the order of `AxisInput`
     fields = {}
     for i in (1, 2):
         with gr.Row(elem_classes="ta-point"):
-            fields[f"row{i}"] = gr.Number(label=f"Row {i}", min_width=90)
-            fields[f"price{i}"] = gr.Number(label=f"Price {i}", min_width=90)
+            fields[f"row{i}"] = gr.Number(label=f"Row {i}", min_width=90, step=0.01)
+            fields[f"price{i}"] = gr.Number(label=f"Price {i}", min_width=90, step=_ANY)
     fields["log"] = gr.Checkbox(label="Logarithmic axis")
     fields["confirmed"] = gr.Checkbox(label="The axis is right", info="Prices are shown")
     return fields
@@ -295,7 +297,7 @@ def add_actions(
     "Add a button for each action, and the page that shows the result of the last."
     if not actions: return
     with gr.Row(): buttons = {name: gr.Button(label, size="sm") for name, (label, _) in actions.items()}
-    page = gr.HTML(elem_classes="ta-result", apply_default_css=False)
+    page = gr.HTML(elem_classes=["ta-result", "ta-of-action"], apply_default_css=False)
     for name, button in buttons.items(): button.click(actions[name][1], inputs, page, api_name=name, **event)
     picture.change(lambda: "", None, page, api_name=False, queue=False) # a result belongs to its picture
 

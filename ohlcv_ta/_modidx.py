@@ -5366,6 +5366,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                  'ohlcv_ta/serving/ui/breakout.py'),
                                               'ohlcv_ta.serving.ui.breakout._Handlers.market': ( 'serving/ui/breakout.html#_handlers.market',
                                                                                                  'ohlcv_ta/serving/ui/breakout.py'),
+                                              'ohlcv_ta.serving.ui.breakout._Handlers.open': ( 'serving/ui/breakout.html#_handlers.open',
+                                                                                               'ohlcv_ta/serving/ui/breakout.py'),
                                               'ohlcv_ta.serving.ui.breakout._answer_card': ( 'serving/ui/breakout.html#_answer_card',
                                                                                              'ohlcv_ta/serving/ui/breakout.py'),
                                               'ohlcv_ta.serving.ui.breakout._calibration_card': ( 'serving/ui/breakout.html#_calibration_card',

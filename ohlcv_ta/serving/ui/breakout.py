@@ -211,6 +211,12 @@ class _Handlers:
         dates, chosen = _dates(history, date)
         return dates, render_breakout_page(history, self.model, f"{symbol}, {venue}", chosen, f"{symbol}@{venue}")
 
+    def open(self, label: str, date: str | None, rule: str, request: gr.Request | None = None) -> tuple[Any, Any, str]:
+        "Return the market, its sessions and the page that the address names, by default those of the inputs."
+        linked = dict(request.query_params) if request else {}
+        if linked.get("market") in list_breakout_markets(): label, date = linked["market"], linked.get("session", date)
+        return gr.Dropdown(choices=list(list_breakout_markets()), value=label), *self.market(label, date, rule)
+
     def latest(self, label: str, rule: str) -> tuple[Any, str]:
         "Return the page of the latest session of a market."
         return self.market(label, None, rule)
@@ -258,7 +264,10 @@ def _listen(handler: Any, name: str, inputs: dict[str, Any], result: Any, trigge
 def _listen_to_inputs(handlers: _Handlers, market: dict[str, Any], file: dict[str, Any], result: Any, opening: list[Any],
                       own: gr.Tab) -> None:
     # Both opening events fire when the page loads; in this mode the second one is left out while the first one runs.
-    opened = _listen(handlers.market, "breakout", market, result, opening, trigger_mode="once")
+    shown = [market["name"], market["date"], result]
+    opened = gr.on(opening, handlers.open, list(market.values()), shown, api_name="breakout",
+                   **_SHARED | {"trigger_mode": "once"})
+    market["date"].change(None, shown[:2], js="(market, session) => linkValues('breakout', {market, session})")
     selected = _listen(handlers.market, "breakout_session", market, result, [market["date"].input, market["rule"].input],
                        cancels=[opened])
     latest = market["name"].input(handlers.latest, [market["name"], market["rule"]], [market["date"], result],

@@ -96,10 +96,12 @@ def _describe_over(over: Mapping) -> str:
     return text + (f", where a difference of {known:.3f} would have been seen with 80% power" if known else "")
 
 
-def _not_above(claimed: float, high: float, detectable: float | None) -> str:
-    "Return why a value is not shown to be above a claim, and which value would have been."
+def _not_above(claimed: float, high: float, detectable: float | None, chance: float | None) -> str:
+    "Return why a value is not shown to be above a claim, and which value would have been told from chance."
     text = f"the interval {'lies below' if high < claimed else 'contains'} {format_number(claimed)}"
-    return text + (f"; {claimed + detectable:.3f} would have been seen with 80% power" if detectable else "")
+    if not detectable: return text
+    start = claimed if chance is None else chance
+    return f"{text}; {start + detectable:.3f} would have been told from {format_number(start)} with 80% power"
 
 # %% ../../nbs/evaluation/claims.ipynb #9e70e7e6
 def decide_verdict(
@@ -110,12 +112,12 @@ def decide_verdict(
     better: str = "higher", # "higher", "lower" or "equal" (neither) is better; "above": ours should exceed `claimed`
     chance: float | None = None, # value of a no-skill baseline, if known
     over: Mapping | None = None, # paired difference from the strongest baseline: baseline, value, low, high, detectable
-    detectable: float | None = None, # smallest difference from `claimed` that would have been seen, for "above"
+    detectable: float | None = None, # for "above": smallest difference from `chance`, else from `claimed`, that would be seen
 ) -> tuple[Verdict, str]: # verdict and its reason
     "Return a verdict from the interval of the leak-free value and its difference from a baseline."
     low, high = (value if low is None else low), (value if high is None else high)
     sign = {"higher": 1, "above": 1, "lower": -1, "equal": 0}[better]
-    if better == "above" and low <= claimed: return Verdict.NOT_REPRODUCED, _not_above(claimed, high, detectable)
+    if better == "above" and low <= claimed: return Verdict.NOT_REPRODUCED, _not_above(claimed, high, detectable, chance)
     inside, compared = low <= claimed <= high or math.isclose(claimed, value), f"; {_describe_over(over)}" if over else ""
     if not inside and sign * (value - claimed) <= 0:
         return Verdict.NOT_REPRODUCED, ("the claim lies outside the interval" if low < high else "ours differs") + compared
@@ -236,7 +238,7 @@ def read_options(
 
 # %% ../../nbs/evaluation/claims.ipynb #e88b0754
 def _find(results: Mapping, path: str, claim: str) -> dict:
-    "Return the number at a dotted path as value, low and high. Raises `ClaimError` if there is none."
+    "Return the number at a dotted path with what came with it. Raises `ClaimError` if there is none."
     found = results
     for part in path.split("."):
         if not isinstance(found, Mapping) or part not in found:
@@ -246,7 +248,7 @@ def _find(results: Mapping, path: str, claim: str) -> dict:
     leaf = found if isinstance(found, Mapping) else {"value": found}
     if leaf.get("value") is None or leaf["value"] != leaf["value"]:
         raise ClaimError(f"{claim!r}: {path!r} has no value")
-    return {name: leaf.get(name) for name in ("value", "low", "high", "over", "detectable")}
+    return {name: leaf.get(name) for name in ("value", "low", "high", "over", "detectable", "basis")}
 
 # %% ../../nbs/evaluation/claims.ipynb #25ae3838
 def _baseline_name(chance: float | str | None, over: Mapping | None) -> str:
@@ -261,10 +263,11 @@ def _measured(row: Mapping, leak_free: Mapping, as_published: Mapping) -> dict:
     baseline = row.get("baseline") or _baseline_name(chance, measured["over"])
     if isinstance(chance, str):
         chance = _find(leak_free, chance, row["claim"])["value"]
+    basis = measured.pop("basis")
     verdict, why = decide_verdict(row["claimed"], **measured, better=row.get("better", "higher"), chance=chance)
     published = _find(as_published, row["metric"], row["claim"])["value"] if as_published else None
     return {"as_published": published, "leak_free": measured["value"], "low": measured["low"], "high": measured["high"],
-            "verdict": verdict, "why": why, "data": row.get("data", ""),
+            "verdict": verdict, "why": why + (f"; {basis}" if basis else ""), "data": row.get("data", ""),
             "baseline": baseline if verdict == Verdict.NO_SKILL else ""}
 
 # %% ../../nbs/evaluation/claims.ipynb #97559ca8
@@ -289,7 +292,7 @@ def _implied(row: Mapping) -> dict:
 def assess_claims(
     published: Iterable[Mapping], # rows from `read_published`
     chapter: str, # that examines the claims
-    leak_free: Mapping, # nested results; a leaf is a number, or a mapping of value, low and high
+    leak_free: Mapping, # nested results; a leaf is a number, or a mapping of value, low and high (also over, detectable, basis)
     as_published: Mapping | None = None, # the same, computed as the system describes
 ) -> list[Claim]: # in the order of `published`
     """Return every published claim with our numbers and a verdict.

@@ -65,8 +65,8 @@ def networks(rng):
 
     from ohlcv_ta.models.indicators.network import IndicatorCNN
     from ohlcv_ta.models.masks.network import UNet, mask_loss
-    from ohlcv_ta.models.trend.architectures import ARCHITECTURES
     from ohlcv_ta.models.trend.network import TrendCNN
+    from ohlcv_ta.models.trend.network_settings import ARCHITECTURES
 
     def draw(high, *shape, kind=np.uint8): return torch.as_tensor(rng.integers(0, high, shape).astype(kind))
 

@@ -32,10 +32,11 @@ from ohlcv_ta.charts import STYLES, Style, draw_chart, draw_charts, draw_mplfina
 from ohlcv_ta.charts.image_io import to_png
 from ohlcv_ta.data import load_series, session_dates, session_hours
 from ohlcv_ta.data.io import read_json, write_json
-from ohlcv_ta.features import choose_tick, market_profile, published_profile, session_profiles
+from ohlcv_ta.features import choose_tick, find_levels, find_rays, market_profile, published_profile, session_profiles
 from ohlcv_ta.models.artifacts import export_onnx
 from ohlcv_ta.models.masks.inference import MASK_KINDS
 from ohlcv_ta.models.masks.network import PUBLISHED_UNET, MaskServingModel, UNet
+from ohlcv_ta.models.masks.reference_detectors import trendln_rays
 from ohlcv_ta.models.training_records import describe_machine
 
 HERE = Path(__file__).parent
@@ -82,6 +83,22 @@ def profiles(symbol, timeframe, days):
     ours = each["ours, all sessions at once"]
     return [{"market": f"{symbol}, {timeframe}", "who": who, "microseconds a session": us,
              "ours is faster by": None if who.startswith("ours") else us / ours} for who, us in each.items()]
+
+
+def levels(calls=40, bars=300):
+    "Milliseconds of one call for the lines of a chart: ours in a frame, and trendln, which finds lines of both kinds."
+    series = load_series("BTC-USD", "1h")
+    windows = [series.iloc[24 * k:24 * k + bars] for k in range(calls)]
+    contestants = {
+        "ours, levels of one chart": (calls, lambda: [find_levels(window) for window in windows]),
+        "ours, rays of one chart": (calls, lambda: [find_rays(window) for window in windows]),
+        "trendln, trend lines of one chart": (2, lambda: [trendln_rays(window) for window in windows[:2]]),
+    }
+    seconds = in_turn({who: call for who, (_, call) in contestants.items()})
+    each = {who: 1e3 * seconds[who] / count for who, (count, _) in contestants.items()}
+    ours = each["ours, rays of one chart"]
+    return [{"who": who, "ms a chart": ms, "ours is faster by": None if who.startswith("ours") else ms / ours}
+            for who, ms in each.items()]
 
 
 def drawing(charts=400, bars=300):
@@ -238,6 +255,8 @@ def startup():
     commands = {
         "import ohlcv_ta.data and load a series": [python, "-c", loading],
         "and make a market profile": [python, "-c", profiling],
+        "ohlcv-ta predict -i examples/bars.csv": [Path(python).with_name("ohlcv-ta"), "predict", "-i",
+                                                  HERE.parent / "examples" / "bars.csv"],
         "ohlcv-ta --help": [Path(python).with_name("ohlcv-ta"), "--help"],
     }
     runs = {what: (lambda c=command: subprocess.run(c, check=True, capture_output=True)) for what, command in commands.items()}
@@ -263,6 +282,7 @@ def pipeline():
 
 PARTS = {
     "profile": lambda: profiles("BTC-USD", "30m", 700) + profiles("SPY", "1m", 250),
+    "levels": levels,
     "drawing": drawing,
     "screening": screening,
     "service": serving,

@@ -15,7 +15,8 @@ from ohlcv_ta.data import load_series
 from ohlcv_ta.market.factor import open_array, write_factor
 from ohlcv_ta.market.screening import find_sources
 from ohlcv_ta.models.training import ArrayBatches, fit
-from ohlcv_ta.models.trend.network import ARCHITECTURES, TrendCNN
+from ohlcv_ta.models.trend.network import TrendCNN
+from ohlcv_ta.models.trend.network_settings import ARCHITECTURES
 
 
 def plain_image(window, look):
@@ -80,7 +81,7 @@ def plain_training(settings, images, labels, batch, rate):
 
 def training(in_turn, name="CNN49u", count=192, batch=32, rate=1e-4):
     "Images a second that a network learns from on two cores, and the loss at the end, compared with the plain loop."
-    look, settings, series = PRICE_IMAGE_STYLES[name], ARCHITECTURES[name], load_series("SPY", "5m")
+    look, settings, series = PRICE_IMAGE_STYLES[name], ARCHITECTURES[name].settings, load_series("SPY", "5m")
     last = np.random.default_rng(0).choice(np.arange(look.lookback, len(series)), count, replace=False)
     rose = series.Close.to_numpy()[last] > series.Open.to_numpy()[last - look.lookback + 1]
     images, labels, losses = draw_price_images(series, look, last), rose.astype(np.int64), {}

@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .data.io import write_atomic
+from .documentation.page_conversion import convert_page, variant_suffix
 from .kernel_environment import CHECKPOINT_VARIABLE, KERNEL_ENVIRONMENT
-from .page_conversion import convert_page, variant_suffix
 
 # %% ../nbs/pipeline.ipynb #7a8df84e
 def find_project_root(
@@ -187,7 +187,7 @@ def run_notebook(
     import papermill
     from traitlets.config import Config
 
-    from ohlcv_ta.reference_pages import document_page, exported_module
+    from ohlcv_ta.documentation.notebook_pages import document_page, exported_module
     source, output, root = Path(source), Path(output), root or find_project_root()
     _check_parameters(source, values)
     with _environment(KERNEL_ENVIRONMENT), TemporaryDirectory(prefix="kernel-") as folder:
@@ -218,7 +218,7 @@ def find_stage_paths(
 # %% ../nbs/pipeline.ipynb #82a1df12
 def _write_symbol_index(root):
     "Write the page that lists the public names of the library."
-    from ohlcv_ta.reference_pages import make_symbol_index
+    from ohlcv_ta.documentation.symbol_index import make_symbol_index
     return write_atomic(root / "book" / "reference" / "symbols.md", make_symbol_index(root))
 
 # %% ../nbs/pipeline.ipynb #baabf7c2

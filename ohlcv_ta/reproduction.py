@@ -10,24 +10,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from .data.io import read_json, write_json
 from .kernel_environment import REPLAY_VARIABLE
+from .models.training_status import print_progress
 from .pipeline import StageError, find_project_root, load_params
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # %% auto #0
-__all__ = ['flatten_metrics', 'compare_metrics', 'find_required_stages', 'run_stages', 'reproduce', 'list_trainings',
-           'training_progress', 'retrain']
+__all__ = ['flatten_metrics', 'compare_metrics', 'find_required_stages', 'run_stages', 'reproduce', 'retrain']
 
 # %% ../nbs/reproduction.ipynb #7a032316
 def flatten_metrics(
@@ -137,43 +135,6 @@ def reproduce(
         run_stages(stages, partial(_rerun_stage, root, {REPLAY_VARIABLE: replays}), jobs)
         return _report_metrics(root, committed, replays)
 
-# %% ../nbs/reproduction.ipynb #76d2a97f
-def list_trainings(
-    root: Path, # project folder
-) -> pd.DataFrame: # a row per training: parameters, seed, steps, first and last loss, minutes, machine
-    "Return the recorded trainings. Raises `FileNotFoundError` if there are none."
-    from ohlcv_ta.models.training_records import list_records, summarize_records
-    records = list_records(root / "results" / "trainings")
-    if not records: raise FileNotFoundError(f"{root} holds no records of trainings; `make data` fetches them")
-    return summarize_records(records)
-
-# %% ../nbs/reproduction.ipynb #683c5841
-def training_progress(
-    root: Path, # project folder
-) -> list[str]: # a line for each training that is running
-    "Return how far each running training is, and an estimate of the rest."
-    lines = []
-    for path in sorted((root / ".cache" / "training").glob("*/*.progress.json")):
-        done, of, seconds = (read_json(path)[name] for name in ("done", "of", "seconds"))
-        rest = seconds / done * (of - done) / 60
-        lines.append(f"{path.parent.name}, {path.name.split('.')[0]}: {done} of {of} checks, {rest:,.0f} minutes left at most")
-    return lines
-
-# %% ../nbs/reproduction.ipynb #d09df5e7
-@contextmanager
-def _progress_lines(root, every=60.0):
-    "Print the progress of trainings from time to time while the block runs."
-    stop = Event()
-    def speak():
-        while not stop.wait(every):
-            for line in training_progress(root): print(f"  {line}", flush=True)
-    speaker = Thread(target=speak, daemon=True)
-    speaker.start()
-    try: yield
-    finally:
-        stop.set()
-        speaker.join()
-
 # %% ../nbs/reproduction.ipynb #70816729
 def retrain(
     jobs: int = 2, # stages that run at a time
@@ -193,7 +154,7 @@ def retrain(
         state["done"].append(stage)
         write_json(notes, state, digits=17)
 
-    with _progress_lines(root): run_stages(stages, run_one, jobs)
+    with print_progress(root): run_stages(stages, run_one, jobs)
     within = _report_metrics(root, state["committed"], root / ".cache" / "no-replays")
     notes.unlink()
     return within

@@ -3,16 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .geometry import ChartGeometry
-from .masks import axis_from_points, draw_masks, read_levels, read_rays
+from .geometry import ChartGeometry, axis_from_points
+from .line_masks import draw_masks, read_levels, read_rays
 from .rasterizer import draw_chart, draw_charts
 from .style import STYLES, Style
 
 if TYPE_CHECKING:
     from ..models.digitizer.chart_data import read_chart
     from .axis import read_axis
-    from .candlestick import THEMES, draw_candles, draw_mplfinance, draw_profile, to_svg
+    from .candlestick import draw_candles, draw_mplfinance, draw_profile, to_svg
     from .export import lines_to_csv, lines_to_json, lines_to_pine
+    from .matplotlib_style import THEMES
 
 __all__ = [
     "STYLES",
@@ -38,6 +39,7 @@ __all__ = [
 
 _SOURCES = {
     **dict.fromkeys(("lines_to_csv", "lines_to_json", "lines_to_pine"), ".export"),
+    "THEMES": ".matplotlib_style",
     "read_axis": ".axis",
     "read_chart": "..models.digitizer.chart_data", # of the layer above, because users look for it here
 }

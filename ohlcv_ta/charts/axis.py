@@ -16,8 +16,7 @@ from .axis_columns import find_columns, is_beside, widen_column
 from .axis_fit import LabelFit, fit_labels, starts_at_zero
 from .axis_lines import snap_to_lines
 from .axis_text import ChartTitle, parse_price, parse_time, parse_title
-from .geometry import ChartGeometry
-from .masks import axis_from_points
+from .geometry import ChartGeometry, axis_from_points
 from .text_detection import InkImage, find_ink, find_words, middle_rows
 from .text_recognition import TEXT_CHARACTERS, TextRecognizer, shared_recognizer, word_image
 

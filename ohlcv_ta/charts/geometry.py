@@ -5,12 +5,13 @@
 # %% ../../nbs/charts/geometry.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 # %% auto #0
-__all__ = ['ChartGeometry']
+__all__ = ['ChartGeometry', 'axis_from_points']
 
 # %% ../../nbs/charts/geometry.ipynb #8edb47106e1a46a883d545849b8ab81b
 @dataclass(frozen=True)
@@ -58,3 +59,20 @@ class ChartGeometry:
     def _scaled(self, price):
         if not self.log: return np.asarray(price, float)
         with np.errstate(invalid="ignore", divide="ignore"): return np.log(price) # -inf at 0, NaN below
+
+# %% ../../nbs/charts/geometry.ipynb #13c4ac50
+def axis_from_points(
+    first: tuple[float, float], # row and price of one point of the axis
+    second: tuple[float, float], # row and price of another point
+    log: bool = False, # whether prices are spaced by their logarithm
+) -> Callable: # function of rows that returns prices
+    """Return the price axis through two points.
+
+    Raises `ValueError` if both points have the same row or price, or if a price of a logarithmic axis is not positive."""
+    (row0, price0), (row1, price1) = first, second
+    if row0 == row1 or price0 == price1:
+        raise ValueError("two points of the axis need two rows and two prices")
+    if log and not min(price0, price1) > 0:
+        raise ValueError("a logarithmic axis has no price of zero or below")
+    if not log: return lambda row: price0 + (np.asarray(row, float) - row0) / (row1 - row0) * (price1 - price0)
+    return lambda row: price0 * (price1 / price0) ** ((np.asarray(row, float) - row0) / (row1 - row0))

@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike
 __all__ = ['draw_charts', 'draw_chart']
 
 # %% ../../nbs/charts/rasterizer.ipynb #edf2ff73
-from .axis_labels import price_codes, round_step, time_codes
 from ohlcv_ta.charts.drawing_primitives import (
     bar_at,
     blend_pixel,
@@ -33,6 +32,7 @@ from ohlcv_ta.charts.drawing_primitives import (
     text_width,
 )
 from .geometry import ChartGeometry
+from .rasterizer_labels import price_codes, round_step, time_codes
 from .style import GEOMETRY_DTYPE, MAX_AVERAGES, STYLES, Style, to_records
 
 # %% ../../nbs/charts/rasterizer.ipynb #8edb47106e1a46a883d545849b8ab81b

@@ -6,13 +6,13 @@
 __all__ = ['data_app', 'list_series', 'show', 'evaluate_annotated', 'collect', 'export_dataset']
 
 # %% ../../nbs/cli/data.ipynb #50b4c68a
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .app import app, require_extra
+from .app import app, exit_on_sigterm, show_progress
+from .extras import require_extra
 
 # %% ../../nbs/cli/data.ipynb #dec96525
 data_app = typer.Typer(no_args_is_help=True, help="Show the embedded market data.")
@@ -103,8 +103,8 @@ def collect(
     require_extra("live", "ccxt", "sqlalchemy")
     from ohlcv_ta.data.bar_store import BarStore
     from ohlcv_ta.data.exchanges.ccxt import open_ccxt_exchange
-    from ohlcv_ta.data.formats import check_output, save_table
     from ohlcv_ta.data.history import download_history
+    from ohlcv_ta.data.table_files import check_output, save_table
 
     check_output(output)
     kept = output.with_suffix(".bars.db")
@@ -134,6 +134,6 @@ def export_dataset(
              split_embedded_charts(charts, symbol, share=share, seed=seed))
     count = sum(map(len, split))
     typer.echo(f"Drawing {count} charts and their masks: one takes a core about two seconds", err=True)
-    with typer.progressbar(length=count, label="Drawing", file=sys.stderr) as bar:
-        write_dataset(folder, *split, look, seed, jobs, bar.update)
+    with exit_on_sigterm(), show_progress(count, "Drawing") as update:
+        write_dataset(folder, *split, look, seed, jobs, update)
     typer.echo(f"{len(split[0])} charts to train with and {len(split[1])} to test with: {folder}")

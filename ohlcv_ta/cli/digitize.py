@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import app, require_extra
+from .app import app
+from .extras import require_extra
 
 # %% ../../nbs/cli/digitize.ipynb #918d973c
 def parse_axis(

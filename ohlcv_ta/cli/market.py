@@ -6,14 +6,14 @@
 __all__ = ['screen', 'scan', 'factor', 'load_forecaster', 'live', 'backtest_command', 'analyse_command']
 
 # %% ../../nbs/cli/market.ipynb #e354e12a
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .app import ModelsOption, app, default_models_folder, require_extra
+from .app import ModelsOption, app, default_models_folder, exit_on_sigterm, show_progress
+from .extras import require_extra
 
 # %% ../../nbs/cli/market.ipynb #1dd4f1aa
 _JobsOption = Annotated[int | None, typer.Option(min=1, help="Processes; the cores of this machine by default.")]
@@ -47,9 +47,8 @@ def _run_screen(sources: list, jobs: int | None, dask: str | None, **options: An
     "Screen charts with a progress bar. Raises `ValueError` if none of them can be read."
     from ohlcv_ta.market.screening import screen
 
-    with (_configure_joblib(sources, jobs, dask),
-          typer.progressbar(length=len(sources), label="Screening", file=sys.stderr) as bar):
-        screened = screen(sources, callback=bar.update, **options)
+    with _configure_joblib(sources, jobs, dask), exit_on_sigterm(), show_progress(len(sources), "Screening") as update:
+        screened = screen(sources, callback=update, **options)
     _print_skipped(screened.skipped.itertuples(index=False))
     if len(screened.skipped) == len(sources):
         raise ValueError(f"none of {len(sources)} charts could be read, so nothing was written")
@@ -95,7 +94,7 @@ def screen(
     models: ModelsOption = None,
 ) -> None:
     "Find the levels of many charts: one table, and which charts are next to a level."
-    from ohlcv_ta.data.formats import check_output, save_table
+    from ohlcv_ta.data.table_files import check_output, save_table
     from ohlcv_ta.market.screening import find_sources, list_embedded_sources
 
     if output != "-": check_output(output)
@@ -131,8 +130,8 @@ def _run_scan(market: Any, pairs: list[str], settings: Any) -> Any:
     "Scan pairs with a progress bar. Raises `ValueError` if none of them can be scanned."
     from ohlcv_ta.market.scanning import scan
 
-    with typer.progressbar(length=len(set(pairs)), label="Scanning", file=sys.stderr) as bar:
-        batch = scan(market, pairs, settings, bar.update)
+    with show_progress(len(set(pairs)), "Scanning") as update:
+        batch = scan(market, pairs, settings, update)
     _print_skipped((repr(pair), problem) for pair, problem in batch.failed.items())
     if not batch.bars: raise ValueError(f"none of {len(batch.failed)} pairs could be scanned, so nothing was written")
     return batch
@@ -231,9 +230,9 @@ def factor(
 
     folder = Path(network) if Path(network).is_dir() else Path(models or default_models_folder()) / "trend" / network
     sources = find_sources(*series)
-    with (_configure_joblib(sources, jobs or (None if dask else cpu_count()), dask),
-          typer.progressbar(length=len(sources), label="Scoring", file=sys.stderr) as bar):
-        skipped = write_factor(output, sources, folder, tz, callback=bar.update)
+    with (_configure_joblib(sources, jobs or (None if dask else cpu_count()), dask), exit_on_sigterm(),
+          show_progress(len(sources), "Scoring") as update):
+        skipped = write_factor(output, sources, folder, tz, callback=update)
     _print_skipped(skipped.itertuples(index=False))
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")

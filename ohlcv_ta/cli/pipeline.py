@@ -40,7 +40,7 @@ def run(stage: Annotated[str, typer.Argument(help="A notebook in nbs/pipeline.")
 def reference(group: Annotated[str, typer.Argument(help="What follows reference_ in the name of a stage, such as data.")],
               jobs: Annotated[int, typer.Option(help="Pages that are made at a time.", min=1)] = 2) -> None:
     "Make the pages of library notebooks whose notebook, code or data changed; a stage of the pipeline runs this."
-    from ohlcv_ta.library_pages import update_pages
+    from ohlcv_ta.documentation.page_updates import update_pages
     from ohlcv_ta.pipeline import find_project_root
 
     update_pages(find_project_root(), f"reference_{group}", jobs)
@@ -59,8 +59,9 @@ def reproduce(jobs: Annotated[int, typer.Option(help="Stages that run at a time.
 def retrain(jobs: Annotated[int, typer.Option(help="Stages that run at a time.", min=1)] = 2,
             dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list trainings and their times.")] = False) -> None:
     "Train every network from the beginning; an interrupted run goes on where it was."
+    from ohlcv_ta.models.training_status import list_trainings
     from ohlcv_ta.pipeline import find_project_root
-    from ohlcv_ta.reproduction import list_trainings, retrain
+    from ohlcv_ta.reproduction import retrain
 
     if dry_run:
         table = list_trainings(find_project_root())

@@ -74,12 +74,12 @@ def predict_from_bars(
     models: Path | None = None, # folder of the served models
 ) -> dict[str, Any]: # the session, its value area, the target line of the next session, and the probability of reaching it
     "Predict the breakout of the session after the last complete one."
-    from ohlcv_ta.data.formats import read_ohlcv
+    from ohlcv_ta.data.table_files import read_ohlcv
     from ohlcv_ta.models.breakout.inference import build_history, explain_session, explanation_text
     from ohlcv_ta.models.registry import load_served_model
 
     history = build_history(read_ohlcv(path, tz=hours["tz"]), hours)
-    result = explain_session(history, load_served_model("breakout/relative", models))
+    result = explain_session(history, load_served_model("breakout/relative", models), with_reasons=False)
     profile = result.profile
     prices = {"val": profile.val, "poc": profile.poc, "vah": profile.vah, "close": result.close, "line": result.target}
     return {"session": f"{result.date:%Y-%m-%d}", **{name: round(price, 8) for name, price in prices.items()},

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import ModelsOption, app, require_extra
+from .app import ModelsOption, app
+from .extras import require_extra
 
 # %% ../../nbs/cli/serve.ipynb #0fccca3e
 _SourceOption = Annotated[str | None, typer.Option(

@@ -204,6 +204,8 @@ def _is_daily(wall):
 
 def _instants(values, source, name, tz):
     "Return times in UTC; NaT where a time cannot be read."
+    if isinstance(values.dtype, pd.DatetimeTZDtype) and str(values.dtype.tz) == "UTC":
+        return pd.DatetimeIndex(values).tz_convert("UTC")
     wall, minutes = _wall_times(values, source, name)
     wall, minutes = pd.DatetimeIndex(wall), np.asarray(minutes, dtype=float)
     if wall.isna().all() or (_is_daily(wall) and (len(wall) > 1 or np.isnan(minutes).all())):
@@ -250,5 +252,6 @@ def normalize_table(
     names = _standard_names([c for c in raw.columns if c != name], source)
     used = [c for c in raw.columns if c != name and _plain_name(c) != "time"]
     used.sort(key=lambda c: COLUMNS.index(names[c]) if c in names else len(COLUMNS))
-    frame = cast(pd.DataFrame, raw[used]).set_axis([names.get(c, c) for c in used], axis=1)
+    chosen = raw if used == list(raw.columns) else cast(pd.DataFrame, raw[used])
+    frame = chosen.set_axis([names.get(c, c) for c in used], axis=1)
     return frame.set_axis(times.as_unit("us").rename("time"))

@@ -2,7 +2,7 @@
 
 from .generated_lists import list_difference_text, list_differences, write_lists
 from .import_closure import Used, closure, code_paths
-from .modules import Module, Reference, chains, find_imports, find_modules, named_modules, read_module, strings
+from .modules import Module, Reference, find_imports, find_modules, named_modules, read_module, string_literals, used_names
 from .packages import Package, imported, references
 from .side_effects import find_side_effects
 from .stages import (
@@ -31,7 +31,6 @@ __all__ = [
     "Package",
     "Reference",
     "Used",
-    "chains",
     "closure",
     "code_paths",
     "difference_text",
@@ -50,7 +49,8 @@ __all__ = [
     "rewrite_dependencies",
     "stage_dependencies",
     "stage_notebooks",
-    "strings",
+    "string_literals",
+    "used_names",
     "write_dependencies",
     "write_lists",
 ]

@@ -11,7 +11,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .modules import Module, Reference, find_imports, resolve_base, strings, walk_code, walk_import_time
+from ohlcv_ta.dependencies.modules import (
+    Module,
+    Reference,
+    find_imports,
+    resolve_base,
+    string_literals,
+    walk_code,
+    walk_import_time,
+)
 from .packages import Package, imported, references
 from .side_effects import find_side_effects
 
@@ -83,7 +91,7 @@ class _Search:
 def _data_files(package, module, node):
     "Return the data files and folders of the package that a statement names."
     if not module.reads_files: return set()
-    named = set(strings(node))
+    named = set(string_literals(node))
     inside = [path for path in package.folder.rglob("*") if path.name in named and path.suffix != ".py"]
     return {path for path in inside if "__pycache__" not in path.parts and not (path.is_dir() and any(path.glob("*.py")))}
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEFINITIONS', 'IMPORTS', 'find_modules', 'name_chain', 'is_type_checking', 'walk_code', 'walk_import_time', 'Module',
-           'read_module', 'Reference', 'resolve_base', 'find_imports', 'chains', 'strings', 'find_calls',
+           'read_module', 'Reference', 'resolve_base', 'find_imports', 'used_names', 'string_literals', 'find_calls',
            'named_modules']
 
 # %% ../../nbs/dependencies/modules.ipynb #801e21dc
@@ -160,7 +160,7 @@ def find_imports(
     return found
 
 # %% ../../nbs/dependencies/modules.ipynb #12f61fd7
-def chains(
+def used_names(
     node: ast.AST, # a statement
 ) -> Iterator[list[str]]: # names with their attributes
     "Yield the names that a statement uses, each with its attributes."
@@ -172,7 +172,7 @@ def chains(
 _DYNAMIC = {"import_module", "__import__", "iter_modules", "walk_packages", "resolve_name"}
 
 
-def strings(
+def string_literals(
     node: ast.AST,
 ) -> list[str]:
     "Return the strings in a statement, without docstrings."
@@ -198,12 +198,12 @@ def named_modules(
     known: Mapping[str, Path], # modules of the package
 ) -> set[Reference]:
     "Return the modules that a statement names in strings, or may import by a name that is computed."
-    constants = strings(node)
+    constants = string_literals(node)
     texts = [*constants, *(_relative(module, text) for text in constants if re.fullmatch(r"\.+[\w.]+", text))]
     found = {Reference(m, name) for m, _, name in (text.partition(":") for text in texts) if m in known and "." in m}
     found |= {Reference(m) for text in texts if text.endswith(".") for m in known if text.count(".") and m.startswith(text)}
     for callee, call in find_calls(walk_code(node)):
-        computed = not any(t.startswith(".") for t in strings(call))
+        computed = not any(t.startswith(".") for t in string_literals(call))
         if (name_chain(callee) or [""])[-1] in _DYNAMIC and computed and {"__name__", "__package__", "__path__"} & {
                 one.id for one in ast.walk(call) if isinstance(one, ast.Name)}:
             folder = module.name if module.package else module.name.rpartition(".")[0]

@@ -15,12 +15,12 @@ from ohlcv_ta.dependencies.modules import (
     IMPORTS,
     Module,
     Reference,
-    chains,
     find_imports,
     find_modules,
     named_modules,
     read_module,
     resolve_base,
+    used_names,
     walk_code,
 )
 
@@ -69,7 +69,7 @@ def references(
     found = named_modules(module, node, package.files)
     if isinstance(node, IMPORTS): return found
     local = find_imports(module, walk_code(node))
-    for first, *rest in chains(node):
+    for first, *rest in used_names(node):
         bound = module.names.get(first, [])
         targets = [*local.get(first, []), *module.imports.get(first, [])]
         if not bound and not targets and not hasattr(builtins, first): # it may come from a star

@@ -36,7 +36,7 @@ EVERY_STAGE = {
 REFERENCE_COMMAND = "ohlcv-ta reference " # what the command of such a stage begins with
 
 REFERENCE_STAGES = {
-    "ohlcv_ta.reference_pages": "adds signatures and tables of parameters to the page of a library notebook",
+    "ohlcv_ta.documentation.notebook_pages": "adds signatures and tables of parameters to the page of a library notebook",
 }
 
 # %% ../../nbs/dependencies/stages.ipynb #619c7384

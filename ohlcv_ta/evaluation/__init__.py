@@ -15,8 +15,8 @@ from .claims import (
     refuse_unanswered,
     write_claims,
 )
-from .controls import LookAheadError, check_causality, shuffle_blocks, shuffle_labels
 from .level_metrics import duplicate_groups, level_scores, mask_scores, match_levels, mean_scores, pool_scores, ray_scores
+from .look_ahead import LookAheadError, check_causality
 from .metrics import (
     binary_metrics,
     calibration_curve,
@@ -27,7 +27,7 @@ from .metrics import (
     metric_differences,
     metric_intervals,
 )
-from .permutation import adjust_p_values, permutation_p_value
+from .permutation import adjust_p_values, permutation_p_value, shuffle_blocks, shuffle_labels
 from .splits import Split, find_leakage, split_periods, stratified_split, walk_forward
 
 __all__ = [

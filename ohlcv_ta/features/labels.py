@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OUTCOMES', 'SIDES', 'reaction_labels', 'level_reactions', 'bounce_labels', 'holding_returns', 'trend_labels',
-           'turning_point_labels', 'extremum_candidates', 'extremum_probability', 'barrier_labels']
+           'turning_point_labels', 'extremum_candidates', 'extremum_probability', 'barrier_labels', 'breaks_above_vah']
 
 # %% ../../nbs/features/labels.ipynb #7a2234fc
 from collections.abc import Callable
@@ -221,3 +221,12 @@ def barrier_labels(
     high, low, close = (np.asarray(frame[name], float) for name in ("High", "Low", "Close"))
     label, end = _first_barrier(high, low, close, np.asarray(step, float), horizon)
     return pd.DataFrame({"label": label, "end_bar": end}, frame.index)
+
+# %% ../../nbs/features/labels.ipynb #8edb47106e1a46a883d545849b8ab81b
+def breaks_above_vah(
+    profiles: pd.DataFrame, # one row for each session, with High and vah
+    threshold: float = 0.005, # least distance of the next high above VAH, as a share of VAH
+) -> pd.Series: # 1.0 or 0.0 for each session; NaN for the last
+    "Return whether the next session's high is at least `threshold` above this session's VAH (system D's target)."
+    reach = profiles.High.shift(-1) / profiles.vah - 1
+    return (reach >= threshold).astype(float).where(reach.notna()).rename("breaks_above_vah")

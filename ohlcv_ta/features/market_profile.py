@@ -14,9 +14,9 @@ from typing import cast
 import numba
 import numpy as np
 import pandas as pd
-from scipy.ndimage import gaussian_filter1d
 
-from ..data.frame import bar_length, check, infer_timeframe, resample, session_dates
+from ..data.frame import bar_length, check, check_values, column_values, infer_timeframe, resample, session_dates
+from ..data.raw_tables import COLUMNS
 
 # %% ../../nbs/features/market_profile.ipynb #2dfae77c
 def choose_tick(
@@ -28,7 +28,7 @@ def choose_tick(
     span = np.where(np.asarray(high) > low, np.asarray(high) - low, np.abs(low) * 0.01)
     target = np.maximum(span, 1e-12) / rows
     power = 10.0 ** np.floor(np.log10(target) + 1e-9)
-    tick = power * np.select([target >= 5 * power * (1 - 1e-9), target >= 2 * power * (1 - 1e-9)], [5.0, 2.0], 1.0)
+    tick = power * (1.0 + (target >= 2 * power * (1 - 1e-9)) + 3.0 * (target >= 5 * power * (1 - 1e-9)))
     return tick if tick.ndim else float(tick)
 
 # %% ../../nbs/features/market_profile.ipynb #7e2db2ab
@@ -182,11 +182,14 @@ def market_profile(
 
     Raises `ValueError` if `by`, `rule`, `share` or `tick` is not valid, or no bar has volume in a volume profile.
     """
-    step, bars = _step(rule, share), _brackets(check(frame), bracket, by)
-    low, high, volume = (bars[c].to_numpy(float) for c in ("Low", "High", "Volume"))
+    step, (frame, values) = _step(rule, share), check_values(frame)
+    bars = _brackets(frame, bracket, by)
+    if bars is not frame: values = column_values(bars, COLUMNS)
+    low, high, volume = values["Low"], values["High"], values["Volume"]
     if by == "volume" and not volume.any(): raise ValueError("no bar has volume, so there is nothing to count; use by='time'")
-    tick = cast(float, choose_tick(low.min(), high.max())) if tick is None else float(tick)
-    _check_tick(tick, low.min(), high.max())
+    lowest, highest = low.min(), high.max()
+    tick = cast(float, choose_tick(lowest, highest)) if tick is None else float(tick)
+    _check_tick(tick, lowest, highest)
     first, rows = _fill(low, high, volume, tick, by == "time")
     poc = _heaviest_row(rows)
     bottom, top = _value_area(rows, poc, share, step)[-1]
@@ -283,6 +286,7 @@ def volume_nodes(
     prominence: float = 0.10, # least prominence of a node, as a share of the heaviest row
 ) -> pd.DataFrame: # kind ("high" or "low"), price, weight, prominence; ascending by price
     "Return high- and low-volume nodes: peaks and valleys of the smoothed profile."
+    from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks
 
     weight = gaussian_filter1d(profile.weight, smooth, mode="constant")

@@ -8,10 +8,10 @@ __all__ = ['BASELINE_WINDOW', 'SPIKE_DEVIATIONS', 'FALSE_ALARM_RATE', 'SPIKE_PRI
            'leave_one_out_deviations', 'VolumeBaseline', 'volume_baseline', 'volume_deviations', 'normal_p_values',
            'log_scores', 'intraday_seasonality', 'market_level', 'market_spread', 'alarm_p_values', 'calibrated_bars',
            'classify_severity', 'inject_spikes', 'fit_weights_of_evidence', 'spike_probability', 'false_discovery_rate',
-           'detect_volume_anomalies']
+           'detect_volume_anomalies', 'flagged_periods']
 
 # %% ../../nbs/features/volume_anomaly.ipynb #68b430af
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -409,3 +409,11 @@ def detect_volume_anomalies(
                "severity": np.where(flagged, classify_severity(z, k), ""), "confidence": spike_probability(score, prior)}
     identity = {"name": np.array(list(frames), object)[position[0]], "time": pd.to_datetime(time[position], utc=True)}
     return pd.DataFrame(identity | {column: values[position] for column, values in columns.items()})
+
+# %% ../../nbs/features/volume_anomaly.ipynb #2d410f17
+def flagged_periods(
+    flagged: np.ndarray, # (n,) whether each bar is flagged
+) -> Iterator[tuple[int, int]]: # first and last bar of each period
+    "Yield the periods of consecutive flagged bars."
+    edges = np.flatnonzero(np.diff(np.r_[False, np.asarray(flagged, bool), False]))
+    yield from ((int(first), int(end) - 1) for first, end in edges.reshape(-1, 2))

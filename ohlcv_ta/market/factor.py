@@ -16,9 +16,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from ..data.catalog import load_series
-from ..data.formats import read_ohlcv
 from ..data.frame import bar_length, infer_timeframe
 from ..data.io import atomic_folder, read_json, write_atomic, write_json
+from ..data.table_files import read_ohlcv
 from .screening import ChartSource
 from ..models.trend.inference import TrendPredictor
 

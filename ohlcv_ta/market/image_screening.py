@@ -33,7 +33,7 @@ def find_image_lines(
     rays: int = 3, # rays at most
 ) -> pd.DataFrame: # columns `IMAGE_LINE_COLUMNS`: levels, then rays, the most confident first; `width` and `height` in pixels
     "Return the levels and rays in the masks of a picture, without prices."
-    from ohlcv_ta.charts.masks import read_levels, read_rays
+    from ohlcv_ta.charts.line_masks import read_levels, read_rays
 
     height, width = masks[0].shape
     levels = read_levels(masks[0], threshold=threshold).nlargest(len(masks[0]) if top is None else top, "confidence")
@@ -119,7 +119,7 @@ def draw_image_lines(
     "Draw the lines that were found in an image."
     from ohlcv_ta.charts.geometry import ChartGeometry
     from ohlcv_ta.charts.image_io import overlay_mask
-    from ohlcv_ta.charts.masks import draw_masks
+    from ohlcv_ta.charts.line_masks import draw_masks
 
     height, width = image.shape[:2]
     geometry = ChartGeometry(width, height, 0, 0, width, height, 0, 1, 1, 0) # shares instead of bars and prices

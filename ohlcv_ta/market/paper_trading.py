@@ -6,18 +6,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import Protocol
+from queue import Queue
+from threading import Event, Thread
+from typing import NamedTuple, Protocol
 
 import pandas as pd
 
 from ..data.bar_store import BarStore, SeriesKey, read_records, write_record
 from ..evaluation.orders import BUY, HOLD, SELL, Account, Decision, TradingRules, trade_bar
 from ..features.indicators import atr, rsi
+from .streaming import BarStream, Feed
 
 # %% auto #0
-__all__ = ['Forecaster', 'RsiForecaster', 'choose_signal', 'PaperTrader', 'format_fills']
+__all__ = ['Forecaster', 'RsiForecaster', 'choose_signal', 'PaperTrader', 'format_fills', 'TradingState', 'follow_feed']
 
 # %% ../../nbs/market/paper_trading.ipynb #716bbea6
 class Forecaster(Protocol):
@@ -122,3 +125,76 @@ def format_fills(
     verbs = {BUY: "bought", SELL: "sold"}
     return [f"{time:%Y-%m-%d %H:%M}  {verbs[fill.side]} {fill.units:.6g} at {fill.price:,.6g} ({fill.reason}), "
             f"cash {decision.account.cash:,.2f}" for fill in decision.fills]
+
+# %% ../../nbs/market/paper_trading.ipynb #d8d40688
+class TradingState(NamedTuple):
+    "State of a paper trader after a bar."
+    trader: PaperTrader
+    time: pd.Timestamp # of the bar
+    decision: Decision
+    problem: str # reason of the last connection error; empty without one
+
+# %% ../../nbs/market/paper_trading.ipynb #d1785cfa
+class _Stopped(Exception):
+    "The consumer has set the stop event."
+
+
+class _Run:
+    "A stream in a thread, whose decisions and errors are queued."
+    def __init__(self, store: BarStore, feed: Feed, stop_event: Event):
+        self.store, self.feed, self.stop_event = store, feed, stop_event
+        self.queue, self.problem = Queue(), ""
+
+    def on_decision(self, time: pd.Timestamp, decision: Decision) -> None:
+        if self.stop_event.is_set(): raise _Stopped
+        self.queue.put((time, decision))
+
+    def on_problem(self, reason: str) -> None:
+        if self.stop_event.is_set(): raise _Stopped
+        self.problem = reason
+
+# %% ../../nbs/market/paper_trading.ipynb #7b5140e7
+def _start(run: _Run, trader: PaperTrader, required_bars: int) -> Thread:
+    "Start the stream in a daemon thread; exceptions are put into the queue."
+    stream = BarStream(run.store, run.feed, trader, max(3000, required_bars * 5 // 4), callback=run.on_problem)
+
+    def target() -> None:
+        try:
+            stream.run()
+        except _Stopped:
+            pass
+        except Exception as error:
+            run.queue.put(error)
+
+    thread = Thread(target=target, daemon=True)
+    thread.start()
+    return thread
+
+
+def _drain(queue: Queue) -> list[tuple[pd.Timestamp, Decision]]:
+    "Return what is queued. Raises the first exception in the queue."
+    items = [queue.get() for _ in range(queue.qsize())]
+    if errors := [item for item in items if isinstance(item, Exception)]: raise errors[0]
+    return items
+
+# %% ../../nbs/market/paper_trading.ipynb #d625073d
+def follow_feed(
+    store: BarStore,
+    feed: Feed,
+    forecaster: Forecaster,
+    rules: TradingRules,
+    cash: float = 10_000.0, # initial cash, in units of the quote currency
+    threshold: float = 0.0, # probability that buy or sell must exceed
+    interval: float = 0.4, # seconds between two states; of the bars in between only the last is yielded
+    stop_event: Event | None = None, # ends the run when it is set
+) -> Iterator[TradingState]:
+    "Yield the state of a paper trader on a feed until the feed ends or the stop event is set. Raises the errors of the stream."
+    run = _Run(store, feed, stop_event or Event())
+    trader = PaperTrader(store, feed.series, forecaster, rules, cash, threshold, callback=run.on_decision)
+    thread = _start(run, trader, forecaster.required_bars)
+    try:
+        while thread.is_alive() or not run.queue.empty():
+            if run.stop_event.wait(interval): return
+            if items := _drain(run.queue): yield TradingState(trader, *items[-1], run.problem)
+    finally:
+        run.stop_event.set()

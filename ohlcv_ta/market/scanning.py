@@ -22,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 # %% ../../nbs/market/scanning.ipynb #084df037
-from ..charts.candlestick import THEMES
-from ..charts.volume import draw_volume, flagged_periods, plotly_page, plotly_volume
+from ..charts.matplotlib_style import THEMES
+from ..charts.volume import draw_volume, plotly_page, plotly_volume
 from ..data.frame import check
 from ..data.io import to_jsonable, write_atomic, write_json
 from ..data.raw_tables import COLUMNS
@@ -36,6 +36,7 @@ from ohlcv_ta.features.volume_anomaly import (
     SPIKE_PRIOR,
     detect_volume_anomalies,
     false_discovery_rate,
+    flagged_periods,
 )
 from .alerts import UNCALIBRATED, Alert, format_amount
 from .screening import error_message

@@ -21,9 +21,9 @@ from joblib import Parallel, delayed
 
 # %% ../../nbs/market/screening.ipynb #6ad11488
 from ..data.catalog import find_series, load_series, read_catalog
-from ..data.formats import read_ohlcv
 from ..data.io import write_atomic
 from ..data.raw_tables import COLUMNS
+from ..data.table_files import read_ohlcv
 from ohlcv_ta.features.support_resistance.levels import (
     NearestLevels,
     average_ranges,
@@ -32,6 +32,7 @@ from ohlcv_ta.features.support_resistance.levels import (
     resolve_scorer,
 )
 from ..features.support_resistance.rays import compute_ray_columns
+from ..features.support_resistance.swings import price_arrays
 from ohlcv_ta.market.image_screening import (
     IMAGE_LINE_COLUMNS,
     LINE_OPACITY,
@@ -146,7 +147,7 @@ def _columns(frame: pd.DataFrame, scorer: str | Callable, top: int | None, rays:
     times = np.append(frame.index.as_unit("us").asi8.view("M8[us]"), np.datetime64("NaT"))
     bars = {new: np.where(np.isfinite(both[old]), both[old], -1).astype(int) for new, old in _TIME_COLUMNS.items()}
     named_times = {name: times[bar] for name, bar in bars.items()}
-    high, low, close = (frame[name].to_numpy(float) for name in ("High", "Low", "Close"))
+    _, high, low, close = price_arrays(frame)
     nearest = nearest_levels(levels["price"], close[-1], average_ranges(high, low, close, 14)[1])
     now = {"time": times[-2], "close": close[-1], **nearest._asdict()}
     line = np.repeat(["level", "ray"], [len(unknown), len(slanted["price"])])
@@ -182,7 +183,7 @@ def draw_lines(
 ) -> np.ndarray: # uint8 (height, width, 3)
     "Draw a chart with its levels and rays."
     from ohlcv_ta.charts.image_io import overlay_mask
-    from ohlcv_ta.charts.masks import draw_masks
+    from ohlcv_ta.charts.line_masks import draw_masks
     from ohlcv_ta.charts.rasterizer import draw_chart
     from ohlcv_ta.charts.style import STYLES
 

@@ -38,7 +38,7 @@ from ohlcv_ta.serving.uploads import (
 _API = "/gradio_api"
 UPLOAD_PATH, PROGRESS_PATH, FILE_PATH = f"{_API}/upload", f"{_API}/upload_progress", f"{_API}/file="
 READ_PATHS = re.compile( # of GET
-    r"/|/config/?|/(favicon\.ico|manifest\.json|robots\.txt|theme\.css)|"
+    r"/|/config/?|/(favicon\.ico|manifest\.json|robots\.txt|theme\.css|plotly\.min\.js|card\.png)|"
     r"/(assets|static|svelte)/[\w.@+~/-]+|"
     rf"{_API}/(app_id|info|startup-events|theme\.css|queue/data|heartbeat/\w+|call/(?!v2/)\w+/\w+)/?")
 CALL_PATHS = re.compile(rf"{_API}/(queue/join|call/(?!v2/)\w+|run/predict|cancel|reset)/?") # of POST with a body of JSON

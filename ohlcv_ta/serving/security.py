@@ -19,7 +19,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from .cache_backends import CircuitBreaker, redis_errors
+from .cache_backends import redis_errors
+from .circuit_breaker import CircuitBreaker
 from .settings import Network, Settings, parse_host_names
 
 # %% ../../nbs/serving/security.ipynb #910c30ae

@@ -9,7 +9,8 @@ __all__ = ['FOREVER', 'StateStore', 'open_state']
 import math
 from typing import Any
 
-from .cache_backends import CacheBackend, CircuitBreaker, DiskBackend, RedisBackend, redis_errors
+from .cache_backends import CacheBackend, DiskBackend, RedisBackend, redis_errors
+from .circuit_breaker import CircuitBreaker
 from .settings import Settings
 from .storage_errors import OutageLog, StorageUnavailable, to_storage_error
 

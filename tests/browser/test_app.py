@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from support.browser import (
@@ -232,6 +233,46 @@ def test_each_tab_names_the_title_of_its_chapter():
     for note in NOTES.values():
         cells = json.loads(Path("nbs/pipeline", f"{note.chapter}.ipynb").read_text())["cells"]
         assert cells[0]["source"][0].strip() == f"# {note.title}"
+
+
+def test_an_address_opens_a_session(browser, url):
+    visit(browser, f"{url}/app/?tab=breakout&market=SPY%20(nyse)&session=2018-02-05")
+    assert "Monday 5 February 2018" in wait_for(browser, ".ta-page", "SPY, nyse")
+    choose(browser, "Session", "Tue 6 Feb 2018")
+    wait_for(browser, ".ta-page", "Tuesday 6 February 2018")
+    until(browser, lambda: "session=2018-02-06" in browser.current_url, "the address names the session")
+    nothing_wrong(browser)
+
+
+def test_a_chart_is_drawn_by_plotly_once_it_is_pointed_at(page):
+    chart = page.execute_script("return [...document.querySelectorAll('.ta-chart')].find(one => one.offsetParent)")
+    height, width = chart.size["height"], page.execute_script("return document.querySelector('.gradio-container').clientWidth")
+    assert page.execute_script("return window.Plotly === undefined")
+    page.execute_script("arguments[0].dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))", chart)
+    until(page, lambda: chart.get_attribute("data-drawn") == "done", "Plotly draws the chart")
+    traces = page.execute_script("return arguments[0].querySelector('.ta-plot').data.map(trace => trace.type)", chart)
+    assert traces == ["candlestick", "bar"] and abs(chart.size["height"] - height) < 8
+    click(page, "Live")
+    assert page.execute_script("return document.querySelector('.gradio-container').clientWidth") == width
+
+
+def test_a_narrow_window_folds_the_controls(page):
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
+                         {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True})
+    try:
+        field = "return [...document.querySelectorAll('.ta-controls input')].some(one => one.offsetParent)"
+        assert not page.execute_script(field)
+        press(page, "Inputs and settings")
+        assert page.execute_script(field)
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_page_names_a_picture_for_shared_links(page, url):
+    tags = "return [...document.querySelectorAll('meta[property=\"og:image\"]')].map(tag => tag.content)"
+    assert "card.png" in page.execute_script(tags)
+    card = httpx.get(f"{url}/app/card.png", timeout=60)
+    assert card.headers["content-type"] == "image/png" and len(card.content) > 10_000
 
 
 def test_a_tab_names_its_chapter_and_its_request(page):

@@ -12,7 +12,7 @@ from support.small_models import small_masks, small_models
 from ohlcv_ta.charts import STYLES, draw_chart
 from ohlcv_ta.data import load_series
 from ohlcv_ta.serving.http.app import create_app
-from ohlcv_ta.serving.ui import breakout, pictures
+from ohlcv_ta.serving.ui import breakout, picture_controls
 from ohlcv_ta.serving.ui.app import mount_ui
 
 pytestmark = needs_browser
@@ -37,9 +37,9 @@ class Delayed:
 def examples():
     "The functions that fetch the examples of two tabs."
     with pytest.MonkeyPatch.context() as patch:
-        made = {"market": Delayed(breakout._embedded), "image": Delayed(pictures.draw_example)}
+        made = {"market": Delayed(breakout._embedded), "image": Delayed(picture_controls.draw_example)}
         patch.setattr(breakout, "_embedded", made["market"])
-        patch.setattr(pictures, "draw_example", made["image"])
+        patch.setattr(picture_controls, "draw_example", made["image"])
         yield made
 
 

@@ -13,8 +13,7 @@ from support.small_models import small_models
 from ohlcv_ta.data import load_series
 from ohlcv_ta.data.bar_store import BarStore, SeriesKey
 from ohlcv_ta.evaluation.orders import TradingRules
-from ohlcv_ta.market.live_trading import follow_feed
-from ohlcv_ta.market.paper_trading import RsiForecaster
+from ohlcv_ta.market.paper_trading import RsiForecaster, follow_feed
 from ohlcv_ta.market.streaming import ReplayFeed
 from ohlcv_ta.models.indicators.inference import IndicatorPredictors
 from ohlcv_ta.serving.http.app import create_app

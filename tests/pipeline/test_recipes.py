@@ -136,7 +136,7 @@ def add_network(project):
 
 
 def add_architecture(project):
-    notebook, row = "nbs/models/trend/architectures.ipynb", '    "I5": TrendArchitecture('
+    notebook, row = "nbs/models/trend/network_settings.ipynb", '    "I5": TrendArchitecture('
     new = '    "narrow": TrendArchitecture(PriceImageStyle(lookback=5, height=15), {"channels": (8, 16)}),'
     project.edit("architecture", notebook, row, f"{new}\n{row}")
     data = ("narrow: {series: [{symbol: NASDAQ, venue: index}], timeframe: 1d, network: narrow, horizon: 5, shift: 0, "

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 TRAINING = """
 import sys, numpy as np, torch
 from safetensors.torch import save_file
-from ohlcv_ta.models.trend.architectures import ARCHITECTURES
+from ohlcv_ta.models.trend.network_settings import ARCHITECTURES
 from ohlcv_ta.models.trend.network import train_trend_network
 rng = np.random.default_rng(0)
 images, labels = rng.integers(0, 2, (600, 27, 27)).astype(np.uint8) * 255, rng.integers(0, 2, 600)

@@ -12,7 +12,7 @@ from support.small_models import save_small_masks
 
 from ohlcv_ta.charts import STYLES, draw_chart
 from ohlcv_ta.data import load_series, write_annotated_chart
-from ohlcv_ta.data.formats import AnnotatedChart, rays_to_times
+from ohlcv_ta.data.annotated_charts import AnnotatedChart, rays_to_times
 from ohlcv_ta.features import find_levels, find_rays
 from ohlcv_ta.market import find_lines, find_sources, list_embedded_sources, screen, select_nearest
 from ohlcv_ta.market.image_screening import IMAGE_LINE_COLUMNS

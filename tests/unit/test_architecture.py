@@ -14,8 +14,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "ohlcv_ta").rglob("*.py") if path.name != "_modidx.py")
 STAGES = sorted((ROOT / "nbs" / "pipeline").glob("*.ipynb"))
 LAYERS = {"data": 1, "kernel_environment": 1, "features": 2, "evaluation": 2, "charts": 3, "models": 4, "market": 5,
-          "serving": 6, "pipeline": 6, "page_conversion": 6, "reproduction": 6, "dependencies": 6, "symbol_docs": 6,
-          "reference_pages": 6, "library_pages": 6, "cli": 7}
+          "serving": 6, "pipeline": 6, "reproduction": 6, "dependencies": 6, "documentation": 6, "cli": 7}
 FROM_ABOVE = {"ohlcv_ta.charts": {"ohlcv_ta.models.digitizer.chart_data"}} # users look for `read_chart` there; imported on use
 TUPLE_METHODS = {"_asdict", "_fields", "_field_defaults", "_make", "_replace"} # of named tuples; public, and so written
 MOST_LINES, FEWEST_LINES = 450, 50

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ohlcv_ta.charts.geometry import ChartGeometry
-from ohlcv_ta.charts.masks import axis_from_points, draw_masks, read_levels, read_rays
+from ohlcv_ta.charts.geometry import ChartGeometry, axis_from_points
+from ohlcv_ta.charts.line_masks import draw_masks, read_levels, read_rays
 
 NONE = np.empty((0, 4))
 SIZES = [(512, 256), (1150, 575), (300, 200), (800, 1200)]

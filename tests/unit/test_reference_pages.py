@@ -8,9 +8,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ohlcv_ta.page_conversion import convert_page
-from ohlcv_ta.reference_pages import document_page, exported_module, make_symbol_index
-from ohlcv_ta.symbol_docs import ParameterTable, find_symbols, format_text, make_stub
+from ohlcv_ta.documentation.notebook_pages import document_page, exported_module
+from ohlcv_ta.documentation.page_conversion import convert_page
+from ohlcv_ta.documentation.symbol_descriptions import ParameterTable, find_symbols, format_text, make_stub
+from ohlcv_ta.documentation.symbol_index import make_symbol_index
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(path for path in (ROOT / "nbs").rglob("*.ipynb")

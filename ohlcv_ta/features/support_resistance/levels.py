@@ -16,8 +16,6 @@ import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.ndimage import gaussian_filter1d
-from scipy.special import expit
 
 from ...data.frame import bar_length, check, infer_timeframe
 from ...data.raw_tables import PRICES
@@ -64,6 +62,8 @@ def smooth_rows(
     width: float, # standard deviation of the kernel, in rows
 ) -> np.ndarray: # n smoothed counts
     "Return the Gaussian mean over rows, with zeros beyond the ends."
+    from scipy.ndimage import gaussian_filter1d  # here: it takes as long to import as pandas, and profiles need none of it
+
     return gaussian_filter1d(values, width, mode="constant")
 
 # %% ../../../nbs/features/support_resistance/levels.ipynb #5c933dfb
@@ -97,6 +97,7 @@ def _rule(settings):
 
 def _strengths(turns, bodies, rule):
     "Return the strength of each row from 0 to 1."
+    from scipy.special import expit
     turned = standardize(smooth_rows(turns, rule.smooth))
     crossed = standardize(smooth_rows(bodies, rule.smooth) - smooth_rows(bodies, rule.around))
     return expit(rule.base + rule.turn_weight * turned - rule.cross_weight * crossed)

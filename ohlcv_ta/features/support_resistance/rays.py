@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 
 from ...data.frame import check
 from ...data.raw_tables import PRICES
@@ -150,6 +149,7 @@ def _lines(heights, close, side, window, span, tolerance, breach, apart):
 
 def _line_strengths(lines, n, rule):
     "Return the strength of each line from 0 to 1, for a chart of n bars."
+    from scipy.special import expit
     start, _, slope, _, side, touches, _, _, span, breach, gap, prominence = lines.T
     return expit(rule.base + rule.touch_weight * touches + rule.length_weight * np.log(span / n) - rule.beyond * breach
                  - rule.slope_weight * side * np.sign(slope) - rule.gap_weight * gap

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pandas as pd
 
-from ...data.frame import check
+from ...data.frame import check, column_values
 from ...data.raw_tables import PRICES
 
 # %% ../../../nbs/features/support_resistance/swings.ipynb #5ddd4cf9
@@ -40,7 +40,7 @@ def price_arrays(
     frame: pd.DataFrame, # n OHLCV bars
 ) -> np.ndarray: # (4, n) prices
     "Return open, high, low and close as arrays. Raises `ValueError` if a price is missing or infinite."
-    prices = np.array([frame[name].to_numpy(float) for name in PRICES])
+    prices = np.array(list(column_values(frame, PRICES).values()), float)
     if not np.isfinite(prices).all():
         row = int((~np.isfinite(prices)).any(axis=0).argmax())
         raise ValueError(f"a price of bar {row} is missing or infinite; repair the frame with clean() first")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pandas as pd
 
-from ...charts.candlestick import THEMES, draw_candles, isolated_style
+from ...charts.candlestick import draw_candles
+from ...charts.matplotlib_style import THEMES, isolated_style
 from ...data.frame import check
 from ...data.raw_tables import PRICES
 from ...features.support_resistance.levels import find_levels

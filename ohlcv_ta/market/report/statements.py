@@ -14,7 +14,7 @@ from .facts import FACT_CATALOG, Fact
 from .formatting import SUBJECT_NAMES, format_fact
 
 # %% auto #0
-__all__ = ['figure_role', 'Form', 'check_sentence']
+__all__ = ['figure_role', 'Clause', 'check_sentence']
 
 # %% ../../../nbs/market/report/statements.ipynb #af97366c
 def figure_role(
@@ -134,8 +134,8 @@ def _check_missing(facts, language, subject, found):
             return f"says that {SUBJECT_NAMES[name][language][0]!r} was not computed, but it was"
 
 # %% ../../../nbs/market/report/statements.ipynb #f73a617e
-class Form(NamedTuple):
-    "Hold a form of clauses and the check of what it states."
+class Clause(NamedTuple):
+    "Hold the form of a clause of a sentence, and the check of what it states."
     pattern: str # regular expression, with names in capitals for the parts of a language
     check: Callable | None = None # None if the figures, which are traced already, are all that it states
     begins: bool = True # whether it begins a clause
@@ -163,59 +163,63 @@ _PARTS = {
 # %% ../../../nbs/market/report/statements.ipynb #62060b26
 _OF_CLOSE, _OF_MEAN = r"of (?:(?:the )?\{close\}|price)", r"TIMES (?:the |its )?\{volume_mean\}(?: of V)?"
 _ENGLISH_FIGURES = (
-    Form(r"NIS V"), Form(r"NIS AWAY"), Form(rf"NIS SHARE {_OF_CLOSE}"), Form(rf"NIS {_OF_MEAN}"),
-    Form(r"(?:the )?\{(?:bar|period)\}(?: brought| was| is)? CHANGE"), Form(r"over the \{(?:bar|period)\} there was CHANGE"),
-    Form(r"(?:,? (?:is|lies)|,)? AWAY", begins=False), Form(r" \((?:AWAY|T|AWAY,(?: and)? T)\)", begins=False),
-    Form(r"(?:,| and|, and)? with T", begins=False),
-    Form(rf",? or SHARE {_OF_CLOSE}", begins=False), Form(rf" \(SHARE {_OF_CLOSE}\)", begins=False),
-    Form(rf",? or {_OF_MEAN}", begins=False), Form(rf" \({_OF_MEAN}\)", begins=False),
-    Form(r" \(N V(?:(?:,| and) N V)*\)", begins=False),
-    Form(r"\[pair\](?:,| on)(?: the)? \[timeframe\] (?:bars|chart)(?:[:,] BARS(?: up to \[as_of\])?)?"),
-    Form(r"\[pair\]"), Form(r"BARS(?: up to \[as_of\])?"), Form(r"source: \[(?:source|pair)\]"))
+    Clause(r"NIS V"), Clause(r"NIS AWAY"), Clause(rf"NIS SHARE {_OF_CLOSE}"), Clause(rf"NIS {_OF_MEAN}"),
+    Clause(r"(?:the )?\{(?:bar|period)\}(?: brought| was| is)? CHANGE"),
+    Clause(r"over the \{(?:bar|period)\} there was CHANGE"),
+    Clause(r"(?:,? (?:is|lies)|,)? AWAY", begins=False), Clause(r" \((?:AWAY|T|AWAY,(?: and)? T)\)", begins=False),
+    Clause(r"(?:,| and|, and)? with T", begins=False),
+    Clause(rf",? or SHARE {_OF_CLOSE}", begins=False), Clause(rf" \(SHARE {_OF_CLOSE}\)", begins=False),
+    Clause(rf",? or {_OF_MEAN}", begins=False), Clause(rf" \({_OF_MEAN}\)", begins=False),
+    Clause(r" \(N V(?:(?:,| and) N V)*\)", begins=False),
+    Clause(r"\[pair\](?:,| on)(?: the)? \[timeframe\] (?:bars|chart)(?:[:,] BARS(?: up to \[as_of\])?)?"),
+    Clause(r"\[pair\]"), Clause(r"BARS(?: up to \[as_of\])?"), Clause(r"source: \[(?:source|pair)\]"))
 
 # %% ../../../nbs/market/report/statements.ipynb #42361fbc
 _AT = r"(?: (?:at |of )?V| \(V\))?"
 _RIGHT = rf"(?P<right>(?:both )?N{_AT}(?:(?:,| and|, and) N{_AT}(?=$|[,;:]| and | but ))*)"
 _ENGLISH_WORDS = (
-    Form(rf"S(?: BE| closed| trades)?(?: now| currently| also)? RELATION {_RIGHT}", _check_comparison),
-    Form(r"N BE D (?P<relation>above|below) (?P<right>(?:the )?\{close\})", _check_comparison),
-    Form(rf"S (?:BE|moves|trades) between (?:the )?\{{(?P<low>\w+)\}}{_AT} and (?:the )?\{{(?P<high>\w+)\}}{_AT}",
-         _check_between),
-    Form(rf"a \{{close\}} (?P<relation>above|below) (?:the )?\{{(?P<right>\w+)\}}{_AT} would change (?:that|this|the picture)",
-         _check_condition),
-    Form(r"S BE inside the bollinger bands", _check_inside), Form(r"N BE SLOPE", _check_slope),
-    Form(r"N BE STATE", _check_state),
-    Form(r"momentum is STATE", _check_momentum), Form(r"the averages are in ORDER order", _check_order),
-    Form(r"the trend is ORDER", _check_order), Form(r"the trend is STRENGTH", _check_strength),
-    Form(r"no \{(?P<side>resistance_1|support_1)\} was found in these bars", _check_absence),
-    Form(r"not computed, for want of bars or of movement: (?P<names>N(?:, N)*)", _check_missing),
-    Form(r"this tells what the bars were"), Form(r"(?:it|this) is neither a forecast nor advice"), Form(r"this is not advice"))
+    Clause(rf"S(?: BE| closed| trades)?(?: now| currently| also)? RELATION {_RIGHT}", _check_comparison),
+    Clause(r"N BE D (?P<relation>above|below) (?P<right>(?:the )?\{close\})", _check_comparison),
+    Clause(rf"S (?:BE|moves|trades) between (?:the )?\{{(?P<low>\w+)\}}{_AT} and (?:the )?\{{(?P<high>\w+)\}}{_AT}",
+           _check_between),
+    Clause(rf"a \{{close\}} (?P<relation>above|below) (?:the )?\{{(?P<right>\w+)\}}{_AT} would change "
+           r"(?:that|this|the picture)", _check_condition),
+    Clause(r"S BE inside the bollinger bands", _check_inside), Clause(r"N BE SLOPE", _check_slope),
+    Clause(r"N BE STATE", _check_state),
+    Clause(r"momentum is STATE", _check_momentum), Clause(r"the averages are in ORDER order", _check_order),
+    Clause(r"the trend is ORDER", _check_order), Clause(r"the trend is STRENGTH", _check_strength),
+    Clause(r"no \{(?P<side>resistance_1|support_1)\} was found in these bars", _check_absence),
+    Clause(r"not computed, for want of bars or of movement: (?P<names>N(?:, N)*)", _check_missing),
+    Clause(r"this tells what the bars were"), Clause(r"(?:it|this) is neither a forecast nor advice"),
+    Clause(r"this is not advice"))
 
 # %% ../../../nbs/market/report/statements.ipynb #421f8dfd
 _ENGLISH_CONTINUATIONS = (
-    Form(rf"(?:,| and|, and| but|, but)?(?: is| lies| stands)? RELATION {_RIGHT}", _check_comparison, begins=False),
-    Form(r"(?:,| and|, and)?(?: is)? SLOPE", _check_slope, begins=False), Form(r" \(SLOPE\)", _check_slope, begins=False),
-    Form(r"(?:,| and|, and|:)?(?: is)? STATE", _check_state, begins=False), Form(r" \(STATE\)", _check_state, begins=False),
-    Form(r"(?:,| and|, and)?(?: is)? inside the bollinger bands", _check_inside, begins=False))
+    Clause(rf"(?:,| and|, and| but|, but)?(?: is| lies| stands)? RELATION {_RIGHT}", _check_comparison, begins=False),
+    Clause(r"(?:,| and|, and)?(?: is)? SLOPE", _check_slope, begins=False), Clause(r" \(SLOPE\)", _check_slope, begins=False),
+    Clause(r"(?:,| and|, and|:)?(?: is)? STATE", _check_state, begins=False), Clause(r" \(STATE\)", _check_state, begins=False),
+    Clause(r"(?:,| and|, and)?(?: is)? inside the bollinger bands", _check_inside, begins=False))
 
 # %% ../../../nbs/market/report/statements.ipynb #8cf4364e
 _PERSIAN_FIGURES = (
-    Form(r"NIS V"), Form(r"N AWAY"), Form(r"\{(?:bar|period)\} با CHANGE(?: همراه (?:بوده است|بود))?"),
-    Form(r"NIS TIMES (?:میانگین|\{volume_mean\})(?: بوده است| بود)?"),
-    Form(r" \((?:AWAY|T|AWAY، T)\)", begins=False), Form(r"(?:،| و)? AWAY", begins=False),
-    Form(r" \(معادل SHARE از قیمت\)", begins=False), Form(r" \(N V(?:(?:،| و) N V)*\)", begins=False),
-    Form(r" (?:است|قرار دارد)", begins=False),
-    Form(r"(?:نماد )?\[pair\](?: در تایم فریم \[timeframe\](?:: بررسی BARS(?: تا \[as_of\])?)?)?"))
+    Clause(r"NIS V"), Clause(r"N AWAY"), Clause(r"\{(?:bar|period)\} با CHANGE(?: همراه (?:بوده است|بود))?"),
+    Clause(r"NIS TIMES (?:میانگین|\{volume_mean\})(?: بوده است| بود)?"),
+    Clause(r" \((?:AWAY|T|AWAY، T)\)", begins=False), Clause(r"(?:،| و)? AWAY", begins=False),
+    Clause(r" \(معادل SHARE از قیمت\)", begins=False), Clause(r" \(N V(?:(?:،| و) N V)*\)", begins=False),
+    Clause(r" (?:است|قرار دارد)", begins=False),
+    Clause(r"(?:نماد )?\[pair\](?: در تایم فریم \[timeframe\](?:: بررسی BARS(?: تا \[as_of\])?)?)?"))
 _PERSIAN_WORDS = (
-    Form(r"S RELATION (?P<right>N)", _check_comparison), Form(r"S از (?P<right>N) LATER", _check_comparison),
-    Form(r"(?:،| و|، و) RELATION (?P<right>N)", _check_comparison, begins=False),
-    Form(r"S درون باندهای بولینگر", _check_inside), Form(r"N SLOPE", _check_slope), Form(r"N(?: در)? STATE", _check_state),
-    Form(r" و SLOPE", _check_slope, begins=False), Form(r" \(SLOPE\)", _check_slope, begins=False),
-    Form(r" \(STATE\)", _check_state, begins=False), Form(r"(?:،| و)(?: در)? STATE", _check_state, begins=False),
-    Form(r"مومنتوم STATE", _check_momentum), Form(r"آرایش میانگین ها ORDER", _check_order), Form(r"روند ORDER", _check_order),
-    Form(r"روند STRENGTH", _check_strength), Form(r"در این کندل ها هیچ (?P<side>مقاومت|حمایت)ی یافت نشد", _check_absence),
-    Form(r"محاسبه نشده \(به علت کمبود کندل یا نبود حرکت\): (?P<names>N(?:، N)*)", _check_missing),
-    Form(r"این متن توصیف گذشته است"), Form(r"نه پیش بینی است و نه توصیهٔ خرید یا فروش"))
+    Clause(r"S RELATION (?P<right>N)", _check_comparison), Clause(r"S از (?P<right>N) LATER", _check_comparison),
+    Clause(r"(?:،| و|، و) RELATION (?P<right>N)", _check_comparison, begins=False),
+    Clause(r"S درون باندهای بولینگر", _check_inside), Clause(r"N SLOPE", _check_slope),
+    Clause(r"N(?: در)? STATE", _check_state),
+    Clause(r" و SLOPE", _check_slope, begins=False), Clause(r" \(SLOPE\)", _check_slope, begins=False),
+    Clause(r" \(STATE\)", _check_state, begins=False), Clause(r"(?:،| و)(?: در)? STATE", _check_state, begins=False),
+    Clause(r"مومنتوم STATE", _check_momentum), Clause(r"آرایش میانگین ها ORDER", _check_order),
+    Clause(r"روند ORDER", _check_order),
+    Clause(r"روند STRENGTH", _check_strength), Clause(r"در این کندل ها هیچ (?P<side>مقاومت|حمایت)ی یافت نشد", _check_absence),
+    Clause(r"محاسبه نشده \(به علت کمبود کندل یا نبود حرکت\): (?P<names>N(?:، N)*)", _check_missing),
+    Clause(r"این متن توصیف گذشته است"), Clause(r"نه پیش بینی است و نه توصیهٔ خرید یا فروش"))
 
 # %% ../../../nbs/market/report/statements.ipynb #770942b1
 _FORMS = {"english": (*_ENGLISH_FIGURES, *_ENGLISH_WORDS, *_ENGLISH_CONTINUATIONS),

@@ -14,7 +14,6 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 
 from ...data.io import atomic_folder, read_json, write_atomic, write_json
-from ...evaluation.metrics import format_interval
 from .estimator import BreakoutModel, get_estimator_spec
 
 # %% ../../../nbs/models/breakout/artifact.ipynb #8edb47106e1a46a883d545849b8ab81b
@@ -39,6 +38,8 @@ def model_card(
     model: BreakoutModel, # with metrics of itself and both baselines, and threshold, period, rows, rule, share in `about`
 ) -> str: # Markdown
     "Return the model card."
+    from ohlcv_ta.evaluation.metrics import format_interval
+
     def interval(name, metric): return format_interval(model.metrics[name][metric])
     about = {key: model.about[key] for key in ("threshold", "first", "last", "rows", "rule", "share", "settings")}
     return _CARD.format(title=title, model=model, inputs=", ".join(model.features), auc=interval("walk_forward", "roc_auc"),

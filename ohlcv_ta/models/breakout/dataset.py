@@ -14,13 +14,13 @@ from ...data.catalog import session_hours
 from ohlcv_ta.features.breakout import (
     LEVEL_FEATURES,
     RELATIVE_FEATURES,
-    breaks_above_vah,
     complete_sessions,
     level_features,
     profile_features,
     published_features,
     relative_features,
 )
+from ...features.labels import breaks_above_vah
 
 # %% ../../../nbs/models/breakout/dataset.ipynb #8edb47106e1a46a883d545849b8ab81b
 def breakout_table(

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from ...evaluation.bootstrap import block_bootstrap
-from ...evaluation.controls import shuffle_blocks, shuffle_labels, shuffle_within
 from ...evaluation.cross_validation import purged_blocks, random_folds
 from ...evaluation.fold_metrics import fold_differences, fold_intervals
 from ...evaluation.metrics import estimate_auc
+from ...evaluation.permutation import shuffle_blocks, shuffle_labels, shuffle_within
 from ...evaluation.splits import Split, stratified_split, walk_forward
 from ...features.breakout import FEATURE_SETS
 from .estimator import ESTIMATORS, BreakoutModel, grid_search, input_columns, make_model, make_pipeline

@@ -175,6 +175,7 @@ def explain_session(
     model: BreakoutModel, # with price-free features
     date: str | pd.Timestamp | None = None, # a session; the latest by default
     threshold: float = 0.005, # distance of the target above VAH, as a share of the price
+    with_reasons: bool = True, # False: `why` is empty, and shap with its plots is not imported
 ) -> BreakoutExplanation:
     "Return the prediction for one session and its explanation. Raises `ValueError` if the session has no features."
     date = _resolve_date(history, date)
@@ -184,8 +185,8 @@ def explain_session(
     outside = model.outside(row).iloc[0]
     return BreakoutExplanation(
         date, market_profile(own, rule=history.rule), float(day.Close), float(day.vah) * (1 + threshold),
-        float(model.predict(row)[0]), explain(model, row).iloc[0], row.iloc[0], list(outside.index[outside]),
-        until, float(later.iloc[0]) if len(later) else None)
+        float(model.predict(row)[0]), explain(model, row).iloc[0] if with_reasons else pd.Series(dtype=float), row.iloc[0],
+        list(outside.index[outside]), until, float(later.iloc[0]) if len(later) else None)
 
 # %% ../../../nbs/models/breakout/inference.ipynb #cb1e1581032b452c9409d6c6813c49d1
 @dataclass

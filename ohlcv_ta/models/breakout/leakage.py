@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...data.synthetic import sign_flip_surrogate
-from ...evaluation.controls import check_causality
+from ...evaluation.look_ahead import check_causality
 from .dataset import breakout_table
 from ohlcv_ta.models.breakout.experiment import (
     EXPERIMENTS,

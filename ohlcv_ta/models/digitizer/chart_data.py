@@ -12,8 +12,8 @@ import pandas as pd
 
 from ...charts.axis import SURE, PriceAxis, read_axis, read_time_labels, read_title
 from ...charts.axis_text import ChartTitle
+from ...charts.geometry import axis_from_points
 from ...charts.image_io import read_scaled_image
-from ...charts.masks import axis_from_points
 from ...charts.text_detection import find_ink
 from ...data.raw_tables import PRICES
 from .bar_times import BarTimes, bar_times

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from ...charts.geometry import ChartGeometry
-from ...charts.masks import draw_masks
+from ...charts.line_masks import draw_masks
 from ...data.raw_tables import PRICES
 from ...features.support_resistance.levels import find_levels
 from ...features.support_resistance.rays import find_rays

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ...charts.axis import PriceAxis
-from ...charts.masks import read_levels, read_rays
+from ...charts.line_masks import read_levels, read_rays
 from ...data.raw_tables import PRICES
 from ...evaluation.level_metrics import level_scores, ray_scores
 from ...features.support_resistance.levels import find_levels

@@ -15,6 +15,7 @@ from .curves import Curve, find_curve
 from ohlcv_ta.models.digitizer.foreground import (
     VOLUME,
     Foreground,
+    color_sets,
     edge_contrast,
     extract_foreground,
     find_backgrounds,
@@ -23,8 +24,8 @@ from ohlcv_ta.models.digitizer.foreground import (
 from .lattice import Lattice, find_lattice
 
 # %% auto #0
-__all__ = ['GOOD_SCORE', 'VolumeRows', 'take_out_volume', 'find_price_rows', 'find_price_columns', 'color_sets', 'BarReading',
-           'is_plausible', 'score_bars', 'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
+__all__ = ['GOOD_SCORE', 'VolumeRows', 'take_out_volume', 'find_price_rows', 'find_price_columns', 'BarReading', 'is_plausible',
+           'score_bars', 'read_with_colors', 'find_foregrounds', 'search_bars', 'search_curve']
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #6e527685
 @compiled
@@ -138,20 +139,6 @@ def find_price_columns(
     inner = max(start, int(left) - 2), min(end, int(right) + 2)
     inked = (runs[start:end] > 0).sum()
     return inner if (runs[inner[0]:inner[1]] > 0).sum() > 0.92 * inked else (start, end)
-
-# %% ../../../nbs/models/digitizer/estimator.ipynb #097f8225
-def color_sets(
-    found: Foreground,
-) -> list[list[int]]: # positions in `found.families`
-    "Return sets of families that may be the bars, the likeliest first."
-    rough = [k for k, family in enumerate(found.families) if not family.smooth and not family.panel]
-    if not rough: return []
-    most = max(found.families[k].size for k in rough)
-    big = [k for k in rough if found.families[k].size >= 0.12 * most]
-    sets = []
-    for chosen in (big[:2], big, rough, big[:1], big[1:2], big[1:3], big[:1] + big[2:3]):
-        if chosen and chosen not in sets: sets.append(chosen)
-    return sets
 
 # %% ../../../nbs/models/digitizer/estimator.ipynb #a8c02153
 class BarReading(NamedTuple):

@@ -16,7 +16,7 @@ from ...charts.drawing_primitives import compiled
 # %% auto #0
 __all__ = ['Box', 'VOLUME', 'GRID', 'OTHER', 'count_colors', 'mean_colors', 'find_backgrounds', 'measure_contrast', 'find_pane',
            'thin_pixels', 'mark_lines', 'line_ends', 'Family', 'find_families', 'is_smooth_line', 'edge_contrast',
-           'Foreground', 'extract_foreground']
+           'Foreground', 'extract_foreground', 'color_sets']
 
 # %% ../../../nbs/models/digitizer/foreground.ipynb #bfaf73fa
 @compiled
@@ -344,3 +344,17 @@ def extract_foreground(
                                 panel=any(np.abs(family.color - other).max() < 12 for other in others))
                 for k, family in enumerate(families)]
     return Foreground(background, box, pixels, labels, families, rows, columns, thick)
+
+# %% ../../../nbs/models/digitizer/foreground.ipynb #097f8225
+def color_sets(
+    found: Foreground,
+) -> list[list[int]]: # positions in `found.families`
+    "Return sets of families that may be the bars, the likeliest first."
+    rough = [k for k, family in enumerate(found.families) if not family.smooth and not family.panel]
+    if not rough: return []
+    most = max(found.families[k].size for k in rough)
+    big = [k for k in rough if found.families[k].size >= 0.12 * most]
+    sets = []
+    for chosen in (big[:2], big, rough, big[:1], big[1:2], big[1:3], big[:1] + big[2:3]):
+        if chosen and chosen not in sets: sets.append(chosen)
+    return sets

@@ -12,9 +12,6 @@ from typing import Any
 import numba
 import numpy as np
 import pandas as pd
-from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
-from scipy.spatial.distance import squareform
-from sklearn.feature_selection import f_classif, mutual_info_classif
 
 from ...features.indicators import atr
 from ...features.labels import barrier_labels, extremum_candidates, turning_point_labels
@@ -57,6 +54,7 @@ def rank_indicators(
     seed: int = 0,
 ) -> np.ndarray: # column positions, the most informative first
     "Rank indicators one by one by what they say about a label."
+    from sklearn.feature_selection import f_classif, mutual_info_classif
     complete = np.flatnonzero(np.isfinite(values).all(1))
     sample = np.random.default_rng(seed).permutation(complete)[:sample_size]
     variance = np.nan_to_num(f_classif(values[complete], labels[complete])[0])
@@ -82,6 +80,8 @@ def order_by_similarity(
     values: np.ndarray, # (rows, indicators)
 ) -> np.ndarray: # column positions
     "Order columns so that similar ones are adjacent (Bar-Joseph, Gifford and Jaakkola 2001)."
+    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+    from scipy.spatial.distance import squareform
     complete = np.isfinite(values).all(1)
     distance = 1 - np.abs(np.nan_to_num(np.corrcoef(values[complete], rowvar=False)))
     np.fill_diagonal(distance, 0)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...data.formats import hash_annotated_charts, rays_to_bars, read_annotated_folder
+from ...data.annotated_charts import hash_annotated_charts, rays_to_bars, read_annotated_folder
 from ...data.io import to_jsonable
 from ohlcv_ta.evaluation.level_metrics import (
     duplicate_groups,

@@ -20,10 +20,10 @@ from PIL import Image
 
 from ...charts.geometry import ChartGeometry
 from ...charts.image_io import resize
-from ...charts.masks import draw_masks
+from ...charts.line_masks import draw_masks
 from ...charts.rasterizer import draw_chart
 from ...charts.style import Style
-from ...data.formats import rays_to_bars, read_annotated_folder
+from ...data.annotated_charts import rays_to_bars, read_annotated_folder
 from ...data.io import write_atomic
 from ...data.raw_tables import COLUMNS
 from ...data.synthetic import synthetic_levels

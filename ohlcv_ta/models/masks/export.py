@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 from ...charts.candlestick import draw_mplfinance
 from ...charts.geometry import ChartGeometry
 from ...charts.image_io import overlay_mask, to_png
-from ...charts.masks import draw_masks
+from ...charts.line_masks import draw_masks
 from ...charts.rasterizer import draw_chart
 from ...charts.style import STYLES, Style
 from ...data.catalog import find_series, load_series, read_catalog

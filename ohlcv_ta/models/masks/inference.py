@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...charts.image_io import resize
-from ...charts.masks import read_levels, read_rays
+from ...charts.line_masks import read_levels, read_rays
 from ...data.io import read_json
 from ..onnx import OnnxModel
 

@@ -9,7 +9,7 @@ __all__ = ['level_prices', 'ray_segments', 'price_span', 'score_levels', 'score_
 import numpy as np
 
 from ...charts.geometry import ChartGeometry
-from ...charts.masks import draw_masks, read_levels, read_rays
+from ...charts.line_masks import draw_masks, read_levels, read_rays
 from ...evaluation.level_metrics import level_scores, mask_scores, ray_scores
 from ...features.indicators import atr
 from .dataset import LabeledChart, chart_frame

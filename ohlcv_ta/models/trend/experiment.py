@@ -17,18 +17,17 @@ from ...data.catalog import load_series, read_catalog
 from ...data.synthetic import synthetic_trends
 from ...evaluation.factor import concordant_pairs, information_coefficient, newey_west, within_time_auc
 from ...evaluation.fold_metrics import detectable_effect
-from ...evaluation.metrics import binary_metrics, metric_intervals
+from ...evaluation.metrics import binary_metrics, metric_intervals, null_auc_error
 from ...evaluation.splits import Split, stratified_split, walk_forward
 from ..baselines import BASELINES, predict_baseline, window_features
-from .architectures import ARCHITECTURES
 from .dataset import ShardedImages, TrendTask, trend_samples
 from .network import TrendEnsemble, predict_trend_probabilities, train_trend_network
+from .network_settings import ARCHITECTURES
 
 # %% auto #0
 __all__ = ['SPLIT_KINDS', 'trend_venues', 'load_trend_series', 'market_groups', 'market_names', 'trend_split', 'split_rows',
            'train_ensemble', 'predict_network', 'predict_baselines', 'overlap_block_length', 'score_trend_predictions',
-           'score_cross_section', 'null_auc_error', 'find_outlying_controls', 'injected_signal_auc',
-           'sample_spaced_windows', 'train_and_evaluate']
+           'score_cross_section', 'injected_signal_auc', 'sample_spaced_windows', 'train_and_evaluate']
 
 # %% ../../../nbs/models/trend/experiment.ipynb #8a54f06d
 def trend_venues(
@@ -204,24 +203,6 @@ def score_cross_section(
         rank = newey_west(information_coefficient(tables[name], tables["return"]), horizon - 1, level)
         rows[name, "rank_ic"] = rank | {"detectable": detectable_effect(rank["error"], level)}
     return pd.DataFrame(rows).T.rename_axis(["model", "metric"])[["value", "low", "high", "error", "detectable"]]
-
-# %% ../../../nbs/models/trend/experiment.ipynb #e89b96c9
-def null_auc_error(
-    labels: Sequence, # of 0 and 1
-) -> float:
-    "Return the standard error of the AUC of a no-skill model (Mann and Whitney 1947)."
-    up = int(np.sum(labels))
-    down = len(labels) - up
-    return float(np.sqrt((up + down + 1) / (12 * up * down)))
-
-# %% ../../../nbs/models/trend/experiment.ipynb #ec0ebc25
-def find_outlying_controls(
-    controls: pd.DataFrame, # a row per control: auc, error
-    level: float = 0.999, # probability that no control of no-skill models is returned
-) -> pd.DataFrame: # rows outside the bounds
-    "Return the controls whose AUC is too far from 0.5 for a no-skill model."
-    bound = NormalDist().inv_cdf((1 + level ** (1 / len(controls))) / 2)
-    return controls[(controls.auc - 0.5).abs() > bound * controls.error]
 
 # %% ../../../nbs/models/trend/experiment.ipynb #0f26545f
 def _train_and_predict(settings, images, labels, split, seed, fit_options):

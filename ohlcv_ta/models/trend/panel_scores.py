@@ -65,7 +65,7 @@ def rank_differences(
 ) -> pd.DataFrame: # a row for each baseline, with the columns of `score_ranks`
     "Return the mean rank information coefficient of a factor minus that of each baseline, paired by time."
     own = information_coefficient(factor, returns)
-    rows = {name: _mean_with_power(own - information_coefficient(baseline, returns), lags) for name, baseline in baselines.items()}
+    rows = {name: _mean_with_power(own - information_coefficient(other, returns), lags) for name, other in baselines.items()}
     return pd.DataFrame(rows).T.rename_axis("baseline")
 
 # %% ../../../nbs/models/trend/panel_scores.ipynb #09ef6f3f

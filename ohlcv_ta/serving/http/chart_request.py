@@ -14,8 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model, model_validator
 from pydantic_core import from_json
 
+from ...charts.geometry import axis_from_points
 from ...charts.image_io import MAX_BYTES, ImageTooLarge, decode_base64
-from ...charts.masks import axis_from_points
 from .request_body import MAX_IMAGE_VALUES, RawBody, validate, validate_json
 from .schemas import validation_error
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from ...charts.axis import SURE, PriceAxis, read_axis
 from ...charts.image_io import read_scaled_image, resize, to_base64
-from ...charts.masks import read_levels, read_rays
+from ...charts.line_masks import read_levels, read_rays
 from ohlcv_ta.models.digitizer.chart_data import (
     READING_PIXELS,
     ChartData,

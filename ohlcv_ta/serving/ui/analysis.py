@@ -20,7 +20,16 @@ from ...market.report.analysis import MAX_CHART_BARS, MarketReport, build_report
 from ...market.report.facts import TIMEFRAME_LABELS as LENGTHS
 from ...market.report.facts import Fact
 from ...market.report.formatting import format_fact
-from .components import NARROW_BARS, Tab, TabNote, render_charts, render_error, render_notes, render_table
+from ohlcv_ta.serving.ui.components import (
+    NARROW_BARS,
+    Tab,
+    TabNote,
+    controls_column,
+    render_charts,
+    render_error,
+    render_notes,
+    render_table,
+)
 
 # %% ../../../nbs/serving/ui/analysis.ipynb #413b0e82
 def _text_card(title: str, text: str, language: str) -> str:
@@ -98,7 +107,7 @@ def build_analysis_tab(
     handlers, live = _Handlers(), find_spec("ccxt") is not None # which the extra `live` installs
     pairs = list(dict.fromkeys([*_EXAMPLES, *_source("replay").top(30)]))
     with gr.Row(elem_classes="ta-columns"):
-        with gr.Column(scale=1, min_width=290):
+        with controls_column():
             source = gr.Dropdown([*MARKET_SOURCES] if live else ["replay"], value="replay", label="Source",
                                  info="replay: embedded series, up to their last bar")
             pair = gr.Dropdown(pairs, value=pairs[0], label="Pair", allow_custom_value=True)

@@ -6,7 +6,10 @@
 __all__ = ['TABS', 'create_ui', 'warm_up_page', 'mount_ui', 'launch_ui']
 
 # %% ../../../nbs/serving/ui/app.ipynb #417f9120
+import json
 import os
+from functools import cache
+from html import escape
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,16 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 # %% ../../../nbs/serving/ui/app.ipynb #c86435d3
-from ...charts.candlestick import THEMES
+from ...charts.candlestick import draw_candles
+from ...charts.matplotlib_style import THEMES
+from ...data import load_series
+from ...features.support_resistance.levels import find_levels
+from ...market.report.analysis import figure_to_png
 from ...models.registry import load_models, warm_up
 from ..app_access import AppAccessMiddleware
 from ..settings import read_settings
@@ -57,16 +67,50 @@ def _css() -> str:
 
 # %% ../../../nbs/serving/ui/app.ipynb #9f6fb30d
 def _blocks_options(area: UploadArea) -> dict[str, Any]: # shared by mounting and launching
-    access = {"middleware": [Middleware(AppAccessMiddleware, area=area)], "lifespan": lambda app: sweep_regularly(area)}
+    access = {"middleware": [Middleware(AppAccessMiddleware, area=area)], "lifespan": lambda app: sweep_regularly(area),
+              "routes": [Route("/plotly.min.js", _plotly), Route("/card.png", _card)]}
     return {"theme": _theme(), "css": _css(), "head": _head(), "footer_links": [], "max_file_size": MAX_FILE_SIZE,
             "run_history": False, "show_error": False, "ssr_mode": False, "app_kwargs": access}
 
-def _head() -> str:
-    return ('<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<script>{_template("paste.js").read_text(encoding="utf-8")}</script>')
+# %% ../../../nbs/serving/ui/app.ipynb #22ddfa29
+def _plotly(request: Request) -> Response: # 4.8 MB that a browser keeps
+    script = str(resources.files("plotly") / "package_data" / "plotly.min.js")
+    return FileResponse(script, media_type="text/javascript", headers={"Cache-Control": "public, max-age=604800"})
 
-_TITLE = """<div class="ta-title"><h1>ohlcv-ta</h1><p>Price chart analysis by rules and networks,
-each with its measured accuracy. For research; not advice to trade.</p></div>"""
+# %% ../../../nbs/serving/ui/app.ipynb #e1d9d2ca
+@cache
+def _card_image() -> bytes: # PNG of 1200 x 630 pixels
+    bars = load_series("BTC-USD", "1h", end="2019-07-12").tail(110)
+    levels = find_levels(bars)
+    named = dict(zip(levels.kind.str.capitalize(), levels.price, strict=True))
+    figure = draw_candles(bars, "ohlcv-ta: levels, profiles and forecasts of price charts", named, size=(10.9, 5.727))
+    return figure_to_png(figure)
+
+def _card(request: Request) -> Response: # runs in a thread
+    return Response(_card_image(), media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
+
+# %% ../../../nbs/serving/ui/app.ipynb #886d716c
+_DESCRIPTION = "Levels, market profiles and forecasts of price charts, each with its measured accuracy."
+
+def _card_tags() -> str: # HTML; sites that show a link want a full address, which a Space knows
+    host = os.environ.get("SPACE_HOST")
+    image = f"https://{host}/card.png" if host else "card.png"
+    tags = {"og:title": "ohlcv-ta", "og:description": _DESCRIPTION, "og:type": "website", "og:image": image,
+            "twitter:card": "summary_large_image"}
+    return "".join(f'<meta property="{name}" content="{content}">' for name, content in tags.items())
+
+def _head() -> str:
+    light, dark = THEMES["light"], THEMES["dark"]
+    colors = escape(json.dumps({light[role]: dark[role] for role in light}))
+    scripts = "".join(f'<script data-colors="{colors}">{_template(name).read_text(encoding="utf-8")}</script>'
+                      for name in ("paste.js", "controls.js", "charts.js"))
+    return f'<meta name="viewport" content="width=device-width, initial-scale=1">{_card_tags()}{scripts}'
+
+# %% ../../../nbs/serving/ui/app.ipynb #17c77e39
+def _title() -> str: # HTML
+    mark = _template("icon.svg").read_text(encoding="utf-8").replace("<svg ", '<svg aria-hidden="true" ', 1)
+    return f'''<div class="ta-title">{mark}<div><h1>ohlcv-ta</h1><p>Price chart analysis by rules and networks,
+each with its measured accuracy. For research; not advice to trade.</p></div></div>'''
 
 # %% ../../../nbs/serving/ui/app.ipynb #5276dfe0
 def _add_notes(note: TabNote, book: str | None, api: bool) -> None:
@@ -90,7 +134,7 @@ def create_ui(
     "Return the page with all tabs."
     models = load_models() if models is None else models
     with gr.Blocks(title="ohlcv-ta", analytics_enabled=False) as blocks:
-        gr.HTML(_TITLE, apply_default_css=False)
+        gr.HTML(_title(), apply_default_css=False)
         with gr.Tabs():
             for entry in TABS:
                 with gr.Tab(entry.name) as tab:
@@ -104,9 +148,10 @@ def create_ui(
 def warm_up_page(
     blocks: gr.Blocks, # of `create_ui`
 ) -> None:
-    "Run the load events of the page once, which fills the caches."
+    "Run once what the page shows when it is loaded and when a tab is opened, which fills the caches."
     for event in blocks.fns.values():
-        if (blocks._id, "load") in event.targets: event.fn(*(component.value for component in event.inputs))
+        if event.fn and {"load", "select"} & {trigger for _, trigger in event.targets}:
+            event.fn(*(component.value for component in event.inputs))
 
 _page_files = APIRouter(include_in_schema=False) # browsers request these at the root, wherever the app is mounted
 

@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ...charts.candlestick import draw_profile
+from ...charts.interactive import plotly_profile
 from ...data import bar_length, infer_timeframe, load_series, read_catalog, session_hours
 from ...models.breakout.estimator import BreakoutModel
 from ohlcv_ta.models.breakout.inference import (
@@ -35,6 +36,7 @@ from ohlcv_ta.serving.ui.components import (
     TIME_ZONES,
     Tab,
     TabNote,
+    controls_column,
     pass_upload_path,
     read_upload,
     render_charts,
@@ -118,9 +120,10 @@ def _chart(explanation: BreakoutExplanation, tz: str) -> str:
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
         bars = _last_bars(explanation, 40 if narrow else 100)
         return draw_profile(bars, explanation.profile, {"+0.5%": explanation.target}, tz=tz, size=size)
+    figure = plotly_profile(_last_bars(explanation, 100), explanation.profile, {"+0.5%": explanation.target}, tz)
     label = f"Candles with the market profile of the session: VAH {explanation.profile.vah:g}, POC {explanation.profile.poc:g}"
     return render_charts(draw, label, "Right: volume by price, with the value area in a darker shade. POC: price with the most "
-                         f"volume. VAH, VAL: upper and lower end of the value area. Times in {tz}.")
+                         f"volume. VAH, VAL: upper and lower end of the value area. Times in {tz}.", figure=figure)
 
 # %% ../../../nbs/serving/ui/breakout.ipynb #10d83d4b
 def _notes(history: SessionHistory, explanation: BreakoutExplanation, model: BreakoutModel, market: str | None) -> list[str]:
@@ -208,6 +211,12 @@ class _Handlers:
         dates, chosen = _dates(history, date)
         return dates, render_breakout_page(history, self.model, f"{symbol}, {venue}", chosen, f"{symbol}@{venue}")
 
+    def open(self, label: str, date: str | None, rule: str, request: gr.Request | None = None) -> tuple[Any, Any, str]:
+        "Return the market, its sessions and the page that the address names, by default those of the inputs."
+        linked = dict(request.query_params) if request else {}
+        if linked.get("market") in list_breakout_markets(): label, date = linked["market"], linked.get("session", date)
+        return gr.Dropdown(value=label), *self.market(label, date, rule)
+
     def latest(self, label: str, rule: str) -> tuple[Any, str]:
         "Return the page of the latest session of a market."
         return self.market(label, None, rule)
@@ -234,7 +243,7 @@ def build_breakout_tab(
     "Build the tab inside a `gr.Blocks` context."
     handlers = _Handlers(models.get("breakout/relative"))
     with gr.Row(elem_classes="ta-columns"):
-        with gr.Column(scale=1, min_width=290), gr.Tabs():
+        with controls_column(), gr.Tabs():
             with gr.Tab("Embedded market") as embedded:
                 market = _market_inputs()
             with gr.Tab("Your file") as own:
@@ -255,7 +264,10 @@ def _listen(handler: Any, name: str, inputs: dict[str, Any], result: Any, trigge
 def _listen_to_inputs(handlers: _Handlers, market: dict[str, Any], file: dict[str, Any], result: Any, opening: list[Any],
                       own: gr.Tab) -> None:
     # Both opening events fire when the page loads; in this mode the second one is left out while the first one runs.
-    opened = _listen(handlers.market, "breakout", market, result, opening, trigger_mode="once")
+    shown = [market["name"], market["date"], result]
+    opened = gr.on(opening, handlers.open, list(market.values()), shown, api_name="breakout",
+                   **_SHARED | {"trigger_mode": "once"})
+    market["date"].change(None, shown[:2], js="(market, session) => linkValues('breakout', {market, session})")
     selected = _listen(handlers.market, "breakout_session", market, result, [market["date"].input, market["rule"].input],
                        cancels=[opened])
     latest = market["name"].input(handlers.latest, [market["name"], market["rule"]], [market["date"], result],

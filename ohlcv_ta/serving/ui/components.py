@@ -4,24 +4,26 @@
 
 # %% auto #0
 __all__ = ['TIME_ZONES', 'NARROW_BARS', 'render_message', 'render_notes', 'describe_error', 'render_error', 'pass_upload_path',
-           'read_upload', 'render_charts', 'render_table', 'render_download', 'TabNote', 'Tab', 'format_curl',
-           'format_python', 'render_note', 'render_usage']
+           'read_upload', 'render_charts', 'render_table', 'render_download', 'controls_column', 'TabNote', 'Tab',
+           'format_curl', 'format_python', 'render_note', 'render_usage']
 
 # %% ../../../nbs/serving/ui/components.ipynb #9a63283cbaf04dbcab1f6479b197f3a8
 import json
 import logging
 import shlex
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from html import escape
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import gradio as gr
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ...charts.candlestick import to_svg
-from ...data.formats import read_ohlcv
+from ...data.table_files import read_ohlcv
 from ..uploads import BAR_SUFFIXES, resolve_upload
 
 # %% ../../../nbs/serving/ui/components.ipynb #8edb47106e1a46a883d545849b8ab81b
@@ -83,17 +85,25 @@ def read_upload(
 # %% ../../../nbs/serving/ui/components.ipynb #8309879909854d7188b41380fd92a7c3
 _WIDTHS = {"ta-wide": 8.4, "ta-narrow": 3.4} # class -> inches
 NARROW_BARS = 60 # number of bars in the chart for narrow windows
+_ZOOM_HINT = ' <span class="ta-hint">Point at the chart for values, drag to zoom, double-click to reset.</span>'
 
+def _embedded(figure: dict[str, Any]) -> str: # an element that the browser does not show
+    content = json.dumps(figure, allow_nan=False).replace("<", "\\u003c") # so that no text ends the element
+    return f'<script type="application/json" class="ta-figure">{content}</script>'
+
+# %% ../../../nbs/serving/ui/components.ipynb #77be5bdf
 def render_charts(
     draw: Callable[[tuple[float, float], bool], Figure], # takes the size in inches, and whether the chart is the narrow one
     label: str, # text for screen readers
     caption: str, # plain text below
     height: float = 4.1, # inches; must differ between the charts of a page, since ids in the SVG depend on it
+    figure: dict[str, Any] | None = None, # of Plotly, which replaces the picture once a visitor points at it
 ) -> str: # HTML
-    "Return a chart for both window widths, with a caption."
+    "Return a chart for both window widths, with a caption. Raises `ValueError` if the figure holds NaN or infinity."
     pictures = "".join(f'<div class="{kind}">{to_svg(draw((width, height), kind == "ta-narrow"), label)}</div>'
                        for kind, width in _WIDTHS.items())
-    return f'<figure class="ta-card ta-chart">{pictures}<figcaption>{escape(caption)}</figcaption></figure>'
+    return (f'<figure class="ta-card ta-chart">{pictures}{_embedded(figure) if figure else ""}'
+            f'<figcaption>{escape(caption)}{_ZOOM_HINT if figure else ""}</figcaption></figure>')
 
 # %% ../../../nbs/serving/ui/components.ipynb #379cbbc1e968416e875cc15c1202d7eb
 def render_table(
@@ -122,6 +132,15 @@ def render_download(
     return f'<a class="ta-button" download="{escape(name)}" href="{url}">{escape(label)}</a>'
 
 # %% ../../../nbs/serving/ui/components.ipynb #33b0902fd34d4ace834912fa1002cf8e
+@contextmanager
+def controls_column() -> Iterator[None]:
+    "Add the column of a tab's controls inside a `gr.Blocks` context; a narrow window folds it above the answer."
+    with gr.Column(scale=1, min_width=290, elem_classes="ta-controls"):
+        gr.HTML('<button type="button" aria-expanded="false">Inputs and settings</button>', elem_classes="ta-fold",
+                apply_default_css=False)
+        yield
+
+# %% ../../../nbs/serving/ui/components.ipynb #de65de72
 class TabNote(NamedTuple):
     "Chapter of the book and request to the service that belong to a tab."
     chapter: str # page of the book
@@ -166,7 +185,8 @@ def render_note(
 ) -> str: # HTML
     "Return a line that names the chapter of the book that evaluates the method."
     title = f"“{escape(note.title)}”"
-    if book_url: title = f'<a href="{escape(book_url)}/chapters/{note.chapter}.html" target="_blank">{title}</a>'
+    page = f"{escape(book_url)}/chapters/{note.chapter}.html" if book_url else ""
+    if page: title = f'<a class="ta-link" href="{page}" target="_blank">{title}</a>'
     return f'<p class="ta-soft">How reliable this is: see the chapter {title} of the book.</p>'
 
 

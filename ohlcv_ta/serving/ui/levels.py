@@ -14,12 +14,21 @@ import gradio as gr
 import pandas as pd
 
 from ...data import bar_length, load_series, read_catalog, session_hours
-from .components import TIME_ZONES, Tab, TabNote, pass_upload_path, read_upload, render_error, render_message
-from .level_pages import find_bar_lines, render_bars_page
-from .picture_actions import add_actions
-from ohlcv_ta.serving.ui.pictures import (
+from ohlcv_ta.serving.ui.components import (
+    TIME_ZONES,
+    Tab,
+    TabNote,
+    controls_column,
+    pass_upload_path,
+    read_upload,
+    render_error,
+    render_message,
+)
+from .levels_of_bars import find_bar_lines, render_bars_page
+from ohlcv_ta.serving.ui.picture_controls import (
     SLOW_EVENT,
     PictureHandlers,
+    add_actions,
     listen_to_pictures,
     picture_inputs,
     picture_outputs,
@@ -105,28 +114,21 @@ def build_levels_tab(
 ) -> None:
     "Build the tab inside a `gr.Blocks` context."
     handlers, bars = PictureHandlers(models.get("masks"), models.get("trend")), _Bars(models.get("level_scorer"))
-    with gr.Row(elem_classes="ta-columns"):
-        with gr.Column(scale=1, min_width=290), gr.Tabs():
-            with gr.Tab("Picture") as by_picture:
+    with gr.Row(elem_classes=["ta-columns", "ta-levels"]):
+        with controls_column(), gr.Tabs():
+            with gr.Tab("Picture", elem_id="levels-of-picture"):
                 image, examples, inputs = picture_inputs()
             with gr.Tab("Market") as by_series:
                 market = _series_inputs(bars)
             with gr.Tab("Your bars") as by_file:
                 file = _file_inputs(bars)
-        with gr.Column(scale=3, min_width=320) as for_picture:
+        with gr.Column(scale=3, min_width=320, elem_classes="ta-for-picture"):
             shown = picture_outputs()
             add_actions(handlers.actions(), [examples, image, *inputs.values()], shown[0], SLOW_EVENT)
-        with gr.Column(scale=3, min_width=320, visible=False) as for_bars:
+        with gr.Column(scale=3, min_width=320, elem_classes="ta-for-bars"):
             page = gr.HTML(elem_classes=["ta-result", "ta-of-bars"], apply_default_css=False)
     listen_to_pictures(handlers, image, examples, inputs, shown, blocks)
     _listen_to_bars(bars, market, file, page, by_series, by_file)
-    _show_column([by_picture.select], for_picture, for_bars)
-    _show_column([by_series.select, by_file.select], for_bars, for_picture)
-
-# %% ../../../nbs/serving/ui/levels.ipynb #94304d05
-def _show_column(triggers: list[Any], shown: gr.Column, hidden: gr.Column) -> None:
-    gr.on(triggers, lambda: (gr.Column(visible=True), gr.Column(visible=False)), None, [shown, hidden], api_name=False,
-          queue=False)
 
 # %% ../../../nbs/serving/ui/levels.ipynb #403ad006
 def _listen_to_bars(bars: _Bars, market: dict[str, Any], file: dict[str, Any], page: Any, by_series: gr.Tab,

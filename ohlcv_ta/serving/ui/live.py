@@ -25,10 +25,18 @@ from ...data import read_catalog
 from ...data.bar_store import BarStore, read_records
 from ...data.frame import bar_length
 from ...evaluation.orders import BUY, SELL, Account, TradingRules
-from ...market.live_trading import TradingState, follow_feed
-from ...market.paper_trading import Forecaster, RsiForecaster
+from ...market.paper_trading import Forecaster, RsiForecaster, TradingState, follow_feed
 from ...market.streaming import open_feed
-from .components import NARROW_BARS, Tab, TabNote, render_charts, render_error, render_message, render_notes
+from ohlcv_ta.serving.ui.components import (
+    NARROW_BARS,
+    Tab,
+    TabNote,
+    controls_column,
+    render_charts,
+    render_error,
+    render_message,
+    render_notes,
+)
 
 # %% ../../../nbs/serving/ui/live.ipynb #d3d910e3
 def _forecast_card(forecast: dict[str, float]) -> str:
@@ -167,14 +175,14 @@ def build_live_tab(
     choices = [(label, name) for name, label in _FORECASTER_LABELS.items() if name in handlers.forecasters]
     markets = list_live_markets()
     with gr.Row(elem_classes="ta-columns"):
-        with gr.Column(scale=1, min_width=290):
+        with controls_column():
             forecaster = gr.Dropdown(choices, value=choices[0][1], label="Forecast model")
             market = gr.Dropdown(markets, value=markets[0] if markets else None, label="Replay market")
             time = gr.Textbox("2019-12-02", label="Replay date (UTC)", placeholder="2019-12-02")
             speed = gr.Slider(1, 60, value=5, step=1, label="Bars per second")
             symbol = gr.Textbox("", label="Live market (Binance)", placeholder="BTC/USDT",
                                 visible=find_spec("ccxt") is not None)
-            with gr.Row():
+            with gr.Row(elem_classes="ta-keep"):
                 start, stop = gr.Button("Start", variant="primary", size="sm"), gr.Button("Stop", size="sm")
         with gr.Column(scale=3, min_width=320):
             page = gr.HTML(_WAITING, elem_classes="ta-result", apply_default_css=False)

@@ -16,10 +16,19 @@ from matplotlib.figure import Figure
 
 from ...charts.candlestick import draw_candles
 from ...charts.image_io import to_base64
+from ...charts.interactive import plotly_candles
 from ...data import bar_length, load_series, read_catalog
 from ...models.trend.inference import TrendPrediction, TrendPredictor
 from ..http.trend import draw_heatmap
-from .components import Tab, TabNote, render_charts, render_error, render_message, render_notes
+from ohlcv_ta.serving.ui.components import (
+    Tab,
+    TabNote,
+    controls_column,
+    render_charts,
+    render_error,
+    render_message,
+    render_notes,
+)
 
 # %% ../../../nbs/serving/ui/trend.ipynb #86d40393
 NETWORK_LABELS = {"crypto": "Cryptocurrencies, 30 minutes: 9 bars", "intraday": "SPY and A-shares, 5 minutes: 49 bars",
@@ -65,7 +74,8 @@ def _chart(bars: pd.DataFrame, prediction: TrendPrediction, close: float, horizo
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
         return draw_candles(bars, levels={"close": close}, size=size, volume=False)
     caption = f"The line is the close of the window's last bar, {prediction.time:%Y-%m-%d %H:%M} UTC; later bars are no input."
-    return render_charts(draw, f"Candles around {prediction.time:%Y-%m-%d %H:%M}", caption, height=3.4)
+    return render_charts(draw, f"Candles around {prediction.time:%Y-%m-%d %H:%M}", caption, height=3.4,
+                         figure=plotly_candles(bars, {"close": close}, volume=False))
 
 # %% ../../../nbs/serving/ui/trend.ipynb #6aa7091c
 def _trained_until(about: dict[str, Any], symbol: str) -> str:
@@ -177,12 +187,12 @@ def build_trend_tab(
     handlers, names = _Handlers(predictors), [(NETWORK_LABELS.get(name, name), name) for name in predictors]
     labels = list(list_trend_markets(next(iter(predictors.values())))) if predictors else []
     with gr.Row(elem_classes="ta-columns"):
-        with gr.Column(scale=1, min_width=290):
+        with controls_column():
             network = gr.Dropdown(names, value=names[0][1] if names else None, label="Network")
             market = gr.Dropdown(labels, value=labels[0] if labels else None, label="Market",
                                  info="Training markets come first")
             time = gr.Textbox("", label="Last bar (UTC)", placeholder="the latest, or 2019-06-01 12:00")
-            with gr.Row():
+            with gr.Row(elem_classes="ta-keep"):
                 earlier, later = gr.Button("Earlier", size="sm"), gr.Button("Later", size="sm")
         with gr.Column(scale=3, min_width=320):
             first = handlers.show(names[0][1], labels[0], "") if predictors else _NO_MODEL

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...charts.volume import draw_volume
+from ...charts.volume import draw_volume, plotly_volume
 from ...data import bar_length, load_series, read_catalog, session_hours
 from ohlcv_ta.features.volume_anomaly import (
     BASELINE_WINDOW,
@@ -33,6 +33,7 @@ from ohlcv_ta.serving.ui.components import (
     NARROW_BARS,
     Tab,
     TabNote,
+    controls_column,
     render_charts,
     render_error,
     render_message,
@@ -109,7 +110,8 @@ def _chart(frame: pd.DataFrame, anomalies: pd.DataFrame, rules: _AlarmSettings, 
     caption = (f"Shaded: bars flagged at a rate of one in {1 / rules.rate:,.0f}. Line: mean of the {rules.window} bars before; "
                f"dashed: {rules.k:g} deviations above it. The last {_CHART_BARS} bars are drawn, "
                f"{NARROW_BARS} in a narrow window.")
-    return render_charts(draw, f"Price and volume of {label}", caption, height=4.3)
+    figure = plotly_volume(frame.iloc[-_CHART_BARS:], anomalies.iloc[-_CHART_BARS:], k=rules.k)
+    return render_charts(draw, f"Price and volume of {label}", caption, height=4.3, figure=figure)
 
 
 def _amount(volume: float) -> str: return f"{volume:,.0f}" if volume >= 1000 else f"{volume:.4g}"
@@ -184,7 +186,7 @@ def build_scan_tab(
     first = next(iter(handlers.markets))
     lengths = list_scan_timeframes(*handlers.markets[first])
     with gr.Row(elem_classes="ta-columns"):
-        with gr.Column(scale=1, min_width=290):
+        with controls_column():
             market = gr.Dropdown(list(handlers.markets), value=first, label="Market")
             timeframe = gr.Dropdown(lengths, value="1h", label="Timeframe")
             one_in = gr.Slider(20, 2000, value=round(1 / FALSE_ALARM_RATE), step=20, label="Bars per false alarm")

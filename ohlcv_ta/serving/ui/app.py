@@ -92,19 +92,19 @@ def _card(request: Request) -> Response: # runs in a thread
 # %% ../../../nbs/serving/ui/app.ipynb #886d716c
 _DESCRIPTION = "Levels, market profiles and forecasts of price charts, each with its measured accuracy."
 
-def _card_tags() -> str: # HTML; sites that show a link want a full address, which a Space knows
-    host = os.environ.get("SPACE_HOST")
-    image = f"https://{host}/card.png" if host else "card.png"
-    tags = {"og:title": "ohlcv-ta", "og:description": _DESCRIPTION, "og:type": "website", "og:image": image,
-            "twitter:card": "summary_large_image"}
-    return "".join(f'<meta property="{name}" content="{content}">' for name, content in tags.items())
+def _add_card(blocks: gr.Blocks) -> None:
+    "Add what sites show of a link to the page; they want the full address of its picture, which a Space knows."
+    host, make_config = os.environ.get("SPACE_HOST"), blocks.get_config_file
+    card = {"thumbnail": f"https://{host}/card.png" if host else "card.png", "simple_description": _DESCRIPTION}
+    def config_with_card() -> Any: return {**make_config(), **card} # Gradio's page reads both, and has no setting for them
+    blocks.get_config_file = config_with_card
 
 def _head() -> str:
     light, dark = THEMES["light"], THEMES["dark"]
     colors = escape(json.dumps({light[role]: dark[role] for role in light}))
     scripts = "".join(f'<script data-colors="{colors}">{_template(name).read_text(encoding="utf-8")}</script>'
                       for name in ("paste.js", "controls.js", "charts.js"))
-    return f'<meta name="viewport" content="width=device-width, initial-scale=1">{_card_tags()}{scripts}'
+    return f'<meta name="viewport" content="width=device-width, initial-scale=1">{scripts}'
 
 # %% ../../../nbs/serving/ui/app.ipynb #17c77e39
 def _title() -> str: # HTML
@@ -142,6 +142,7 @@ def create_ui(
                     _add_notes(entry.note, book_url, api)
                 if opening_event: _open_with(tab, opening_event)
     blocks.has_launched = True # Gradio validates file paths only then, and mounting does not set it
+    _add_card(blocks)
     return blocks.queue(max_size=64, api_open=False)
 
 # %% ../../../nbs/serving/ui/app.ipynb #6745e696

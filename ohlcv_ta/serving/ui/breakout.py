@@ -215,7 +215,7 @@ class _Handlers:
         "Return the market, its sessions and the page that the address names, by default those of the inputs."
         linked = dict(request.query_params) if request else {}
         if linked.get("market") in list_breakout_markets(): label, date = linked["market"], linked.get("session", date)
-        return gr.Dropdown(value=label), *self.market(label, date, rule)
+        return gr.Dropdown(choices=list(list_breakout_markets()), value=label), *self.market(label, date, rule)
 
     def latest(self, label: str, rule: str) -> tuple[Any, str]:
         "Return the page of the latest session of a market."

@@ -5349,6 +5349,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'ohlcv_ta/serving/ui/app.py'),
                                          'ohlcv_ta.serving.ui.app._theme': ('serving/ui/app.html#_theme', 'ohlcv_ta/serving/ui/app.py'),
                                          'ohlcv_ta.serving.ui.app._title': ('serving/ui/app.html#_title', 'ohlcv_ta/serving/ui/app.py'),
+                                         'ohlcv_ta.serving.ui.app._warm_tabs': ( 'serving/ui/app.html#_warm_tabs',
+                                                                                 'ohlcv_ta/serving/ui/app.py'),
                                          'ohlcv_ta.serving.ui.app.create_ui': ( 'serving/ui/app.html#create_ui',
                                                                                 'ohlcv_ta/serving/ui/app.py'),
                                          'ohlcv_ta.serving.ui.app.launch_ui': ( 'serving/ui/app.html#launch_ui',

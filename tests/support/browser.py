@@ -83,9 +83,11 @@ def visible(browser, selector=".ta-page"):
 
 
 def press(browser, words):
+    "Press a button once it is there; a tab that is opened for the first time draws its controls a moment later."
     said = "b.innerText.replace('▼', '').trim()" # of what can be folded out, the arrow is part
     find = f"[...document.querySelectorAll('button')].find(b => b.offsetParent && {said} == arguments[0])"
-    browser.execute_script(f"{find}.click()", words)
+    button = until(browser, lambda: browser.execute_script(f"return {find}", words), f"a button {words!r}")
+    browser.execute_script("arguments[0].click()", button)
 
 
 def click(browser, label):
@@ -108,7 +110,8 @@ def type_into(browser, label, value):
     from selenium.webdriver.common.keys import Keys
 
     script = "return [...document.querySelectorAll('label')].find(e => e.innerText.trim() == arguments[0])"
-    box = browser.execute_script(script + ".querySelector('input, textarea')", label)
+    script += "?.querySelector('input, textarea')"
+    box = until(browser, lambda: browser.execute_script(script, label), f"a field {label!r}")
     box.send_keys(Keys.CONTROL, "a")
     box.send_keys(value)
     box.send_keys(Keys.ENTER)

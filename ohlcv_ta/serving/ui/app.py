@@ -12,6 +12,7 @@ from functools import cache
 from html import escape
 from importlib import resources
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False") # read when gradio is imported
@@ -148,11 +149,15 @@ def create_ui(
 # %% ../../../nbs/serving/ui/app.ipynb #6745e696
 def warm_up_page(
     blocks: gr.Blocks, # of `create_ui`
+    trigger: str = "load", # or "select": what is shown when a tab is opened
 ) -> None:
-    "Run once what the page shows when it is loaded and when a tab is opened, which fills the caches."
+    "Run the events of the page with a trigger once, which fills the caches."
     for event in blocks.fns.values():
-        if event.fn and {"load", "select"} & {trigger for _, trigger in event.targets}:
+        if event.fn and trigger in {name for _, name in event.targets}:
             event.fn(*(component.value for component in event.inputs))
+
+def _warm_tabs(blocks: gr.Blocks) -> None: # the page answers meanwhile
+    Thread(target=warm_up_page, args=(blocks, "select"), daemon=True).start()
 
 _page_files = APIRouter(include_in_schema=False) # browsers request these at the root, wherever the app is mounted
 
@@ -178,7 +183,7 @@ def mount_ui(
     has_book = (Path(book_folder) / "index.html").is_file()
     if has_book: service.mount("/book", StaticFiles(directory=book_folder, html=True))
     blocks = create_ui(service.state.models, "/book" if has_book else None, api=True)
-    service.state.readiness.tasks.append(lambda: warm_up_page(blocks))
+    service.state.readiness.tasks += [lambda: warm_up_page(blocks), lambda: _warm_tabs(blocks)]
     return gr.mount_gradio_app(service, blocks, path=path, **_blocks_options(area))
 
 # %% ../../../nbs/serving/ui/app.ipynb #60c1a454
@@ -188,4 +193,5 @@ def launch_ui(**settings: Any) -> None: # settings of `gr.Blocks.launch`, such a
     warm_up(models)
     blocks = create_ui(models)
     warm_up_page(blocks)
+    _warm_tabs(blocks)
     blocks.launch(**_blocks_options(area), favicon_path=_template("icon.svg"), **settings)

@@ -88,8 +88,7 @@ NARROW_BARS = 60 # number of bars in the chart for narrow windows
 _ZOOM_HINT = ' <span class="ta-hint">Point at the chart for values, drag to zoom, double-click to reset.</span>'
 
 def _embedded(figure: dict[str, Any]) -> str: # an element that the browser does not show
-    content = json.dumps(figure, allow_nan=False).replace("<", "\\u003c") # so that no text ends the element
-    return f'<script type="application/json" class="ta-figure">{content}</script>'
+    return f'<div class="ta-figure" hidden>{escape(json.dumps(figure, allow_nan=False), quote=False)}</div>'
 
 # %% ../../../nbs/serving/ui/components.ipynb #77be5bdf
 def render_charts(

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from docutils.utils.math.latex2mathml import tex2mathml
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -163,3 +164,17 @@ def test_the_extras_are_what_the_settings_say():
                 "dev_requirements"):
         wanted = {re.split(r"[=<>;\[]", r)[0].lower().replace("_", "-") for r in config["DEFAULT"][key].split()}
         assert wanted <= locked, f"{key}: {wanted - locked} not in requirements.lock"
+
+
+def formulas_in(text):
+    "Formulas of a text in Markdown, without those in code."
+    text = re.sub(r"```.*?```|`[^`]*`", "", text, flags=re.S)
+    blocks = re.findall(r"\$\$(.+?)\$\$", text, re.S)
+    return blocks + re.findall(r"(?<![\\$\w])\$(?!\s)([^$\n]+?)(?<!\s)\$(?!\d)", re.sub(r"\$\$.+?\$\$", "", text, flags=re.S))
+
+
+@pytest.mark.parametrize("path", [*STAGES, *sorted((ROOT / "book").glob("*.md"))], ids=name_of)
+def test_the_book_can_set_every_formula(path):
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb": text = "\n".join(c.source for c in nbformat.reads(text, 4).cells if c.cell_type == "markdown")
+    for formula in formulas_in(text): tex2mathml(formula.strip()) # raises for a command that it does not know

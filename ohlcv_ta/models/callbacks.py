@@ -128,21 +128,18 @@ class ReduceOnPlateau(Callback):
             self.opt.set_hyper("lr", max(self.opt.hypers[-1]["lr"] / 5, self.lowest))
 
 # %% ../../nbs/models/callbacks.ipynb #11cc161a
-def _split_state(
-    optimizer_state: list[dict], # one a parameter: tensors and numbers by name
-) -> tuple[dict[str, torch.Tensor], list[dict]]: # tensors by number and name; numbers
-    "Separate the tensors of an optimizer's state from its numbers."
-    tensors = {f"{k}.{name}": value for k, one in enumerate(optimizer_state) for name, value in one.items()
-               if torch.is_tensor(value)}
-    return tensors, [{name: value for name, value in one.items() if not torch.is_tensor(value)} for one in optimizer_state]
+def _name_state(optimizer_state: dict[int, dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]: # tensors by number and name
+    "Return an optimizer's state in one dict."
+    return {f"{number}.{name}": value for number, one in optimizer_state.items() for name, value in one.items()}
 
 
-def _join_state(tensors: dict[str, torch.Tensor], numbers: list[dict], device) -> list[dict]:
-    "Return the state that `_split_state` separated."
-    state = [dict(one) for one in numbers]
+def _join_state(tensors: dict[str, torch.Tensor], parameters: list[torch.Tensor]) -> dict[int, dict[str, torch.Tensor]]:
+    "Return the state that `_name_state` named, laid out in memory as the parameters are, which a fused step takes for granted."
+    state = {}
     for name, value in tensors.items():
         number, key = name.split(".", 1)
-        state[int(number)][key] = value.to(device)
+        like = parameters[int(number)]
+        state.setdefault(int(number), {})[key] = torch.empty_like(like).copy_(value) if value.ndim else value
     return state
 
 # %% ../../nbs/models/callbacks.ipynb #e9171576
@@ -182,8 +179,8 @@ class Checkpoint(Callback):
     def before_fit(self):
         if not self.done: return
         self.model.load_state_dict(self._part("model."))
-        memory = _join_state(self._part("memory."), self.state["memory"], self.dls.device)
-        self.opt.load_state_dict({"state": memory, "hypers": self.state["hypers"]})
+        memory = _join_state(self._part("memory."), [one for group in self.opt.param_lists for one in group])
+        self.opt.load_state_dict({"state": memory, "param_groups": self.state["groups"]})
         self.tracker.weights, self.tracker.best = self._part("kept."), self.state["best"]
         self.tracker.wait = self.state["waited"]
         self.validation.rows[:] = self.state["looked"]
@@ -195,14 +192,13 @@ class Checkpoint(Callback):
 
     def after_epoch(self):
         optimizer, smooth = self.opt.state_dict(), self.recorder.smooth_loss
-        memory, numbers = _split_state(optimizer["state"])
-        parts = {"model": self.model.state_dict(), "kept": self.tracker.weights, "memory": memory}
+        parts = {"model": self.model.state_dict(), "kept": self.tracker.weights, "memory": _name_state(optimizer["state"])}
         tensors = {f"{part}.{name}": value.contiguous().cpu()
                    for part, values in parts.items() for name, value in values.items()}
         tensors |= {"smooth": torch.as_tensor(smooth.val).cpu(), "dice": torch.get_rng_state(),
                     "steps": torch.tensor(self.steps.losses)}
-        state = {"key": self.key, "values": [list(map(float, row)) for row in self.recorder.values], "memory": numbers,
-                 "hypers": [dict(one) for one in optimizer["hypers"]], "best": float(self.tracker.best),
+        state = {"key": self.key, "values": [list(map(float, row)) for row in self.recorder.values],
+                 "groups": optimizer["param_groups"], "best": float(self.tracker.best),
                  "waited": self.tracker.wait, "looked": self.validation.rows, "count": smooth.count, "seconds": self.seconds}
         write_atomic(self.path, to_safetensors(tensors, {"state": json.dumps(state)}))
         write_json(self.progress_path, {"done": len(self.recorder.values), "of": self.n_epoch, "seconds": self.seconds})

@@ -210,7 +210,8 @@ class _Loop:
     def start(self): # network with its first weights, and the key of the training
         network = self.build().to(best_device(), memory_format=torch.channels_last)
         settings = sorted((name, value) for name, value in vars(self.options).items() if name != "threads")
-        return network, training_key(network, (copy.copy(self.train), copy.copy(self.valid)), tuple(settings))
+        data = copy.copy(self.train), copy.copy(self.valid)
+        return network, training_key(network, data, (*settings, ("optimizer", "fused AdamW")))
 
 # %% ../../nbs/models/training.ipynb #7024b225
 def _make_callbacks(loop, steps):
@@ -227,6 +228,12 @@ def _make_callbacks(loop, steps):
     return best, validation, [GradientClip(options.clip), steps, best, validation, *more]
 
 
+def _make_optimizer(parameters, lr):
+    from fastai.optimizer import OptimWrapper
+
+    return OptimWrapper(parameters, torch.optim.AdamW, lr=lr, betas=(0.9, 0.99), eps=1e-5, fused=True)
+
+
 def _run_loop(loop, network, train, cbs, done=0):
     from fastai.data.core import DataLoaders
 
@@ -236,7 +243,7 @@ def _run_loop(loop, network, train, cbs, done=0):
     dls = DataLoaders(_DeviceLoader(_EpochParts(train, options.checks, done), device), _DeviceLoader(loop.valid, device),
                       device=device)
     learner = callbacks.ResumableLearner(dls, network, loss_func=loop.loss, metrics=list(loop.metrics),
-                                         wd=options.weight_decay, cbs=cbs)
+                                         opt_func=_make_optimizer, wd=options.weight_decay, cbs=cbs)
     learner.begin = done
     _run(learner, options.schedule, options.epochs * options.checks, options.learning_rate, loop.lowest_rate,
          options.warmup / options.epochs, loop.progress)

@@ -4,7 +4,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import nbformat
 import pytest
 import yaml
 from support.daemons import needs
@@ -60,18 +59,18 @@ def test_an_alert_says_how_bad_it_is_what_is_wrong_and_where_to_read_on():
         assert rule["labels"]["severity"] in ("critical", "warning", "info"), name
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}, name
         anchor = words_of(name).lower().replace(" ", "-")
-        assert rule["annotations"]["runbook_url"] == f"{{{{ $externalLabels.book }}}}/chapters/production.html#{anchor}"
+        assert rule["annotations"]["runbook_url"] == f"{{{{ $externalLabels.runbook }}}}#{anchor}"
 
 
 def test_the_runbook_has_a_section_for_every_alert_and_for_nothing_else():
-    cells = nbformat.read(ROOT / "nbs" / "pipeline" / "production.ipynb", 4).cells
-    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    runbook = text.split("## What to do when", 1)[1].split("\n## ", 1)[0]
+    page = (ROOT / "deploy" / "README.md").read_text()
+    text = page.split("\n## What to do when", 1)[1].split("\n## Images", 1)[0]
+    runbook = text.split("\n## ", 1)[0]
     sections = dict(re.findall(r"^### (.+)\n+((?:(?!^#).*\n?)+)", runbook, re.M))
     assert sorted(sections) == sorted(words_of(name) for name in alerts())
     assert all(len(words.split()) > 20 for words in sections.values()), "a section says what to look at and what to do"
     panels = {panel["title"] for board in boards().values() for panel in board["panels"]}
-    headings = set(re.findall(r"^##+ (.+)", text, re.M))
+    headings = set(re.findall(r"^##+ (.+)", page, re.M))
     sent_to = set(re.findall(r"(?<!\*)\*([A-Z0-9][^*]+)\*(?!\*)", " ".join(runbook.split())))
     assert not sent_to - panels - headings, "what it sends a reader to is there"
     known = {*list_variables(), *(f"{name}_FILE" for name in list_secret_variables())}

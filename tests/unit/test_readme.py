@@ -84,7 +84,18 @@ def indicators_table():
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table, "indicators": indicators_table}
+def panel_table():
+    "The table of the panel of stocks, from the metrics that the pipeline wrote."
+    panel = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]
+    lines = ["| | rank IC | seen with 80% power | AUC within a day | Sharpe ratio before costs | after 10 basis points a trade |", "| --- | --- | --- | --- | --- | --- |"]
+    for name, of in panel["rank_ic"].items():
+        earned = panel["equal"][name]
+        ratios = [f"{earned[kind]:.2f} [{earned[f'{kind}_low']:.2f}, {earned[f'{kind}_high']:.2f}]" for kind in ("gross", "net")]
+        lines.append(f"| {name} | {format_interval(of, signed=True)} | {of['detectable']:.3f} | {format_interval(panel['auc'][name])} | {' | '.join(ratios)} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table, "panel": panel_table, "indicators": indicators_table}
 
 
 def test_the_tables_equal_the_metrics():
@@ -98,6 +109,32 @@ def test_the_summary_is_what_the_metrics_say():
     assert not [market for market, of in over.items() if of["relative"]["low"] > 0]
     worse = [of["levels"]["high"] < 0 for of in over.values() if "levels" in of]
     assert sum(worse) > len(worse) / 2
+
+
+def test_the_smallest_effects_and_sizes_are_those_of_the_metrics():
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    over = read_json(ROOT / "results" / "breakout" / "metrics" / "advantage.json")["distance_in_atr"]["pooled"]["relative"]
+    held = read_json(ROOT / "results" / "levels" / "metrics" / "levels.json")
+    found = held["synthetic"][f"found, {held['chart']} bars"]["difference"]["value"]
+    training = read_json(ROOT / "results" / "trend_panel" / "metrics" / "train-I5.json")
+    weeks = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]["rank_ic"]["network"]["count"]
+    for sentence in (f"a difference of {over['detectable']:.3f} in AUC", f"at injected levels the difference is {100 * found:.1f}",
+                     f"a difference of {100 * held['pooled']['rule']['difference']['detectable']:.1f} percentage points",
+                     f"{training['windows']['train']:,} training images", f"{weeks:.0f} weeks"):
+        assert sentence in text, sentence
+
+
+def test_the_panel_ranks_no_better_than_its_rivals_and_earns_nothing_after_costs():
+    panel = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]
+    assert panel["rank_ic"]["network"]["low"] > 0
+    assert all(one["low"] <= 0 <= one["high"] for one in panel["rivals"].values())
+    assert all(panel["equal"][name]["net_high"] < 0 for name in ("network", "logistic regression", "gradient-boosted trees"))
+
+
+def test_the_controls_of_price_images_find_half_a_standard_deviation():
+    controls = read_json(ROOT / "results" / "trend" / "metrics" / "controls.json")
+    assert all(of["0.5"]["low"] > 0.5 for of in controls["power"].values())
+    assert all(abs(one["auc"] - 0.5) < 4 * one["error"] for one in controls["null"].values())
 
 
 def test_levels_hold_no_better_than_other_lines_unless_injected():

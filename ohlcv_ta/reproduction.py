@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,10 +42,17 @@ def flatten_metrics(
     return {name: float(nested)} if isinstance(nested, int | float) and not isinstance(nested, bool) else {}
 
 # %% ../nbs/reproduction.ipynb #a2961a04
+def _allowed_difference(name: str, tolerance: Mapping[str, float]) -> float:
+    "Return the tolerance of a metric: by its name or the last part of it, else by the first pattern that matches, else the default."
+    for known in (name, name.replace(" ", ".").rsplit(".", 1)[-1]):
+        if known in tolerance: return tolerance[known]
+    return next((allowed for pattern, allowed in tolerance.items() if fnmatchcase(name, pattern)), tolerance["default"])
+
+
 def compare_metrics(
     committed: Mapping[str, float], # dotted name -> number
     recomputed: Mapping[str, float], # the same after computing again
-    tolerance: Mapping[str, float], # last part of the name -> allowed difference; "default" for the rest
+    tolerance: Mapping[str, float], # last part of the name, or pattern of file and name -> allowed difference; "default"
 ) -> pd.DataFrame: # metric, committed, recomputed, difference, tolerance, within
     "Compare recomputed numbers with committed ones; a number that is missing on one side is not within."
     import pandas as pd
@@ -52,7 +60,7 @@ def compare_metrics(
     table = pd.DataFrame({"metric": names, "committed": [committed.get(n, float("nan")) for n in names],
                           "recomputed": [recomputed.get(n, float("nan")) for n in names]})
     table["difference"] = (table.recomputed - table.committed).abs()
-    table["tolerance"] = [tolerance.get(n.rsplit(".", 1)[-1], tolerance["default"]) for n in names]
+    table["tolerance"] = [_allowed_difference(name, tolerance) for name in names]
     return table.assign(within=table.difference <= table.tolerance)
 
 # %% ../nbs/reproduction.ipynb #8cda7f76
@@ -111,7 +119,7 @@ def _replay_rows(folder, tolerance):
     reports = [read_json(path) for path in sorted(Path(folder).glob("*.json"))]
     names = [f"{one['record']}: replayed" for one in reports]
     found = dict(zip(names, (one["difference"] for one in reports), strict=True))
-    return found, tolerance | {name.rsplit(".", 1)[-1]: one["tolerance"] for name, one in zip(names, reports, strict=True)}
+    return found, tolerance | {name: one["tolerance"] for name, one in zip(names, reports, strict=True)}
 
 
 def _report_metrics(root, committed, replays):

@@ -43,7 +43,7 @@ def flatten_metrics(
 
 # %% ../nbs/reproduction.ipynb #a2961a04
 def _allowed_difference(name: str, tolerance: Mapping[str, float]) -> float:
-    "Return the tolerance of a metric: by its name or the last part of it, else by the first pattern that matches, else the default."
+    "Return the tolerance of a metric: by its name or its last part, by the first pattern that matches, or by default."
     for known in (name, name.replace(" ", ".").rsplit(".", 1)[-1]):
         if known in tolerance: return tolerance[known]
     return next((allowed for pattern, allowed in tolerance.items() if fnmatchcase(name, pattern)), tolerance["default"])

@@ -142,6 +142,8 @@ _SCAN_COLUMNS = ["name", "time", "volume", "deviations", "chance", "discovery", 
 
 def _format_scan(batch: Any) -> str:
     "Return the flagged bars as text, with the number that is expected by chance."
+    from ohlcv_ta.features.volume_anomaly import RATE_ASSUMPTION
+
     summary = batch.summary()
     flagged = batch.rows[batch.rows.flagged].head(20)[_SCAN_COLUMNS]
     by_chance = summary["expected_by_chance"]
@@ -151,7 +153,7 @@ def _format_scan(batch: Any) -> str:
     count = f"{summary['pairs']['scanned']} of {summary['pairs']['asked']} pairs, {batch.settings.timeframe}, {batch.source}"
     table = "" if flagged.empty else flagged.to_string(index=False, float_format="{:.3g}".format) + (
         "\ndeviations: of volume above the usual; chance: of such a bar where nothing is going on; discovery: share of "
-        "false alarms among all that are as rare; confidence: that it is a spike\n")
+        f"false alarms among all that are as rare; confidence: that it is a spike\n{RATE_ASSUMPTION}\n")
     return f"{table}{count}: {summary['flagged']} stand out{expected}; alerts: {summary['alerts']}."
 
 # %% ../../nbs/cli/market.ipynb #7c90ae79

@@ -87,15 +87,20 @@ def indicators_table():
 def panel_table():
     "The table of the panel of stocks, from the metrics that the pipeline wrote."
     panel = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]
-    lines = ["| | rank IC | seen with 80% power | AUC within a day | Sharpe ratio before costs | after 10 basis points a trade |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| | rank IC | seen with 80% power | AUC within a day | Sharpe ratio before costs | "
+             "after 10 basis points a trade |",
+             "| --- | --- | --- | --- | --- | --- |"]
     for name, of in panel["rank_ic"].items():
         earned = panel["equal"][name]
-        ratios = [f"{earned[kind]:.2f} [{earned[f'{kind}_low']:.2f}, {earned[f'{kind}_high']:.2f}]" for kind in ("gross", "net")]
-        lines.append(f"| {name} | {format_interval(of, signed=True)} | {of['detectable']:.3f} | {format_interval(panel['auc'][name])} | {' | '.join(ratios)} |")
+        ratios = " | ".join(f"{earned[kind]:.2f} [{earned[f'{kind}_low']:.2f}, {earned[f'{kind}_high']:.2f}]"
+                            for kind in ("gross", "net"))
+        ranked, auc = format_interval(of, signed=True), format_interval(panel["auc"][name])
+        lines.append(f"| {name} | {ranked} | {of['detectable']:.3f} | {auc} | {ratios} |")
     return "\n".join(lines) + "\n"
 
 
-TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table, "panel": panel_table, "indicators": indicators_table}
+TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table, "panel": panel_table,
+          "indicators": indicators_table}
 
 
 def test_the_tables_equal_the_metrics():
@@ -118,8 +123,9 @@ def test_the_smallest_effects_and_sizes_are_those_of_the_metrics():
     found = held["synthetic"][f"found, {held['chart']} bars"]["difference"]["value"]
     training = read_json(ROOT / "results" / "trend_panel" / "metrics" / "train-I5.json")
     weeks = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]["rank_ic"]["network"]["count"]
+    least = held["pooled"]["rule"]["difference"]["detectable"]
     for sentence in (f"a difference of {over['detectable']:.3f} in AUC", f"at injected levels the difference is {100 * found:.1f}",
-                     f"a difference of {100 * held['pooled']['rule']['difference']['detectable']:.1f} percentage points",
+                     f"a difference of {100 * least:.1f} percentage points",
                      f"{training['windows']['train']:,} training images", f"{weeks:.0f} weeks"):
         assert sentence in text, sentence
 
@@ -128,7 +134,8 @@ def test_the_panel_ranks_no_better_than_its_rivals_and_earns_nothing_after_costs
     panel = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]
     assert panel["rank_ic"]["network"]["low"] > 0
     assert all(one["low"] <= 0 <= one["high"] for one in panel["rivals"].values())
-    assert all(panel["equal"][name]["net_high"] < 0 for name in ("network", "logistic regression", "gradient-boosted trees"))
+    models = "network", "logistic regression", "gradient-boosted trees"
+    assert all(panel["equal"][name]["net_high"] < 0 for name in models)
 
 
 def test_the_controls_of_price_images_find_half_a_standard_deviation():

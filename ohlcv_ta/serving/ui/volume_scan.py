@@ -20,6 +20,7 @@ from ...data import bar_length, load_series, read_catalog, session_hours
 from ohlcv_ta.features.volume_anomaly import (
     BASELINE_WINDOW,
     FALSE_ALARM_RATE,
+    RATE_ASSUMPTION,
     SPIKE_DEVIATIONS,
     SPIKE_PRIOR,
     detect_volume_anomalies,
@@ -143,6 +144,7 @@ def render_scan_page(
     notes = [f"Confidence is the probability of a spike if one bar in {1 / SPIKE_PRIOR:.0f} is one."]
     if (by == "t").any():
         notes.append("Where earlier bars are few, the chance comes from Student's t distribution and is not calibrated.")
+    notes.append(RATE_ASSUMPTION)
     notes.append("High volume has many causes, which this page does not identify.")
     return f"""<article class="ta-page"><header><h2>{escape(label)}</h2>
 <p>{len(known):,} bars up to {known.index[-1]:%Y-%m-%d %H:%M} UTC</p></header>

@@ -124,7 +124,8 @@ def test_the_smallest_effects_and_sizes_are_those_of_the_metrics():
     training = read_json(ROOT / "results" / "trend_panel" / "metrics" / "train-I5.json")
     weeks = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]["rank_ic"]["network"]["count"]
     least = held["pooled"]["rule"]["difference"]["detectable"]
-    for sentence in (f"a difference of {over['detectable']:.3f} in AUC", f"at injected levels the difference is {100 * found:.1f}",
+    for sentence in (f"a difference of {over['detectable']:.3f} in AUC",
+                     f"at injected levels the difference is {100 * found:.1f}",
                      f"a difference of {100 * least:.1f} percentage points",
                      f"{training['windows']['train']:,} training images", f"{weeks:.0f} weeks"):
         assert sentence in text, sentence

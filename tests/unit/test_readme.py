@@ -7,100 +7,51 @@ import pandas as pd
 
 from ohlcv_ta.data.io import read_json
 from ohlcv_ta.evaluation.metrics import format_interval
+from ohlcv_ta.models.breakout.experiment import select_experiment
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 BLOCK = re.compile(r"<!-- (?P<name>\w+) -->\n(?P<table>.*?)<!-- /(?P=name) -->", re.S)
 
 
-def results_table():
-    "The table of results, from the scores that the pipeline wrote."
+def metrics(name):
+    return read_json(ROOT / "results" / f"{name}.json")
+
+
+def findings():
+    "Each main question: what is measured, the method, the simplest alternative, and their difference."
+    levels = metrics("levels/metrics/levels")["pooled"]["rule"]
     scores = pd.read_csv(ROOT / "results" / "breakout" / "scores.csv")
-    rows = scores[(scores.metric == "roc_auc") & (scores.labels == "true") & (scores.protocol == "walk_forward")]
-    lines = ["| market | test sessions | system D's inputs | inputs without price level | distance to the line in ATR |",
-             "| --- | ---: | --- | --- | --- |"]
-    for market in [*sorted(set(rows.trained_on) - {"pooled"}), "pooled"]:
-        of = rows[rows.trained_on == market].set_index(["features", "model"])
-        texts = [format_interval(of.loc[key]) if key in of.index else "" for key in
-                 (("levels", "chosen"), ("relative", "chosen"), ("relative", "distance_in_atr"))]
-        lines.append(f"| {market} | {int(of.loc[('relative', 'chosen'), 'rows']):,} | {' | '.join(texts)} |")
+    pooled = select_experiment(scores, "pooled", "walk_forward", "relative").set_index(["model", "metric"])
+    profile = metrics("breakout/metrics/thesis")["nested"]["pooled/logistic"]["roc_auc"]
+    coins = metrics("trend/metrics/crypto")
+    panel = metrics("trend_panel/metrics/panel")["I5"]
+    rival = max(panel["rivals"], key=lambda name: panel["rank_ic"][name]["value"])
+    rank = {name: format_interval(panel["rank_ic"][name], signed=True) for name in ("network", rival)}
+    among = metrics("indicators/metrics/evaluate")["among_candidates"]["network"]
+    over_half = among | {part: among[part] - 0.5 for part in ("value", "low", "high")}
+    return [
+        ("Does price turn at levels? Share of turns", format_interval(levels["level"]),
+         f"{format_interval(levels['control'])}, other prices at the same distance", levels["difference"]),
+        ("Will the next session break out? AUC, seven markets", format_interval(pooled.loc["chosen", "roc_auc"]),
+         f"{format_interval(pooled.loc['distance_in_atr', 'roc_auc'])}, the distance to the line",
+         metrics("breakout/metrics/advantage")["distance_in_atr"]["pooled"]["relative"]),
+        ("Does the market profile add to the candle? AUC", f"{profile['both']:.3f}", f"{profile['candles']:.3f}, the candle", profile),
+        ("Will a coin rise? AUC of a network on images of bars", format_interval(coins["network"]["roc_auc"]),
+         f"{format_interval(coins['trees']['roc_auc'])}, trees on the same bars", metrics("trend/metrics/against")["crypto"]["trees"]),
+        ("Which stocks will rise most? Rank IC of a network on images", rank["network"], f"{rank[rival]}, {rival.split(',')[0]}",
+         panel["rivals"][rival]),
+        ("Which candidates become turning points? AUC of a network on indicators", format_interval(among), "0.5, chance", over_half)]
+
+
+def findings_table():
+    lines = ["| question | method | simplest alternative | difference | seen with 80% power |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {question} | {method} | {other} | {format_interval(gain, signed=True)} | {gain['detectable']:.3f} |"
+              for question, method, other, gain in findings()]
     return "\n".join(lines) + "\n"
 
 
-def levels_table():
-    "The table of levels found, from the metrics that the pipeline wrote."
-    beside = read_json(ROOT / "results" / "masks" / "metrics" / "beside.json")
-    methods = {"U-Net, from the image": "U-Net, picture", "straight lines in the image (Hough)": "Hough lines, picture",
-               "rule-based detector, from the bars": "rule, bars", "clustered swings, from the bars": "clustered, bars",
-               "random lines": "random, bars"}
-    lines = ["| | synthetic charts | real charts, rule-based lines |", "| --- | --- | --- |"]
-    for shown, name in methods.items():
-        texts = [format_interval(beside[source][name]["f1"]) if name in beside[source] else ""
-                 for source in ("synthetic", "rule")]
-        lines.append(f"| {shown} | {' | '.join(texts)} |")
-    return "\n".join(lines) + "\n"
-
-
-TRENDS = {("crypto", None): "five cryptocurrencies, 9 bars of 30 minutes (CNN9u)",
-          ("intraday", "nyse"): "SPY, 49 bars of 5 minutes (CNN49u)",
-          ("intraday", "sse and szse"): "two A-shares, 49 bars of 5 minutes (CNN49u)",
-          ("cross_section", "within_dates"): "379 US stocks, 5 days (I5), within dates",
-          ("daily", None): "indices and stocks, 20 days (I20)"}
-
-
-def trends_table():
-    "The table of price images, from the metrics that the pipeline wrote."
-    folder = ROOT / "results" / "trend" / "metrics"
-    periods = read_json(folder / "labels.json")
-    lines = ["| | independent test periods | network, from the image | gradient-boosted trees, from the bars | "
-             "logistic, from the bars |",
-             "| --- | ---: | --- | --- | --- |"]
-    for (name, market), shown in TRENDS.items():
-        found = read_json(folder / f"{name}.json")
-        of = found[market] if market else found
-        metric = "within_auc" if market == "within_dates" else "roc_auc"
-        texts = [format_interval(of[model][metric]) for model in ("network", "trees", "logistic")]
-        count = (periods[name]["markets"].get(market) or periods[name])["test_periods"]
-        lines.append(" | ".join([f"| {shown}", f"{count:,}", *texts]) + " |")
-    return "\n".join(lines) + "\n"
-
-
-INDICATOR_MODELS = {"network": "network, from the image", "trees": "gradient-boosted trees, from the same indicators",
-                    "candidates": "look-back extremum rule",
-         "always hold": "always hold"}
-
-
-def indicators_table():
-    "The table of images of indicators, from the metrics that the pipeline wrote."
-    folder = ROOT / "results" / "indicators"
-    models, inner = (read_json(folder / "metrics" / f"{name}.json") for name in ("turning", "evaluate"))
-    chance = read_json(folder / "labels.json")["chance"]
-    lines = ["| | accuracy | balanced accuracy | AUC, which candidates remain |", "| --- | --- | --- | --- |"]
-    for name, shown in INDICATOR_MODELS.items():
-        of, left = models["models"][name], inner["among_candidates"].get(name)
-        lines.append(f"| {shown} | {format_interval(of['accuracy'])} | {format_interval(of['balanced_accuracy'])} | "
-                     f"{format_interval(left) if left else ''} |")
-    lines.append(f"| *the rule on a random walk, by the theorem* | {chance['accuracy']:.3f} |  | 0.5 |")
-    return "\n".join(lines) + "\n"
-
-
-def panel_table():
-    "The table of the panel of stocks, from the metrics that the pipeline wrote."
-    panel = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]
-    lines = ["| | rank IC | seen with 80% power | AUC within a day | Sharpe ratio before costs | "
-             "after 10 basis points a trade |",
-             "| --- | --- | --- | --- | --- | --- |"]
-    for name, of in panel["rank_ic"].items():
-        earned = panel["equal"][name]
-        ratios = " | ".join(f"{earned[kind]:.2f} [{earned[f'{kind}_low']:.2f}, {earned[f'{kind}_high']:.2f}]"
-                            for kind in ("gross", "net"))
-        ranked, auc = format_interval(of, signed=True), format_interval(panel["auc"][name])
-        lines.append(f"| {name} | {ranked} | {of['detectable']:.3f} | {auc} | {ratios} |")
-    return "\n".join(lines) + "\n"
-
-
-TABLES = {"results": results_table, "levels": levels_table, "trends": trends_table, "panel": panel_table,
-          "indicators": indicators_table}
+TABLES = {"findings": findings_table}
 
 
 def test_the_tables_equal_the_metrics():
@@ -108,26 +59,18 @@ def test_the_tables_equal_the_metrics():
     assert found == {name: table() for name, table in TABLES.items()}, "run `python tests/unit/test_readme.py` to write them"
 
 
-def test_the_summary_is_what_the_metrics_say():
-    "In short: no model adds to the distance in ATR, and system D's inputs do worse than it."
-    over = read_json(ROOT / "results" / "breakout" / "metrics" / "advantage.json")["distance_in_atr"]
-    assert not [market for market, of in over.items() if of["relative"]["low"] > 0]
-    worse = [of["levels"]["high"] < 0 for of in over.values() if "levels" in of]
-    assert sum(worse) > len(worse) / 2
+def test_no_method_is_shown_to_know_more_than_its_alternative():
+    assert not [question for question, _, _, gain in findings() if gain["low"] > 0]
 
 
-def test_the_smallest_effects_and_sizes_are_those_of_the_metrics():
+def test_sizes_and_shares_are_those_of_the_metrics():
     text = " ".join(README.read_text(encoding="utf-8").split())
-    over = read_json(ROOT / "results" / "breakout" / "metrics" / "advantage.json")["distance_in_atr"]["pooled"]["relative"]
-    held = read_json(ROOT / "results" / "levels" / "metrics" / "levels.json")
-    found = held["synthetic"][f"found, {held['chart']} bars"]["difference"]["value"]
-    training = read_json(ROOT / "results" / "trend_panel" / "metrics" / "train-I5.json")
-    weeks = read_json(ROOT / "results" / "trend_panel" / "metrics" / "panel.json")["I5"]["rank_ic"]["network"]["count"]
-    least = held["pooled"]["rule"]["difference"]["detectable"]
-    for sentence in (f"a difference of {over['detectable']:.3f} in AUC",
-                     f"at injected levels the difference is {100 * found:.1f}",
-                     f"a difference of {100 * least:.1f} percentage points",
-                     f"{training['windows']['train']:,} training images", f"{weeks:.0f} weeks"):
+    found = metrics("masks/metrics/beside")["rule"]
+    alarms = metrics("volume/metrics/volume")["false_alarms"]["score, rank"]["0.005"]
+    errors = metrics("analysis/metrics/report")["corruptions"]
+    for sentence in (f"with an F1 of {format_interval(found['U-Net, picture']['f1'])}",
+                     f"lines by a Hough transform with {format_interval(found['Hough lines, picture']['f1'])}",
+                     f"in {alarms['value']:.2%} of bars", f"of {errors['tried']:,} errors", f"{errors['caught']['value']:.0%}"):
         assert sentence in text, sentence
 
 

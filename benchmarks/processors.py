@@ -3,8 +3,8 @@
 python benchmarks/processors.py            this processor, one core of it, and emulated ones: processors.json
 python benchmarks/processors.py --check    print the digests of this process, which the other way compares
 
-Each check is a digest of results to the last bit: linear algebra, functions, the first steps of each kind of network, and each
-kind of tree. The environment is that of the stages.
+Each check is a digest of results to the last bit: linear algebra, functions, charts, a short training of each kind of network, and
+each kind of tree. The environment is that of the stages.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +48,12 @@ def tensors(rng):
     yield "PyTorch: products, functions, sums", digest(*(part.numpy() for part in parts))
 
 
-def first_steps(network, inputs, loss, steps=3):
-    "Return a digest of losses and weights after some steps."
-    import torch
-    optimizer, losses = torch.optim.AdamW(network.parameters(), 1e-3), []
-    for _ in range(steps):
-        value = loss(network(inputs[0]), inputs[1])
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        losses.append(value.item())
-    return digest(np.array(losses), *(weights.detach().numpy() for weights in network.parameters()))
+def first_steps(build, inputs, loss, size=8):
+    "Return a digest of the history and the weights after two epochs of the training loop."
+    from ohlcv_ta.models.training import ArrayBatches, fit
+    batches = ArrayBatches(*inputs, size=size, shuffle=True), ArrayBatches(*inputs, size=size)
+    network, history = fit(build, loss, *batches, epochs=2, learning_rate=1e-3)
+    return digest(history.to_numpy(), *(weights.numpy() for weights in network.state_dict().values()))
 
 
 def networks(rng):
@@ -68,20 +64,19 @@ def networks(rng):
     from ohlcv_ta.models.trend.network import TrendCNN
     from ohlcv_ta.models.trend.network_settings import ARCHITECTURES
 
-    def draw(high, *shape, kind=np.uint8): return torch.as_tensor(rng.integers(0, high, shape).astype(kind))
+    def draw(high, *shape, kind=np.uint8): return rng.integers(0, high, shape).astype(kind)
 
-    torch.manual_seed(0)
     entropy = torch.nn.functional.cross_entropy
     for name, side in (("CNN9u", 27), ("I5", None)):
         look = ARCHITECTURES[name].style
         shape = (side, side) if side else (look.height, look.width)
-        network = TrendCNN(**ARCHITECTURES[name].settings)
-        yield f"Network {name}", first_steps(network, (draw(256, 8, *shape), draw(2, 8, kind=np.int64)), entropy)
-    indicators = draw(256, 8, 15, 15, 3), draw(3, 8, kind=np.int64)
-    yield "Network on indicators", first_steps(IndicatorCNN(side=15), indicators, entropy)
-    unet = UNet(widths=[16, 32], patch=[2, 8], layers=1, maps=3, classifier=16)
-    masks = torch.as_tensor(rng.random((2, 4, 32, 16)).astype(np.float32))
-    yield "U-Net", first_steps(unet, (draw(256, 2, 64, 128, 3), masks), mask_loss(), 2)
+        images = draw(256, 16, *shape), draw(2, 16, kind=np.int64)
+        yield f"Training of {name}", first_steps(partial(TrendCNN, **ARCHITECTURES[name].settings), images, entropy)
+    indicators = draw(256, 16, 15, 15, 3), draw(3, 16, kind=np.int64)
+    yield "Training on images of indicators", first_steps(partial(IndicatorCNN, side=15), indicators, entropy)
+    unet = partial(UNet, widths=[16, 32], patch=[2, 8], layers=1, maps=3, classifier=16)
+    masks = rng.random((4, 4, 32, 16)).astype(np.float32)
+    yield "Training of a U-Net", first_steps(unet, (draw(256, 4, 64, 128, 3), masks), mask_loss(), 2)
 
 
 def trees(rng):

@@ -3,8 +3,8 @@
 python benchmarks/processors.py            this processor, one core of it, and emulated ones: processors.json
 python benchmarks/processors.py --check    print the digests of this process, which the other way compares
 
-Each check is a digest of results to the last bit: linear algebra, functions, charts, a short training of each kind of network, and
-each kind of tree. The environment is that of the stages.
+Each check is a digest of results to the last bit: linear algebra, functions, charts, a short training of each kind of network,
+and each kind of tree. The environment is that of the stages.
 """
 
 import hashlib

@@ -12,14 +12,23 @@ from typing import Annotated, Any
 
 import typer
 
-from .app import ModelsOption, app, default_models_folder, exit_on_sigterm, show_progress
+from ohlcv_ta.cli.app import (
+    ColumnsOption,
+    ModelsOption,
+    RepairOption,
+    ZoneOption,
+    app,
+    default_models_folder,
+    exit_on_sigterm,
+    file_format,
+    show_progress,
+)
 from .extras import require_extra
 
 # %% ../../nbs/cli/market.ipynb #1dd4f1aa
 _JobsOption = Annotated[int | None, typer.Option(min=1, help="Processes; the cores of this machine by default.")]
 _DaskOption = Annotated[str | None, typer.Option(envvar="OHLCV_TA_DASK", help="Address of a Dask scheduler, such as "
                                                  "tcp://host:8786, whose workers see the same files.")]
-_ZoneOption = Annotated[str | None, typer.Option(help="Time zone of times in files without one, such as UTC.")]
 _MIN_PARALLEL = {"image": 16, "bars": 200, "series": 200} # charts from which on it pays to start more processes
 
 
@@ -30,8 +39,7 @@ def _configure_joblib(sources: list, jobs: int | None, dask: str | None) -> Any:
     if dask:
         require_extra("cluster", "distributed")
         return parallel_config("dask", scheduler_host=dask)
-    few = not sources or len(sources) < _MIN_PARALLEL[sources[0].kind]
-    return parallel_config(n_jobs=jobs or (1 if few else cpu_count()))
+    return parallel_config(n_jobs=jobs or (cpu_count() if sources and len(sources) >= _MIN_PARALLEL[sources[0].kind] else 1))
 
 # %% ../../nbs/cli/market.ipynb #deee0c42
 def _print_skipped(problems: Iterable[tuple[str, str]]) -> None:
@@ -87,7 +95,9 @@ def screen(
     rays: Annotated[int, typer.Option(min=0, help="Rays of a chart at most.")] = 3,
     threshold: Annotated[float, typer.Option(min=0.01, max=0.99, help="With networks: smallest confidence.")] = 0.5,
     reader: Annotated[str, typer.Option(help="With images: bars, networks, or auto, the more accurate.")] = "auto",
-    tz: _ZoneOption = None,
+    tz: ZoneOption = None,
+    repair: RepairOption = False,
+    columns: ColumnsOption = None,
     pictures: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for an image of every chart.")] = None,
     jobs: _JobsOption = None,
     dask: _DaskOption = None,
@@ -99,8 +109,8 @@ def screen(
 
     if output != "-": check_output(output)
     sources = (list_embedded_sources(timeframe) if all else []) + find_sources(*(charts or []), timeframe=timeframe)
-    options = {"bars": bars, "scorer": scorer, "top": top, "rays": rays, "threshold": threshold, "reader": reader, "tz": tz,
-               "pictures": pictures}
+    options = {"bars": bars, "scorer": scorer, "top": top, "rays": rays, "threshold": threshold, "reader": reader,
+               "files": file_format(tz, repair, columns), "pictures": pictures}
     if models is None and (scorer == "learned" or any(source.kind == "image" for source in sources)):
         models = default_models_folder()
     table = _run_screen(sources, jobs, dask, models=models or "models", **options).table
@@ -219,7 +229,9 @@ def factor(
     output: Annotated[Path, typer.Option("--output", "-o", file_okay=False,
                                          help="Folder to write; replaced if it is there.")] = Path("factor"),
     network: Annotated[str, typer.Option(help="Such as crypto, cross_section, daily, or a network's folder.")] = "crypto",
-    tz: _ZoneOption = None,
+    tz: ZoneOption = None,
+    repair: RepairOption = False,
+    columns: ColumnsOption = None,
     jobs: _JobsOption = None,
     dask: _DaskOption = None,
     models: ModelsOption = None,
@@ -234,7 +246,7 @@ def factor(
     sources = find_sources(*series)
     with (_configure_joblib(sources, jobs or (None if dask else cpu_count()), dask), exit_on_sigterm(),
           show_progress(len(sources), "Scoring") as update):
-        skipped = write_factor(output, sources, folder, tz, callback=update)
+        skipped = write_factor(output, sources, folder, file_format(tz, repair, columns), callback=update)
     _print_skipped(skipped.itertuples(index=False))
     days, symbols, intervals = open_array(output).values.shape
     typer.echo(f"{days} days, {symbols} symbols, {intervals} times of day: {output}")
@@ -393,6 +405,9 @@ def backtest_command(
     forecaster: _ForecasterOption = "turning",
     draws: Annotated[int, typer.Option(min=20, help="Runs with the same positions at random times.")] = 300,
     fills: Annotated[Path | None, typer.Option("--output", "-o", help="CSV file for the orders.")] = None,
+    tz: ZoneOption = None,
+    repair: RepairOption = False,
+    columns: ColumnsOption = None,
     models: ModelsOption = None,
 ) -> None:
     "Compare trading by a forecaster with buy-and-hold and with random entries."
@@ -403,15 +418,15 @@ def backtest_command(
     from ohlcv_ta.evaluation.orders import TradingRules
 
     model = load_forecaster(forecaster, models)
-    bars = read_ohlcv(series) if Path(series).exists() else load_series(series, timeframe or "1m")
+    files = file_format(tz, repair, columns)
+    bars = read_ohlcv(series, *files) if Path(series).exists() else load_series(series, timeframe or "1m")
     known = _select_period(bars, model.required_bars, start, end)
     rules = TradingRules(fee=fee, stop=stop, trail=trail, take=take, cool_down=cool_down)
     result, traded = _trade(known, model, rules), known.iloc[model.required_bars:]
     times = " to ".join(f"{traded.index[k]:%Y-%m-%d %H:%M}" for k in (0, -1))
     typer.echo(f"{series}, {times}, {len(traded):,} bars; {model.author}\n")
     typer.echo(_compare_with_controls(traded, result, rules, draws))
-    until = getattr(model, "about", {}).get("until")
-    if until and traded.index[0] < pd.Timestamp(until):
+    if (until := getattr(model, "about", {}).get("until")) and traded.index[0] < pd.Timestamp(until):
         typer.echo(f"The network was trained on bars until {until[:10]}: earlier bars are no test of it.", err=True)
     if fills: typer.echo(f"Everything bought and sold: {write_atomic(fills, result.fills.to_csv().encode())}")
 

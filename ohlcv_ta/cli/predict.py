@@ -7,12 +7,13 @@ __all__ = ['read_requests', 'predict_sessions', 'format_json', 'is_bar_file', 'p
 
 # %% ../../nbs/cli/predict.ipynb #682c6c73
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .app import ModelsOption, app
+from .app import ColumnsOption, ModelsOption, RepairOption, app, parse_columns
 
 # %% ../../nbs/cli/predict.ipynb #412f8bdf
 def read_requests(
@@ -60,8 +61,10 @@ def format_json(
 # %% ../../nbs/cli/predict.ipynb #ac7caba1
 def is_bar_file(
     path: Path, # .csv, .json or .parquet
+    columns: Mapping[str, str] | None = None, # other names of columns
 ) -> bool: # whether its columns are those of bars, not of features
     "Return whether a file holds bars."
+    if columns: return True
     if path.suffix.lower() != ".csv": return path.suffix.lower() == ".parquet"
     import pandas as pd
 
@@ -72,13 +75,15 @@ def predict_from_bars(
     path: Path, # bars of an hour or shorter, of at least 15 sessions
     hours: dict[str, str], # tz, start and end of a session; the zone is also that of times that name none
     models: Path | None = None, # folder of the served models
+    repair: bool = False, # repair small errors, with a warning
+    columns: Mapping[str, str] | None = None, # other names of columns
 ) -> dict[str, Any]: # the session, its value area, the target line of the next session, and the probability of reaching it
     "Predict the breakout of the session after the last complete one."
     from ohlcv_ta.data.table_files import read_ohlcv
     from ohlcv_ta.models.breakout.inference import build_history, explain_session, explanation_text
     from ohlcv_ta.models.registry import load_served_model
 
-    history = build_history(read_ohlcv(path, tz=hours["tz"]), hours)
+    history = build_history(read_ohlcv(path, hours["tz"], repair, columns), hours)
     result = explain_session(history, load_served_model("breakout/relative", models), with_reasons=False)
     profile = result.profile
     prices = {"val": profile.val, "poc": profile.poc, "vah": profile.vah, "close": result.close, "line": result.target}
@@ -97,10 +102,13 @@ def predict(
     tz: Annotated[str, typer.Option(help="With bars: time zone of the session, and of times without one.")] = "UTC",
     start: Annotated[str, typer.Option(help="With bars: local time at which a session begins.")] = "00:00",
     end: Annotated[str, typer.Option(help="With bars: local time at which it ends; equal to --start: a day.")] = "00:00",
+    repair: RepairOption = False,
+    columns: ColumnsOption = None,
 ) -> None:
     "Predict the next session's breakout from bars, or from system D's table of features."
     hours = {"tz": tz, "start": start, "end": end}
-    if is_bar_file(input): return typer.echo(format_json(predict_from_bars(input, hours, models)))
+    names = parse_columns(columns)
+    if is_bar_file(input, names): return typer.echo(format_json(predict_from_bars(input, hours, models, repair, names)))
     answer, outside = predict_sessions(read_requests(input), models)
     typer.echo(format_json(answer))
     if outside: typer.echo(f"Note: outside the range that the model was trained on: {', '.join(outside)}", err=True)

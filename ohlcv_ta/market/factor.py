@@ -18,7 +18,7 @@ from joblib import Parallel, delayed
 from ..data.catalog import load_series
 from ..data.frame import bar_length, infer_timeframe
 from ..data.io import atomic_folder, read_json, write_atomic, write_json
-from ..data.table_files import read_ohlcv
+from ..data.table_files import PLAIN_FORMAT, FileFormat, read_ohlcv
 from .screening import ChartSource
 from ..models.trend.inference import TrendPredictor
 
@@ -89,12 +89,12 @@ def open_array(
 _load_reader = lru_cache(maxsize=2)(TrendPredictor)
 
 
-def _score_source(source: ChartSource, network: Path, tz: str | None) -> tuple[str, pd.Series | None, str]:
+def _score_source(source: ChartSource, network: Path, files: FileFormat) -> tuple[str, pd.Series | None, str]:
     "Return the name of a source, its scores, and the problem if there are none."
     try:
         reader = _load_reader(network, 1)
         timeframe = reader.about["timeframe"]
-        frame = load_series(source.at[0], timeframe, source.at[2]) if source.kind == "series" else read_ohlcv(source.at, tz)
+        frame = load_series(source.at[0], timeframe, source.at[2]) if source.kind == "series" else read_ohlcv(source.at, *files)
         reader.check(frame)
         if bar_length(infer_timeframe(frame)) != bar_length(timeframe):
             raise ValueError(f"bars of {infer_timeframe(frame)}; the network knows bars of {timeframe}, so resample them first")
@@ -114,7 +114,7 @@ def write_factor(
     folder: str | Path, # replaced if it exists
     sources: Sequence[ChartSource], # as `find_sources` gives them
     network: str | Path, # the folder of a trained network
-    tz: str | None = None, # zone of times in files that name none
+    files: FileFormat = PLAIN_FORMAT, # how files of bars are read
     jobs: int | None = None, # processes; None: what joblib's configuration says
     callback: Callable[[int], Any] = lambda count: None, # called with the number of newly finished series
 ) -> pd.DataFrame: # symbol, problem: what was skipped
@@ -123,7 +123,7 @@ def write_factor(
     if pictures := [one.name for one in sources if one.kind == "image"]:
         raise ValueError(f"{pictures[0]} is a picture; a factor needs bars")
     scores, problems, symbols = {}, [], _symbol_names(sources)
-    done = Parallel(jobs, return_as="generator")(delayed(_score_source)(one, Path(network), tz) for one in sources)
+    done = Parallel(jobs, return_as="generator")(delayed(_score_source)(one, Path(network), files) for one in sources)
     for name, found, problem in done:
         if found is None: problems.append((name, problem))
         else: scores[symbols[name]] = found

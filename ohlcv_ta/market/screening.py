@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 from ..data.catalog import find_series, load_series, read_catalog
 from ..data.io import write_atomic
 from ..data.raw_tables import COLUMNS
-from ..data.table_files import read_ohlcv
+from ..data.table_files import PLAIN_FORMAT, FileFormat, read_ohlcv
 from ohlcv_ta.features.support_resistance.levels import (
     NearestLevels,
     average_ranges,
@@ -214,7 +214,7 @@ class _ScreenOptions(NamedTuple):
     rays: int
     threshold: float
     reader: str
-    tz: str | None
+    files: FileFormat
     models: Path
     pictures: Path | None
 
@@ -265,7 +265,7 @@ def _screen_bars(
     scorer = _level_scorer(options)
 
     def work(name: str, source: ChartSource) -> dict[str, np.ndarray]:
-        whole = load_series(*source.at) if source.kind == "series" else read_ohlcv(source.at, options.tz)
+        whole = load_series(*source.at) if source.kind == "series" else read_ohlcv(source.at, *options.files)
         frame = whole.iloc[-options.bars:]
         lines = _columns(frame, scorer, options.top, options.rays)
         if options.pictures:
@@ -317,7 +317,7 @@ def screen(
     rays: int = 3, # rays of a chart at most
     threshold: float = 0.5, # of images by networks: least confidence
     reader: str = "auto", # of images: "bars" that are read, "networks", or the more accurate
-    tz: str | None = None, # zone of times in files that name none
+    files: FileFormat = PLAIN_FORMAT, # how files of bars are read
     models: str | Path = "models", # folder with masks/ (for images) and level_scorer/ (for "learned")
     pictures: str | Path | None = None, # folder for a picture of every chart
     jobs: int | None = None, # processes; None: as joblib is configured, by default one
@@ -325,7 +325,7 @@ def screen(
 ) -> ScreenResult:
     "Find the lines of many charts. Raises `ValueError` if there are no sources."
     if not sources: raise ValueError("there is no chart to screen; name a folder, a file, or a series")
-    options = _ScreenOptions(bars, scorer, top, rays, threshold, reader, tz, Path(models), pictures and Path(pictures))
+    options = _ScreenOptions(bars, scorer, top, rays, threshold, reader, files, Path(models), pictures and Path(pictures))
     if sources[0].kind != "image": _level_scorer(options)
     elif reader == "networks": load_networks(options.models / "masks")
     parts, tables, problems = _split_batches(sources), [], []

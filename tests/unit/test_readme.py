@@ -36,16 +36,20 @@ def findings():
         ("Will the next session break out? AUC, seven markets", format_interval(pooled.loc["chosen", "roc_auc"]),
          f"{format_interval(pooled.loc['distance_in_atr', 'roc_auc'])}, the distance to the line",
          metrics("breakout/metrics/advantage")["distance_in_atr"]["pooled"]["relative"]),
-        ("Does the market profile add to the candle? AUC", f"{profile['both']:.3f}", f"{profile['candles']:.3f}, the candle", profile),
+        ("Does the market profile add to the candle? AUC", f"{profile['both']:.3f}", f"{profile['candles']:.3f}, the candle",
+         profile),
         ("Will a coin rise? AUC of a network on images of bars", format_interval(coins["network"]["roc_auc"]),
-         f"{format_interval(coins['trees']['roc_auc'])}, trees on the same bars", metrics("trend/metrics/against")["crypto"]["trees"]),
-        ("Which stocks will rise most? Rank IC of a network on images", rank["network"], f"{rank[rival]}, {rival.split(',')[0]}",
-         panel["rivals"][rival]),
-        ("Which candidates become turning points? AUC of a network on indicators", format_interval(among), "0.5, chance", over_half)]
+         f"{format_interval(coins['trees']['roc_auc'])}, trees on the same bars",
+         metrics("trend/metrics/against")["crypto"]["trees"]),
+        ("Which stocks will rise most? Rank IC of a network on images", rank["network"],
+         f"{rank[rival]}, {rival.split(',')[0]}", panel["rivals"][rival]),
+        ("Which candidates become turning points? AUC of a network on indicators", format_interval(among), "0.5, chance",
+         over_half)]
 
 
 def findings_table():
-    lines = ["| question | method | simplest alternative | difference | seen with 80% power |", "| --- | --- | --- | --- | --- |"]
+    names = "question", "method", "simplest alternative", "difference", "seen with 80% power"
+    lines = [f"| {' | '.join(names)} |", "| --- | --- | --- | --- | --- |"]
     lines += [f"| {question} | {method} | {other} | {format_interval(gain, signed=True)} | {gain['detectable']:.3f} |"
               for question, method, other, gain in findings()]
     return "\n".join(lines) + "\n"

@@ -46,11 +46,11 @@ class StepLosses(Callback):
 
     @property
     def losses(self) -> list[float]: # of every step so far
-        return [float(value) for value in self.values]
+        return list(self.values)
 
     def after_batch(self):
         if not self.training: return
-        self.values.append(self.loss.detach())
+        self.values.append(float(self.loss)) # a small tensor kept from each step would split the free memory
         if len(self.values) == self.limit: raise CancelFitException
 
 # %% ../../nbs/models/callbacks.ipynb #2dcc2e51
@@ -184,7 +184,7 @@ class Checkpoint(Callback):
         self.tracker.weights, self.tracker.best = self._part("kept."), self.state["best"]
         self.tracker.wait = self.state["waited"]
         self.validation.rows[:] = self.state["looked"]
-        self.steps.values[:] = self.tensors["steps"]
+        self.steps.values[:] = self.tensors["steps"].tolist()
         self.recorder.values = self.state["values"]
         smooth = self.recorder.smooth_loss
         smooth.count, smooth.val = self.state["count"], self.tensors["smooth"]

@@ -113,11 +113,11 @@ def _is_color(pixel, color, reach):
 # %% ../../../nbs/models/digitizer/foreground.ipynb #b596d7df
 @compiled
 def _evenness(pixels, on, color, first, last):
-    "Return the pixels of a color from first to last, and which of 16 equal parts hold many of them."
+    "Return the pixels of a color from first to last, and in how many of 16 equal parts they are frequent."
     parts = np.zeros(16)
     for x in range(first, last + 1):
         if on[x] and _is_color(pixels[x], color, 40): parts[(x - first) * 16 // (last - first + 1)] += 1
-    return parts.sum(), parts >= 0.35 * parts.mean()
+    return parts.sum(), (parts >= 0.35 * parts.mean()).sum()
 
 @compiled
 def _find_line(pixels, thin, foreground, least):
@@ -126,14 +126,10 @@ def _find_line(pixels, thin, foreground, least):
     first, last = len(thin), -1
     for x in range(len(thin)):
         if thin[x] and _is_color(pixels[x], color, 40): first, last = min(first, x), max(last, x)
-    while last - first >= least * len(thin):
-        count, frequent = _evenness(pixels, foreground, color, first, last)
-        share = count / (last - first + 1)
-        if share >= 0.15 and frequent.sum() >= 13: return share, first, last + 1, color
-        if frequent[0] and frequent[-1]: break
-        cut = (last - first) // 16 + 1 # a label near the end has the color of the line
-        first, last = first + (0 if frequent[0] else cut), last - (0 if frequent[-1] else cut)
-    return 0.0, 0, 0, color
+    if last - first < least * len(thin): return 0.0, 0, 0, color
+    count, even = _evenness(pixels, foreground, color, first, last)
+    share = count / (last - first + 1)
+    return (share if share >= 0.15 and even >= 13 else 0.0), first, last + 1, color
 
 @compiled
 def _mask_run(thin, y, x, mask):

@@ -8,10 +8,10 @@ import pytest
 
 from ohlcv_ta.data.synthetic import random_walk
 from ohlcv_ta.evaluation import LookAheadError
+from ohlcv_ta.evaluation.score_limits import SuspiciousScoreError
 from ohlcv_ta.models.breakout import dataset
 from ohlcv_ta.models.breakout.experiment import add_references, run_experiment, score_predictions
 from ohlcv_ta.models.breakout.leakage import (
-    SuspiciousScoreError,
     check_scores,
     replayed_breakout_table,
     score_limits,

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Shape', 'BARS_PER_DAY', 'VOLUME_GENERATORS', 'lognormal_volume', 'pareto_volume', 'heavy_tailed_volume',
            'rising_volume', 'widening_volume', 'thickening_volume', 'autocorrelated_volume', 'seasonal_volume',
-           'lot_volume', 'common_shock_volume', 'common_factor_volume', 'AlarmMeasurement', 'measure_alarm']
+           'lot_volume', 'coarse_lot_volume', 'sparse_lot_volume', 'common_shock_volume', 'common_factor_volume',
+           'AlarmMeasurement', 'measure_alarm']
 
 # %% ../../nbs/evaluation/volume_generators.ipynb #7fb5a76d
 from collections.abc import Callable, Mapping
@@ -108,6 +109,23 @@ def lot_volume(
     "Return independent volume in whole lots."
     return 1.0 + rng.poisson(mean, shape)
 
+# %% ../../nbs/evaluation/volume_generators.ipynb #vol00011
+def coarse_lot_volume(
+    rng: np.random.Generator,
+    shape: Shape,
+) -> np.ndarray: # (pairs, bars) whole numbers from 1 on
+    "Return independent volume of one lot in most bars."
+    return lot_volume(rng, shape, 0.35)
+
+# %% ../../nbs/evaluation/volume_generators.ipynb #vol00013
+def sparse_lot_volume(
+    rng: np.random.Generator,
+    shape: Shape,
+    mean: float = 0.5, # lots of a bar
+) -> np.ndarray: # (pairs, bars) whole numbers from 0 on
+    "Return independent volume in whole lots that is zero in most bars."
+    return rng.poisson(mean, shape).astype(float)
+
 # %% ../../nbs/evaluation/volume_generators.ipynb #e6e74f0e
 def common_shock_volume(
     rng: np.random.Generator,
@@ -135,7 +153,8 @@ VOLUME_GENERATORS: Mapping[str, Callable[[np.random.Generator, Shape], np.ndarra
     "independent, log of Student's t, 2 degrees": heavy_tailed_volume, "discrete lots": lot_volume,
     "level that rises tenfold": rising_volume, "spread that doubles": widening_volume,
     "tails from 8 to 2 degrees": thickening_volume, "autocorrelated, 0.95": autocorrelated_volume,
-    "daily cycle": seasonal_volume, "common shocks": common_shock_volume, "common factor": common_factor_volume})
+    "daily cycle": seasonal_volume, "common shocks": common_shock_volume, "common factor": common_factor_volume,
+    "one lot in most bars": coarse_lot_volume, "no lot in most bars": sparse_lot_volume})
 
 # %% ../../nbs/evaluation/volume_generators.ipynb #3850549a
 class AlarmMeasurement(NamedTuple):

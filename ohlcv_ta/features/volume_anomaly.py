@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import expit, logit, stdtr
 from scipy.stats import false_discovery_control
 
-from .conformal import MEMORY_ALARMS, adaptive_levels, conformal_p_values, restore_order
+from .conformal import MEMORY_ALARMS, adaptive_levels, common_levels, conformal_p_values, restore_order
 
 # %% ../../nbs/features/volume_anomaly.ipynb #a4cce3c2
 def _last(
@@ -248,6 +248,19 @@ def market_spread(
     return np.where(enough, np.fmax(spread / _USUAL_SPREAD, 1.0), 1.0)[column]
 
 # %% ../../nbs/features/volume_anomaly.ipynb #94029979
+_POOLED_ALARMS = 10 # false alarms, on average, in the scores of half a window of all series, if these are enough
+
+
+def _recent_ranks(score: np.ndarray, time: np.ndarray, rate: float, window: int) -> tuple[np.ndarray, np.ndarray]:
+    "Return the conformal p-value of each score among recent ones, and their number."
+    p_value, earlier = conformal_p_values(score, time, memory=int(np.ceil(MEMORY_ALARMS / rate)))
+    rows = score.size // score.shape[-1]
+    if rows * (window // 2) * rate < _POOLED_ALARMS: return p_value, earlier
+    latest, count = conformal_p_values(score, time, memory=window // 2)
+    enough = count * rate >= _POOLED_ALARMS
+    return np.where(enough, latest, p_value), np.where(enough, count, earlier)
+
+
 def alarm_p_values(
     score: np.ndarray, # (..., n) robust scores
     time: np.ndarray, # (..., n) when each score is known
@@ -255,14 +268,16 @@ def alarm_p_values(
     window: int = BASELINE_WINDOW, # bars behind each score
 ) -> tuple[np.ndarray, np.ndarray]: # (..., n) p-values; (..., n) "rank", or "t" where there are too few earlier scores
     "Return the p-value of each score, such that p-values up to `rate` occur at that rate, and the method that gave it."
-    p_value, earlier = conformal_p_values(score, time, memory=int(np.ceil(MEMORY_ALARMS / rate)))
+    score = np.asarray(score, float)
+    p_value, earlier = _recent_ranks(score, time, rate, window)
     by_rank = (earlier + 1) * rate >= 1
-    p_value = np.where(np.asarray(score) <= 0, 1.0, p_value)
+    p_value = np.where(score <= 0, 1.0, p_value)
     p_value = np.fmin(p_value * rate / adaptive_levels(np.where(by_rank, p_value, np.nan), rate), 1.0)
+    p_value = np.fmin(p_value * rate / common_levels(np.where(by_rank, p_value, np.nan), time, rate, MARKET_PAIRS), 1.0)
     return np.where(by_rank, p_value, normal_p_values(score, window)), np.where(by_rank, "rank", "t")
 
 # %% ../../nbs/features/volume_anomaly.ipynb #23805c8f
-RATE_ASSUMPTION = "The rate assumes that the tails of volume do not grow heavier within the scanned bars."
+RATE_ASSUMPTION = "The rate is somewhat higher while the tails of volume grow heavier within the scanned bars."
 
 
 def calibrated_bars(
@@ -270,15 +285,18 @@ def calibrated_bars(
     time: np.ndarray, # (..., n) when each score is known
     rate: float = FALSE_ALARM_RATE, # false alarms per bar
     shared: bool | np.ndarray = False, # (..., n) whether the part that the market shares was removed
+    window: int = BASELINE_WINDOW, # bars behind each score
 ) -> np.ndarray: # (..., n)
     """Return whether enough earlier scores are known for the stated rate of each bar to hold.
 
-    Only their number is checked. Tails that grow heavier within a short scan raise the rate unseen: see `RATE_ASSUMPTION`.
+    Only their number is checked. Changes within a short scan are followed with a delay: see `RATE_ASSUMPTION`.
     """
     score, time = np.broadcast_arrays(np.asarray(score, float), time)
     known = np.isfinite(score)
-    own, pooled = known.cumsum(-1) - known, np.searchsorted(np.sort(time[known]), time)
-    return known & (np.where(shared, pooled, own) * rate >= MEMORY_ALARMS)
+    own, (times, counts) = known.cumsum(-1) - known, np.unique(time[known], return_counts=True)
+    total, column = np.r_[0, counts.cumsum()], np.searchsorted(times, time)
+    pooled = total[column] - total[np.maximum(column - window // 2, 0)]
+    return known & ((own * rate >= MEMORY_ALARMS) | shared & (pooled * rate >= _POOLED_ALARMS))
 
 # %% ../../nbs/features/volume_anomaly.ipynb #9b254cd2
 SEVERITIES = ("low", "medium", "high", "extreme")
@@ -412,7 +430,7 @@ def detect_volume_anomalies(
     position = np.arange(len(z)).repeat(counts), np.concatenate([np.arange(z.shape[1] - count, z.shape[1]) for count in counts])
     columns = {"volume": volume, "mean": baseline.mean, "deviation": baseline.deviation, "deviations": z, "above": z >= k,
                "score": score, "season": season, "market": market, "chance": p_value, "by": by,
-               "calibrated": calibrated_bars(score, time, rate, shared), "flagged": flagged,
+               "calibrated": calibrated_bars(score, time, rate, shared, window), "flagged": flagged,
                "severity": np.where(flagged, classify_severity(z, k), ""), "confidence": spike_probability(score, prior)}
     identity = {"name": np.array(list(frames), object)[position[0]], "time": pd.to_datetime(time[position], utc=True)}
     return pd.DataFrame(identity | {column: values[position] for column, values in columns.items()})

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from importlib import resources
 from typing import Any
 
 from fastapi import Response
@@ -63,8 +64,24 @@ class Readiness:
         return self.clock() - self.last_heartbeat
 
 # %% ../../nbs/serving/readiness.ipynb #527bfc95
+_MESSAGE = "The service is starting; send the request again in a few seconds."
+
+def _opens_page(scope: dict[str, Any]) -> bool: # whether a person waits for a page, and not a program for data
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
+    return scope["method"] == "GET" and b"text/html" in accepted and "/api/" not in scope["path"]
+
+def _startup_response(scope: dict[str, Any]) -> Response:
+    headers = {"Retry-After": "5", "Cache-Control": "no-store", "Vary": "Accept"}
+    if not _opens_page(scope):
+        return Response(json.dumps(error_body(scope["path"], _MESSAGE)), 503, headers, "application/json")
+    page = resources.files("ohlcv_ta") / "serving" / "templates" / "starting.html"
+    return Response(page.read_text(encoding="utf-8"), 503, headers, "text/html")
+
+# %% ../../nbs/serving/readiness.ipynb #49ab6c77
+_ALWAYS = {*PUBLIC_PATHS, "/metrics", "/favicon.ico"} # paths that are answered during the warm-up
+
 class StartupMiddleware:
-    "Answer 503 during the warm-up, except for the routes that show the state of the service."
+    "Answer 503 during the warm-up, with a page for a browser and JSON for a program, except for the state of the service."
     def __init__(
         self,
         app: Any, # ASGI
@@ -74,7 +91,6 @@ class StartupMiddleware:
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         "Pass a request on, or refuse it."
-        if scope["type"] != "http" or self.readiness.ready or scope["path"] in {*PUBLIC_PATHS, "/metrics"}:
+        if scope["type"] != "http" or self.readiness.ready or scope["path"] in _ALWAYS:
             return await self.app(scope, receive, send)
-        body = json.dumps(error_body(scope["path"], "The service is starting; send the request again in a few seconds."))
-        await Response(body, 503, {"Retry-After": "5"}, "application/json")(scope, receive, send)
+        await _startup_response(scope)(scope, receive, send)

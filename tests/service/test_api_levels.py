@@ -12,11 +12,13 @@ import psutil
 import pytest
 from PIL import Image
 from support.server import running
-from support.small_models import small_models
+from support.small_models import small_masks, small_models
 
 from ohlcv_ta.charts.image_io import MAX_BYTES
 from ohlcv_ta.serving.http.app import create_app
 from ohlcv_ta.serving.http.request_body import max_body_size
+from ohlcv_ta.serving.ui.levels_of_picture import propose_axis
+from ohlcv_ta.serving.ui.picture_controls import PictureHandlers, draw_example
 
 AXIS = [[0, 200.0], [256, 72.0]] # half a unit of price a row
 
@@ -255,3 +257,18 @@ def test_refusals_do_not_grow_the_process(client):
     for content in bad * 10:
         client.post("/api/v1/levels", files={"image": content})
     assert psutil.Process().memory_info().rss - before < 60e6
+
+
+# The app
+
+
+@pytest.mark.parametrize("reader", ["bars", "networks"])
+@pytest.mark.parametrize("example", [None, "Candles and volume", "Hollow, log axis"])
+def test_the_app_finds_the_same_lines(client, reader, example):
+    picture, handlers = draw_example(example) if example else as_file(chart()), PictureHandlers(small_masks())
+    found = client.post("/api/v1/levels", files={"image": picture}, data={"reader": reader}).json()
+    lines = handlers.lines(picture, "chart", reader, 0.5, propose_axis(handlers.reading(picture).axis))
+    assert lines is not None or (found["horizontal"], found["rays"]) == ([], [])
+    kinds = ("horizontal", "rays")
+    if lines: assert lines.found.model_dump(include=set(kinds)) == {kind: found[kind] for kind in kinds}
+    assert example is None or found["horizontal"]

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Reader', 'NO_CHART', 'LevelsOptions', 'HorizontalLine', 'RayLine', 'AxisFound', 'ChartFound', 'ChartLevels',
-           'describe_axis', 'describe_chart', 'extract_lines', 'extract_bar_lines', 'ImageMasks', 'compute_masks',
-           'encode_mask', 'predict_masks', 'read_picture', 'read_image_axis', 'predict_levels', 'require_networks',
-           'get_mask_predictor']
+           'describe_axis', 'describe_chart', 'quantize_mask', 'extract_lines', 'extract_bar_lines', 'ImageMasks',
+           'compute_masks', 'encode_mask', 'predict_masks', 'read_picture', 'read_image_axis', 'predict_levels',
+           'require_networks', 'get_mask_predictor']
 
 # %% ../../../nbs/serving/http/levels.ipynb #bd88cf81
 import threading
@@ -109,15 +109,22 @@ def describe_chart(
     reading = data.reading
     return ChartFound(kind=reading.kind, bars=len(reading.bars), confidence=reading.confidence, plot=reading.plot)
 
+# %% ../../../nbs/serving/http/levels.ipynb #f87261c9
+def quantize_mask(
+    mask: np.ndarray, # (height, width), 0 to 1; a quantized one is returned as it is
+) -> np.ndarray: # uint8 (height, width)
+    "Return a mask as the bytes in which it is sent, cached and read."
+    return mask if mask.dtype == np.uint8 else np.rint(255 * np.clip(mask, 0, 1)).astype(np.uint8)
+
 # %% ../../../nbs/serving/http/levels.ipynb #a3e928a1
 def extract_lines(
-    masks: Sequence[np.ndarray], # horizontal and ray, as a `MaskPredictor` gives them
+    masks: Sequence[np.ndarray], # horizontal and ray, as a `MaskPredictor` gives them, or quantized
     threshold: float = 0.5, # probability from which a pixel belongs to a line
     axis: PriceAxis | None = None, # in pixels of the image; None: lines have no prices
     size: tuple[int, int] | None = None, # width and height of the image; those of its masks by default
 ) -> ChartLevels:
     "Return the lines of both masks in pixels of the image, with prices if the axis is known."
-    horizontal, ray = masks
+    horizontal, ray = map(quantize_mask, masks)
     width, height = size or horizontal.shape[::-1]
     right, down = width / horizontal.shape[1], height / horizontal.shape[0]
     levels = read_levels(horizontal, threshold=threshold)
@@ -181,8 +188,8 @@ def encode_mask(
     height: int,
 ) -> str: # base64
     "Return a mask as a PNG of the image's size."
-    if mask.shape == (height, width): return to_base64(mask)
-    return to_base64(resize(np.rint(255 * mask).astype(np.uint8), width, height))
+    pixels = quantize_mask(mask)
+    return to_base64(pixels if pixels.shape == (height, width) else resize(pixels, width, height))
 
 # %% ../../../nbs/serving/http/levels.ipynb #1320820c
 def predict_masks(

@@ -149,16 +149,20 @@ def create_ui(
 # %% ../../../nbs/serving/ui/app.ipynb #6745e696
 def warm_up_page(
     blocks: gr.Blocks, # of `create_ui`
-    trigger: str = "load", # or "select": what is shown when a tab is opened
+    trigger: str = "load", # or "select": what is shown when a tab is opened, and not yet when the page is
 ) -> None:
-    "Run the events of the page with a trigger once, which fills the caches."
+    "Run the events of the page with a trigger once, which fills the caches and compiles functions."
     for event in blocks.fns.values():
-        if event.fn and trigger in {name for _, name in event.targets}:
+        triggers = {name for _, name in event.targets}
+        if event.fn and trigger in triggers and (trigger == "load" or "load" not in triggers):
             event.fn(*(component.value for component in event.inputs))
 
-def _warm_tabs(blocks: gr.Blocks) -> None: # the page answers meanwhile
-    Thread(target=warm_up_page, args=(blocks, "select"), daemon=True).start()
+def _warm_in_background(blocks: gr.Blocks, *triggers: str) -> None: # the page answers meanwhile
+    def run() -> None:
+        for trigger in triggers: warm_up_page(blocks, trigger)
+    Thread(target=run, daemon=True).start()
 
+# %% ../../../nbs/serving/ui/app.ipynb #57e15633
 _page_files = APIRouter(include_in_schema=False) # browsers request these at the root, wherever the app is mounted
 
 @_page_files.get("/favicon.ico")
@@ -183,7 +187,7 @@ def mount_ui(
     has_book = (Path(book_folder) / "index.html").is_file()
     if has_book: service.mount("/book", StaticFiles(directory=book_folder, html=True))
     blocks = create_ui(service.state.models, "/book" if has_book else None, api=True)
-    service.state.readiness.tasks += [lambda: warm_up_page(blocks), lambda: _warm_tabs(blocks)]
+    service.state.readiness.tasks += [lambda: warm_up_page(blocks), lambda: _warm_in_background(blocks, "select")]
     return gr.mount_gradio_app(service, blocks, path=path, **_blocks_options(area))
 
 # %% ../../../nbs/serving/ui/app.ipynb #60c1a454
@@ -192,6 +196,6 @@ def launch_ui(**settings: Any) -> None: # settings of `gr.Blocks.launch`, such a
     area, models = open_uploads(read_settings()), load_models()
     warm_up(models)
     blocks = create_ui(models)
-    warm_up_page(blocks)
-    _warm_tabs(blocks)
-    blocks.launch(**_blocks_options(area), favicon_path=_template("icon.svg"), **settings)
+    blocks.launch(**_blocks_options(area), favicon_path=_template("icon.svg"), prevent_thread_lock=True, **settings)
+    _warm_in_background(blocks, "load", "select") # compiling takes longer than everything before it
+    blocks.block_thread()

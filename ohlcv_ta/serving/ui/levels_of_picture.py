@@ -70,12 +70,19 @@ def _axis_notes(axis: AxisInput, height: int) -> Iterable[str]:
     if abs(row1 - row2) < 0.2 * height:
         yield "The two points of the axis are close together, which makes prices far from them less exact."
 
-def _axis_or_notes(axis: AxisInput, height: int) -> tuple[Any, list[str]]:
+def _axis_or_notes(axis: AxisInput, height: int) -> tuple[PriceAxis | None, list[str]]:
     try:
         found = _axis_of(axis)
     except ValueError as error:
         return None, [f"{error} Until then lines have rows, and no prices."]
     return found, [AXIS_HINT] if found is None else list(_axis_notes(axis, height))
+
+# %% ../../../nbs/serving/ui/levels_of_picture.ipynb #58aa57bd
+def _axis_in_use(data: ChartData | None, axis: AxisInput, height: int) -> tuple[PriceAxis | None, list[str]]:
+    "Return the axis that was read, unrounded, if the page still has its values; otherwise that of the page."
+    if data is not None and axis.confirmed and axis == propose_axis(data.axis):
+        return data.axis, list(_axis_notes(axis, height))
+    return _axis_or_notes(axis, height)
 
 # %% ../../../nbs/serving/ui/levels_of_picture.ipynb #635d2fda
 @dataclass
@@ -109,8 +116,9 @@ def find_picture_lines(
     chosen = choose_reader(data, axis.confirmed, reader, masks is not None)
     drawn = masks() if masks and chosen == "networks" else None
     if drawn is None and data is None: return None
-    given, notes = _axis_or_notes(axis, drawn[2][1] if drawn else cast(ChartData, data).height)
-    if data is not None: data = replace(data, axis=given, axis_given=given is not None)
+    given, notes = _axis_in_use(data, axis, drawn[2][1] if drawn else cast(ChartData, data).height)
+    if data is not None and (given is None or given is not data.axis):
+        data = replace(data, axis=given, axis_given=given is not None)
     found = extract_lines(drawn[:2], threshold, given, drawn[2]) if drawn else extract_bar_lines(cast(ChartData, data))
     return PictureLines(title, found, axis, data, notes, given, true_bars(data) if data else None)
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import gradio as gr
-import numpy as np
 
 from ...charts.axis import PriceAxis
 from ...charts.candlestick import draw_mplfinance
@@ -26,7 +25,7 @@ from ...models.digitizer.chart_data import ChartData
 from ...models.masks.inference import MaskPredictor
 from ...models.trend.inference import TrendPredictor
 from ..http.chart_request import ChartOptions
-from ..http.levels import ImageMasks, compute_masks, read_image_axis, read_picture
+from ..http.levels import ImageMasks, compute_masks, quantize_mask, read_image_axis, read_picture
 from .components import pass_upload_path, render_error, render_message
 from ohlcv_ta.serving.ui.levels_of_picture import (
     LAYERS,
@@ -91,7 +90,7 @@ class ContentCache(Generic[Result]):
 # %% ../../../nbs/serving/ui/picture_controls.ipynb #4c953a16
 def _compute_masks(predictor: MaskPredictor, content: bytes) -> ImageMasks: # uint8
     horizontal, ray, size = compute_masks(content, predictor)
-    return ImageMasks(np.rint(255 * horizontal).astype(np.uint8), np.rint(255 * ray).astype(np.uint8), size)
+    return ImageMasks(quantize_mask(horizontal), quantize_mask(ray), size)
 
 def _bytes_of_masks(masks: ImageMasks) -> int: return masks.horizontal.nbytes + masks.ray.nbytes
 

@@ -180,7 +180,7 @@ def _english_level(facts, side):
     return _first_known(facts, f"{begins} ([[{side}_1_distance]] away, [[{side}_1_touches]])", begins,
                         f"no {side} was found in these bars")
 
-
+# %% ../../../nbs/market/report/text.ipynb #3e615904
 def _english_paragraph(facts):
     "Return the sentences of the paragraph in English."
     levels = [_english_level(facts, side) for side in ("resistance", "support")]

@@ -64,7 +64,7 @@ def _texts(analysis: MarketReport) -> str:
     persian = _text_card("خلاصهٔ تحلیل", "همهٔ جمله‌ها", templates["persian"], analysis.persian, facts, "persian")
     return f'<div class="ta-pair">{english}{persian}</div>'
 
-
+# %% ../../../nbs/serving/ui/analysis.ipynb #531bd654
 def _chart(bars: Bars, facts: dict[str, Fact]) -> str:
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
         return draw_report_chart(bars.frame, facts, size=size, **({"max_bars": NARROW_BARS, "title": ""} if narrow else {}))
@@ -144,7 +144,7 @@ def _comparison(source: str, pair: str, timeframe: str, limit: int, report: Mark
         return render_message("No comparison", describe_error(error))
     return render_comparison(report.facts, build_report(bars, chart=False).facts)
 
-
+# %% ../../../nbs/serving/ui/analysis.ipynb #22e60b42
 def _page(source: str, pair: str, timeframe: str, limit: int, other: str) -> str:
     bars = _source(source).bars(pair, timeframe, limit)
     report = build_report(bars, chart=False)

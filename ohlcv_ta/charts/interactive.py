@@ -75,6 +75,18 @@ def _figure(frame: pd.DataFrame, levels: dict[str, tuple[float, str]], tz: str, 
     layout = _layout(len(frame), limits, volume, colors, price_decimals(limits[1] - limits[0])) | _level_shapes(levels, limits)
     return {"data": [_candles(frame, tz, colors), *([_volume(frame, tz, colors)] if volume else [])], "layout": layout}
 
+# %% ../../nbs/charts/interactive.ipynb #612ff511
+def _line_traces(times: list[str], lines: dict[str, tuple[np.ndarray, str]]) -> list[dict[str, Any]]:
+    return [{"type": "scatter", "mode": "lines", "name": name, "x": times, "y": to_jsonable(values),
+             "line": {"color": color, "width": 1.3}, "hovertemplate": f"{escape(name)} %{{y:,.6~g}}<extra></extra>"}
+            for name, (values, color) in lines.items()]
+
+def _mark_trace(times: list[str], marks: pd.DataFrame, colors: dict[str, str]) -> dict[str, Any]:
+    marker = {"symbol": list(marks.symbol), "color": list(marks.color), "size": 11,
+              "line": {"color": colors["page"], "width": 1}}
+    return {"type": "scatter", "mode": "markers", "name": "", "x": [times[bar] for bar in marks.bar], "marker": marker,
+            "y": to_jsonable(marks.price), "text": list(marks.text), "hovertemplate": "%{text} at %{y:,.6~g}<extra></extra>"}
+
 # %% ../../nbs/charts/interactive.ipynb #699c84c1
 def plotly_candles(
     frame: pd.DataFrame, # n OHLCV bars
@@ -83,12 +95,16 @@ def plotly_candles(
     tz: str = "UTC", # time zone of the labels
     volume: bool = True, # whether to draw a volume pane
     theme: str = "light", # or "dark"
+    lines: dict[str, tuple[np.ndarray, str]] | None = None, # name -> n values, NaN where there is none, and a color
+    marks: pd.DataFrame | None = None, # bar (position), price, symbol of Plotly, color, text of each mark
 ) -> dict[str, Any]: # "data" and "layout" of a Plotly figure
-    "Return candles, volume, levels and rays as a Plotly figure of plain lists and numbers."
+    "Return candles, volume, levels, rays, lines and marks as a Plotly figure of plain lists and numbers."
     colors, last = THEMES[theme], frame.Close.iloc[-1]
     named = {name: (price, colors["poc" if price > last else "edge"]) for name, price in (levels or {}).items()}
     figure = _figure(frame, named, tz, volume, colors)
     figure["layout"]["shapes"] += _ray_shapes(np.empty((0, 4)) if rays is None else rays, colors["soft"])
+    figure["data"] += _line_traces(figure["data"][0]["x"], lines or {})
+    if marks is not None: figure["data"].append(_mark_trace(figure["data"][0]["x"], marks, colors))
     return figure
 
 # %% ../../nbs/charts/interactive.ipynb #53c2fef3

@@ -26,8 +26,9 @@ class Readiness:
         self,
         tasks: Iterable[Callable[[], Any]] = (), # each computes one answer
         clock: Callable[[], float] = time.monotonic,
+        beside: Iterable[Callable[[], Any]] = (), # tasks that wait for other processes, which start at the same time
     ):
-        self.tasks, self.clock, self.last_heartbeat = list(tasks), clock, clock()
+        self.tasks, self.beside, self.clock, self.last_heartbeat = list(tasks), list(beside), clock, clock()
         self._warming = threading.Event() # set from the start to the end of the warm-up
 
     @property
@@ -43,7 +44,10 @@ class Readiness:
         "Run every task; a task that fails is logged, and the service becomes ready without it."
         self.start()
         try:
+            others = [threading.Thread(target=self._try, args=(task,)) for task in self.beside]
+            for other in others: other.start()
             for task in self.tasks: self._try(task)
+            for other in others: other.join()
         finally:
             self._warming.clear()
 

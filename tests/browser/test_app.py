@@ -12,6 +12,7 @@ import pytest
 from support.browser import (
     choose,
     click,
+    drawn_by_plotly,
     errors,
     file_input,
     needs_browser,
@@ -248,10 +249,7 @@ def test_a_chart_is_drawn_by_plotly_once_it_is_pointed_at(page):
     chart = page.execute_script("return [...document.querySelectorAll('.ta-chart')].find(one => one.offsetParent)")
     height, width = chart.size["height"], page.execute_script("return document.querySelector('.gradio-container').clientWidth")
     assert page.execute_script("return window.Plotly === undefined")
-    page.execute_script("arguments[0].dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))", chart)
-    until(page, lambda: chart.get_attribute("data-drawn") == "done", "Plotly draws the chart")
-    traces = page.execute_script("return arguments[0].querySelector('.ta-plot').data.map(trace => trace.type)", chart)
-    assert traces == ["candlestick", "bar"] and abs(chart.size["height"] - height) < 8
+    assert drawn_by_plotly(page) == ["candlestick", "bar"] and abs(chart.size["height"] - height) < 8
     click(page, "Live")
     assert page.execute_script("return document.querySelector('.gradio-container').clientWidth") == width
 

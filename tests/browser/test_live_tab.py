@@ -6,7 +6,18 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.browser import click, needs_browser, nothing_wrong, press, type_into, until, visible, visit, wait_for
+from support.browser import (
+    click,
+    drawn_by_plotly,
+    needs_browser,
+    nothing_wrong,
+    press,
+    type_into,
+    until,
+    visible,
+    visit,
+    wait_for,
+)
 from support.server import running
 from support.small_models import small_models
 
@@ -62,6 +73,7 @@ def test_a_replay_runs_until_it_is_stopped(tab):
     assert tab.execute_script("return document.querySelectorAll('.ta-four img').length") == 4
     press(tab, "Stop")
     assert until(tab, lambda: unchanged(tab), "a page that stays")
+    assert drawn_by_plotly(tab) == ["candlestick", "scatter"] # with the trades
     for _ in range(2): press(tab, "Start") # the second ends the first
     until(tab, lambda: "10,000.00" in shown(tab), "another beginning", 150)
     until(tab, lambda: "Press Start" not in shown(tab) and "10,000.00" not in shown(tab), "a later bar", 120)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.browser import choose, click, needs_browser, nothing_wrong, until, visible, visit, wait_for
+from support.browser import choose, click, drawn_by_plotly, needs_browser, nothing_wrong, until, visible, visit, wait_for
 from support.server import running
 from support.small_models import small_models
 
@@ -43,6 +43,21 @@ def test_a_report_has_two_languages(page):
     assert "خلاصه" in found and re.search("[۰-۹]", found) and not re.search("[0-9]", found)
     for figure in re.findall(r"\d[\d,]*\.\d+", found.translate(LATIN)): assert figure in shown
     assert page.execute_script("return getComputedStyle(document.querySelector('section[dir=rtl] p')).direction") == "rtl"
+    marked = "return [...document.querySelectorAll('.ta-text > p:first-of-type .ta-fact')].map(e => [e.title, e.innerText])"
+    facts = page.execute_script(marked)
+    assert {"last close", "آخرین قیمت پایانی"} <= {title for title, _ in facts} and all(words for _, words in facts)
+    assert page.execute_script("return document.querySelectorAll('.ta-text > p').length") == 2 # a paragraph in each language
+    assert drawn_by_plotly(page)[:2] == ["candlestick", "bar"] and "EMA 50" in shown
+
+
+def test_two_timeframes_are_compared(page):
+    click(page, "Analysis")
+    shown = says(page, "Two timeframes")
+    assert "4-hour bars" in shown and "Order of the averages" in shown
+    choose(page, "Compare with", "weekly")
+    assert "4-hour bars" not in says(page, "weekly bars")
+    choose(page, "Compare with", "none")
+    until(page, lambda: "Two timeframes" not in visible(page, ".ta-page"), "a page of one timeframe", 90)
 
 
 def test_another_timeframe_and_an_unknown_pair(page):

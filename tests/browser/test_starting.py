@@ -18,7 +18,8 @@ pytestmark = needs_browser
 def starting():
     "A service that warms up until its event is set; gives its address and the event."
     service, warm = mount_ui(create_app(small_models(), warm_in_background=True)), threading.Event()
-    service.state.readiness.tasks = [lambda: warm.wait(120)]
+    readiness = service.state.readiness
+    readiness.tasks, readiness.beside = [lambda: warm.wait(120)], []
     with running(service) as url:
         yield url, warm
         warm.set()

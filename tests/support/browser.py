@@ -96,6 +96,14 @@ def click(browser, label):
     browser.execute_script(script, label)
 
 
+def drawn_by_plotly(browser):
+    "Point at the first chart that is to be seen; the kinds of the traces that Plotly then draws."
+    chart = browser.execute_script("return [...document.querySelectorAll('.ta-chart')].find(one => one.offsetParent)")
+    browser.execute_script("arguments[0].dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))", chart)
+    until(browser, lambda: chart.get_attribute("data-drawn") == "done", "Plotly draws the chart")
+    return browser.execute_script("return arguments[0].querySelector('.ta-plot').data.map(trace => trace.type)", chart)
+
+
 def choose(browser, label, value):
     from selenium.webdriver.common.keys import Keys
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
 from ...charts.candlestick import draw_candles
+from ...charts.interactive import plotly_candles
 from ...charts.matplotlib_style import THEMES, isolated_style
 from ...data.frame import check
 from ...data.raw_tables import PRICES
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from ohlcv_ta.data.exchanges.base import Bars
 
 # %% auto #0
-__all__ = ['MAX_CHART_BARS', 'draw_report_chart', 'figure_to_png', 'verify_draft', 'MarketReport', 'build_report']
+__all__ = ['MAX_CHART_BARS', 'draw_report_chart', 'plotly_report_chart', 'figure_to_png', 'verify_draft', 'write_summary',
+           'MarketReport', 'build_report']
 
 # %% ../../../nbs/market/report/analysis.ipynb #892e6cd0
 _LINES = {"ema_9": ("EMA 9", "#8a5cd1"), "ema_50": ("EMA 50", "#d0679d")}
@@ -52,6 +54,15 @@ def _title(facts, unit):
     title = f"{pair}, {length}, until {as_of}"
     return title if unit == 1 else f"{title}; price in $10^{{{math.log10(unit):.0f}}}$"
 
+# %% ../../../nbs/market/report/analysis.ipynb #34e892e3
+def _chart_data(frame, facts, max_bars):
+    "Return the last bars, levels by name, averages by name with their color, and the unit in which these prices are."
+    unit, shown = _price_unit(facts), frame.iloc[-max_bars:]
+    averages = compute_indicators(frame)[list(_LINES)].iloc[-max_bars:] / unit
+    shown = shown.assign(**{name: shown[name] / unit for name in PRICES})
+    levels = {name: price / unit for name, price in _named_levels(facts).items()}
+    return shown, levels, {label: (averages[name].to_numpy(), color) for name, (label, color) in _LINES.items()}, unit
+
 # %% ../../../nbs/market/report/analysis.ipynb #c4102bf6
 def draw_report_chart(
     frame: pd.DataFrame, # n OHLCV bars
@@ -62,18 +73,25 @@ def draw_report_chart(
     title: str | None = None, # above the chart; by default pair, bar length and date
 ) -> Figure:
     "Draw candles with volume, EMA 9 and 50, and the levels that a report names."
-    unit, averages = _price_unit(facts), compute_indicators(frame)[list(_LINES)]
-    shown = frame.iloc[-max_bars:]
-    shown = shown.assign(**{name: shown[name] / unit for name in PRICES})
-    levels = {name: price / unit for name, price in _named_levels(facts).items()}
+    shown, levels, averages, unit = _chart_data(frame, facts, max_bars)
     with isolated_style():
         figure = draw_candles(shown, _title(facts, unit) if title is None else title, levels, theme=theme, size=size)
         pane = figure.axes[0]
-        for name, (label, color) in _LINES.items():
-            pane.plot(range(len(shown)), averages[name].to_numpy()[-max_bars:] / unit, color=color, linewidth=1.2, label=label)
+        for label, (values, color) in averages.items():
+            pane.plot(range(len(shown)), values, color=color, linewidth=1.2, label=label)
         pane.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8.5, borderaxespad=0.2,
                     labelcolor=THEMES[theme]["soft"]) # above the pane, where no level runs
     return figure
+
+# %% ../../../nbs/market/report/analysis.ipynb #aece3f6c
+def plotly_report_chart(
+    frame: pd.DataFrame, # n OHLCV bars
+    facts: dict[str, Fact], # of the same bars
+    max_bars: int = MAX_CHART_BARS, # of the last bars that are drawn; the averages come from all
+) -> dict[str, Any]: # "data" and "layout" of a Plotly figure
+    "Return the chart of `draw_report_chart` as a figure that zooms and shows values."
+    shown, levels, averages, _ = _chart_data(frame, facts, max_bars)
+    return plotly_candles(shown, levels, lines=averages)
 
 # %% ../../../nbs/market/report/analysis.ipynb #72057ae6
 def figure_to_png(
@@ -113,6 +131,15 @@ def _write_texts(writer, facts):
         return verify_draft(rules.draft(facts), facts), rules.name, rejected
     except UnsupportedStatement as fault:
         raise RuntimeError(f"no report on {format_fact(facts['pair'], 'english')} can be given: {fault}") from None
+
+# %% ../../../nbs/market/report/analysis.ipynb #8d2c4ee7
+def write_summary(
+    facts: dict[str, Fact],
+) -> dict[str, str]: # by language, with [[placeholders]]
+    "Return a paragraph in each language. Raises `UnsupportedStatement` if a statement is not supported by the facts."
+    draft = RuleWriter().summary(facts)
+    verify_draft(draft, facts)
+    return dict(zip(LANGUAGES, draft, strict=True))
 
 # %% ../../../nbs/market/report/analysis.ipynb #50584b4f
 class MarketReport(NamedTuple):

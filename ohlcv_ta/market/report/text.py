@@ -173,6 +173,45 @@ def _persian(facts):
         ("محاسبه‌نشده (به‌علت کمبود کندل یا نبود حرکت): ", [f"{missing}." if missing else ""]),
         ("جمع‌بندی: ", _persian_summary(facts))])
 
+# %% ../../../nbs/market/report/text.ipynb #1d3b3486
+def _english_level(facts, side):
+    "Return the clause about the nearest level on a side."
+    begins = f"the nearest {side} is [[{side}_1]]"
+    return _first_known(facts, f"{begins} ([[{side}_1_distance]] away, [[{side}_1_touches]])", begins,
+                        f"no {side} was found in these bars")
+
+# %% ../../../nbs/market/report/text.ipynb #3e615904
+def _english_paragraph(facts):
+    "Return the sentences of the paragraph in English."
+    levels = [_english_level(facts, side) for side in ("resistance", "support")]
+    return [_first_known(facts, "On the [[timeframe]] chart, the last close is [[close]], the last bar brought [[change_bar]] "
+                         "and the whole period [[change_period]].", "On the [[timeframe]] chart, the last close is [[close]]."),
+            _first_known(facts, "The averages are in [[trend]] order, and the trend is [[trend_strength]], with ADX(14) at "
+                         "[[adx_14]]."),
+            _first_known(facts, "The last close is [[close_ema_9]] EMA(9) and [[close_ema_50]] EMA(50)."),
+            _first_known(facts, "Momentum is [[rsi_state]], with RSI(14) at [[rsi_14]] and MFI(14) at [[mfi_14]].",
+                         "Momentum is [[rsi_state]], with RSI(14) at [[rsi_14]]."),
+            _first_known(facts, "The last close is [[bb_state]], while ATR(14) is [[atr_14]] or [[atr_share]] of the last "
+                         "close."),
+            *(f"{clause[0].upper()}{clause[1:]}." for clause in levels),
+            _first_known(facts, "The last volume is [[volume_ratio]] the mean volume of [[volume_mean]]."),
+            _english_summary(facts)[-1]]
+
+# %% ../../../nbs/market/report/text.ipynb #0f76cc88
+def _persian_paragraph(facts):
+    "Return the sentences of the paragraph in Persian."
+    trend = _first_known(facts, "آرایش میانگین‌ها [[trend]] است و ADX(۱۴) برابر [[adx_14]] است؛ یعنی روند [[trend_strength]] "
+                         "است.")
+    return [_first_known(facts, "[[pair]] در تایم‌فریم [[timeframe]]: آخرین قیمت پایانی [[close]] است، آخرین کندل با "
+                         "[[change_bar]] و کل دوره با [[change_period]] همراه بوده است.",
+                         "[[pair]] در تایم‌فریم [[timeframe]]: آخرین قیمت پایانی [[close]] است."),
+            trend, _first_known(facts, "آخرین قیمت پایانی [[close_ema_9]] EMA(۹) و [[close_ema_50]] EMA(۵۰) قرار دارد."),
+            _first_known(facts, "مومنتوم [[rsi_state]] است، RSI(۱۴) برابر [[rsi_14]] و MFI(۱۴) برابر [[mfi_14]] است.",
+                         "مومنتوم [[rsi_state]] است، RSI(۱۴) برابر [[rsi_14]] است."),
+            _first_known(facts, "آخرین قیمت پایانی [[bb_state]] قرار دارد و ATR(۱۴) برابر [[atr_14]] (معادل [[atr_share]] از "
+                         "قیمت) است."), *_persian_levels(facts),
+            _first_known(facts, "حجم آخرین کندل [[volume_ratio]] میانگین بوده است."), _persian_summary(facts)[-1]]
+
 # %% ../../../nbs/market/report/text.ipynb #c5271053
 @dataclass(frozen=True)
 class RuleWriter:
@@ -182,6 +221,10 @@ class RuleWriter:
     def draft(self, facts: dict[str, Fact]) -> Draft:
         "Return both templates."
         return Draft(_english(facts), _persian(facts))
+
+    def summary(self, facts: dict[str, Fact]) -> Draft:
+        "Return both templates of one paragraph, as an analyst would say it in a minute."
+        return Draft(*(" ".join(filter(None, write(facts))) for write in (_english_paragraph, _persian_paragraph)))
 
 # %% ../../../nbs/market/report/text.ipynb #0bae0bdf
 ENDPOINTS = {"avalai": "https://api.avalai.ir/v1", "gemini": "https://generativelanguage.googleapis.com/v1beta/openai"}

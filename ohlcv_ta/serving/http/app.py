@@ -301,7 +301,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     metrics.registry.register(CacheCollector(lambda: context.cache.stats()))
     metrics.scheduler.set_function(lambda: context.schedule.is_active())
     app.state.workers = {"pictures": WorkerThreads("pictures"), "predictions": WorkerThreads("predictions", queue_size=64)}
-    app.state.readiness = Readiness([partial(_warm_models, app), *([context.warm] if app.state.listen_first else [])])
+    app.state.readiness = Readiness([partial(_warm_models, app)], beside=[context.warm] if app.state.listen_first else [])
     app.add_middleware(BodyLimitMiddleware)
     app.add_middleware(StartupMiddleware, readiness=app.state.readiness)
     app.add_middleware(AccessMiddleware, settings=settings)

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 # %% ../../../nbs/serving/ui/live.ipynb #5d075ea1
 from ...charts.candlestick import draw_candles
 from ...charts.image_io import to_base64
+from ...charts.interactive import plotly_candles
 from ...data import read_catalog
 from ...data.bar_store import BarStore, read_records
 from ...data.frame import bar_length
@@ -71,26 +72,33 @@ def _image_card(image: np.ndarray | None) -> str:
     return f'<section class="ta-card ta-pixels ta-four">{figures}</section>'
 
 # %% ../../../nbs/serving/ui/live.ipynb #fcf95678
-def _chart(bars: pd.DataFrame, fills: list[tuple[pd.Timestamp, dict[str, Any]]], levels: dict[str, float]) -> str:
-    positions = {time: position for position, time in enumerate(bars.index)}
+_Fills = list[tuple[pd.Timestamp, dict[str, Any]]] # time of the bar, and a simulated trade
+_VERBS = {BUY: "bought", SELL: "sold"}
+_MARKS = {BUY: ("^", "triangle-up", "#2a9d8f"), SELL: ("v", "triangle-down", "#d1495b")} # of Matplotlib, of Plotly, color
 
+def _marks(bars: pd.DataFrame, fills: _Fills) -> pd.DataFrame: # a row for each fill in these bars
+    positions = {time: position for position, time in enumerate(bars.index)}
+    rows = [(positions[time], fill["price"], *_MARKS[fill["side"]], f"{_VERBS[fill['side']]} {fill['units']:,.4g}")
+            for time, fill in fills if time in positions]
+    return pd.DataFrame(rows, columns=["bar", "price", "marker", "symbol", "color", "text"])
+
+# %% ../../../nbs/serving/ui/live.ipynb #bd160c74
+def _chart(bars: pd.DataFrame, fills: _Fills, levels: dict[str, float], zoom: bool) -> str:
     def draw(size: tuple[float, float], narrow: bool) -> Figure:
         part = bars.iloc[-NARROW_BARS:] if narrow else bars
-        figure, skipped = draw_candles(part, levels=levels, size=size, volume=False), len(bars) - len(part)
-        for time, fill in fills:
-            if (at := positions.get(time, -1) - skipped) < 0: continue
-            bought = fill["side"] == BUY
-            marker, color = ("^", "#2a9d8f") if bought else ("v", "#d1495b")
-            figure.axes[0].plot(at, fill["price"], marker, color=color, mec="white", ms=9)
+        figure = draw_candles(part, levels=levels, size=size, volume=False)
+        for one in _marks(part, fills).itertuples():
+            figure.axes[0].plot(one.bar, one.price, one.marker, color=one.color, mec="white", ms=9)
         return figure
 
-    return render_charts(draw, "Candles with simulated trades", "Triangles: simulated purchases (up) and sales (down).",
-                         height=3.6)
+    figure = plotly_candles(bars, levels, volume=False, marks=_marks(bars, fills)) if zoom else None
+    hint = "" if zoom else " The chart can be zoomed once the run is stopped."
+    return render_charts(draw, "Candles with simulated trades",
+                         f"Triangles: simulated purchases (up) and sales (down).{hint}", height=3.6, figure=figure)
 
 # %% ../../../nbs/serving/ui/live.ipynb #276e67d8
-def _describe_fills(fills: list[tuple[pd.Timestamp, dict[str, Any]]]) -> list[str]:
-    verbs = {BUY: "bought", SELL: "sold"}
-    return [f"{time:%H:%M} {verbs[fill['side']]} {fill['units']:,.4g} at {fill['price']:,.2f} ({fill['reason']})"
+def _describe_fills(fills: _Fills) -> list[str]:
+    return [f"{time:%H:%M} {_VERBS[fill['side']]} {fill['units']:,.4g} at {fill['price']:,.2f} ({fill['reason']})"
             for time, fill in reversed(fills)]
 
 # %% ../../../nbs/serving/ui/live.ipynb #be7749d1
@@ -99,6 +107,7 @@ def render_live_page(
     state: TradingState,
     initial_cash: float = 10_000.0, # cash at the start of the run
     max_bars: int = 120, # bars in the chart
+    zoom: bool = True, # whether the chart zooms; of no use where the next bar replaces it
 ) -> str: # HTML
     "Return the page after the latest bar."
     trader, series = state.trader, state.trader.series
@@ -117,7 +126,7 @@ def render_live_page(
 <p>{'replay' if series.venue == 'replay' else escape(series.venue)}, bars of {series.timeframe};
 the last one closed at {closed:%Y-%m-%d %H:%M} UTC</p></header>
 <div class="ta-pair">{_account_card(account, close, initial_cash, decisions.equity.to_numpy())}{_forecast_card(forecast)}</div>
-{_chart(part, fills, levels)}{_image_card(image)}{render_notes(notes)}</article>"""
+{_chart(part, fills, levels, zoom)}{_image_card(image)}{render_notes(notes)}</article>"""
 
 # %% ../../../nbs/serving/ui/live.ipynb #769467f9
 REPLAY_TIMEFRAME = "1m" # of replayed bars
@@ -148,7 +157,7 @@ class _Handlers:
 
     def watch(self, name: str, market: str, time: str, speed: float, symbol: str, request: gr.Request) -> Iterator[str]:
         "Yield pages until the feed ends or the run is stopped."
-        page, stop_event = _WAITING, Event()
+        state, stop_event = None, Event()
         self.running[request.session_hash] = stop_event
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             try:
@@ -158,8 +167,8 @@ class _Handlers:
                                  (time or "").strip() or None, history=max(forecaster.required_bars, 300))
                 yield render_message("Loading", f"Fetching the previous bars of {live or market}.")
                 for state in follow_feed(store, feed, forecaster, _RULES, stop_event=stop_event):
-                    yield (page := render_live_page(store, state))
-                yield page
+                    yield render_live_page(store, state, zoom=False)
+                yield render_live_page(store, state) if state else _WAITING
             except Exception as error:
                 yield render_error(error, "market", "Try another one.")
             finally:

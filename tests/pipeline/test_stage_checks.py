@@ -78,7 +78,7 @@ def ran(copy, stage):
 @pytest.mark.parametrize(("stage", "module", "code", "said"), [
     ("breakout_features", "breakout", NEXT_HIGH, r"breakout_features looks ahead: 'va_width' at"),
     ("levels", "levels", LATER_CHART, "level (rule, BTC-USD 1h) looks ahead"),
-    ("levels", "levels", REPAINTING_LEVELS, "level (rule, BTC-USD 1h) looks ahead: 'price' at"),
+    ("levels", "levels", REPAINTING_LEVELS, "levels of the test are not known at the end of their chart"),
     ("trend_panel", "images", NEXT_VOLUME, "looks ahead: 'value' at"),
 ])
 def test_a_stage_stops_at_a_later_bar(copy, changed, stage, module, code, said):
